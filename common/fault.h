@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Fault points: named places where a test can make the product fail or wait. Armed by the
+ * environment only, ROMULUS_FAULT="NAME=ACTION[,NAME=ACTION...]", where ACTION is
+ *   delay:MS   sleep there, every time
+ *   fail       fault_point() returns true: the caller behaves as if the operation had failed
+ *   crash      the process kills itself with SIGKILL
+ * The table of names is in fault.c; an unknown name is refused at start-up, so a test cannot
+ * silently arm nothing.
+ */
+#ifndef COMMON_FAULT_H
+#define COMMON_FAULT_H
+
+#include <stdbool.h>
+
+struct why;
+
+enum fault {
+	FAULT_ACK_DELAY,      /* backup: epoch complete, ack not yet sent */
+	FAULT_SHIP,           /* primary: epoch captured, nothing shipped yet */
+	FAULT_PLUG_BYPASS,    /* primary: skip the plug (a test must then go red) */
+	FAULT_CAPTURED,       /* primary: inside the pause, after the capture */
+	FAULT_TAKEOVER_GRANT, /* backup daemon: grant persisted, takeover not begun */
+	FAULT_COUNT,
+};
+
+/*
+ * Parse ROMULUS_FAULT. Returns 0 or -EINVAL with a sentence in @why. Call once in main().
+ */
+int fault_init(struct why *why);
+
+/* Act as armed; true when the caller must fail. Costs one load when nothing is armed. */
+bool fault_point(enum fault fault);
+
+const char *fault_name(enum fault fault);
+
+#endif

@@ -1,0 +1,1 @@
+common_src := common/why.c common/log.c common/fault.c

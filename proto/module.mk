@@ -1,0 +1,2 @@
+proto_src := $(BUILD)/proto/romulus.pb-c.c proto/wire.c proto/session.c proto/net.c
+proto_pkg := libprotobuf-c

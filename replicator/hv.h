@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The hypervisor as the replicator sees it. Only the backends of this table (hv_xen.c,
+ * hv_restore.c) include Xen's headers; the simulator has one of its own.
+ */
+#ifndef REPLICATOR_HV_H
+#define REPLICATOR_HV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct why;
+struct hv;
+
+#define HV_MAX_NICS 16
+
+enum hv_type { HV_TYPE_PV, HV_TYPE_PVH, HV_TYPE_HVM };
+
+/* What protection needs to know of a domain before it begins. */
+struct hv_domain {
+	uint32_t domid;
+	char name[256];
+	char uuid[37];
+	enum hv_type type;
+	uint64_t memory_kb;   /* maximum */
+	bool feature_suspend; /* the guest announces control/feature-suspend */
+	char hypervisor[16];  /* "4.17" */
+	char *config_json;    /* libxl_domain_config without domid; owned */
+	size_t nic_count;
+	struct {
+		char vif[16];
+		char mac[18];
+		char bridge[16];
+	} nics[HV_MAX_NICS];
+};
+
+void hv_domain_clear(struct hv_domain *dom);
+
+/* Nanoseconds of the stages of one pause. */
+struct hv_pause {
+	uint64_t suspend_ns, capture_ns, resume_ns;
+};
+
+/*
+ * Calls from inside hv->save, in the order of xc_domain_save with XC_STREAM_REMUS. Each returns 0
+ * to go on or a negative errno, upon which the guest is resumed if suspended and save returns it.
+ */
+struct hv_save_calls {
+	/* A round of the initial copy is about to begin or has ended. */
+	int (*precopy)(void *opaque, unsigned int round, uint64_t pages_written, int64_t dirty);
+	/* Guest still runs; about to be suspended. Last chance for slow work. Redirect io_fd here.
+	 */
+	int (*before_suspend)(void *opaque);
+	/* Guest suspended and captured to io_fd; resumed as soon as this returns. Nothing slow. */
+	int (*captured)(void *opaque);
+	/* Guest runs again. Ship, wait, release, sleep; -ECANCELED ends the save cleanly. */
+	int (*running)(void *opaque, const struct hv_pause *pause);
+	void *opaque;
+};
+
+/* Contract of a hypervisor backend. Every function fails with a negative errno and a sentence. */
+struct hv_ops {
+	const char *name;
+	struct hv *(*open)(struct why *why);
+	void (*close)(struct hv *hv);
+	/* Fill *ret (hv_domain_clear it) for the domain called @name. -ENOENT when there is none.
+	 */
+	int (*find)(struct hv *hv, const char *name, struct hv_domain *ret, struct why *why);
+	/* 0 when a domain of this kind can be replicated here, else why not (-EOPNOTSUPP ...). */
+	int (*can_protect)(struct hv *hv, const struct hv_domain *dom, struct why *why);
+	/* 0 when a domain of @memory_kb fits beside what runs, and no domain has its uuid or @name.
+	 */
+	int (*can_host)(struct hv *hv, const char *name, const char *uuid, uint64_t memory_kb,
+		struct why *why);
+	/* Subscribe to the suspend event, or fall back to xenstore; undone by close. */
+	int (*attach)(struct hv *hv, const struct hv_domain *dom, struct why *why);
+	/* Run the save core, checkpoint after checkpoint, into the blocking fd @io_fd. */
+	int (*save)(struct hv *hv, int io_fd, const struct hv_save_calls *calls, struct why *why);
+	/* Undo what a dead worker left on a domain: suspended guest, log-dirty, subscription. */
+	int (*repair)(struct hv *hv, uint32_t domid, struct why *why);
+};
+
+extern const struct hv_ops hv_xen_ops;
+
+#endif

@@ -1,0 +1,26 @@
+# Unit tests: tests/unit/NAME.c, each a cmocka program; see unit/ for what it links.
+test_pkg := cmocka
+unit_tests += tests/unit/fault
+tests/unit/fault_src := tests/unit/fault.c $(common_src)
+tests/unit/fault_pkg := cmocka
+
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+
+unit:
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)-asan CFLAGS='-O1 -g $(SANITIZE)' \
+		HARDENING= LDFLAGS= unit-run
+
+unit-run: $(unit_tests:%=$(BUILD)/%)
+	$(Q)tests/unit/run $^
+
+SOURCES = $(shell git ls-files '*.c' '*.h')
+SCRIPTS = $(shell git ls-files | xargs grep -lE '^\#!.*(ba)?sh' --)
+
+lint: $(generated)
+	clang-format --dry-run -Werror $(SOURCES)
+	cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,portability \
+		--suppress=missingIncludeSystem -I. -I$(BUILD) $(filter %.c,$(SOURCES))
+	shellcheck -x $(SCRIPTS)
+	codespell -q 3 --skip=COPYING,./build*,.git .
+
+.PHONY: unit unit-run lint
