@@ -78,6 +78,18 @@ struct hv_ops {
 	int (*attach)(struct hv *hv, const struct hv_domain *dom, struct why *why);
 	/* Run the save core, checkpoint after checkpoint, into the blocking fd @io_fd. */
 	int (*save)(struct hv *hv, int io_fd, const struct hv_save_calls *calls, struct why *why);
+	/*
+	 * Build a domain called @name from @config_json and the stream arriving at @stream_fd;
+	 * blocks until the stream ends, then leaves the domain complete, with devices, and paused.
+	 * For a process of its own: killing it is the only way to stop without completing.
+	 */
+	int (*restore)(struct hv *hv, const char *config_json, const char *name, int stream_fd,
+		uint32_t *ret_domid, struct why *why);
+	/* Give the restored domain its real @name and let it run; *ret as from find. */
+	int (*activate)(struct hv *hv, uint32_t domid, const char *standby, const char *name,
+		struct hv_domain *ret, struct why *why);
+	/* Destroy the domain called @name; 0 also when there is none. */
+	int (*destroy)(struct hv *hv, const char *name, struct why *why);
 	/* Undo what a dead worker left on a domain: suspended guest, log-dirty, subscription. */
 	int (*repair)(struct hv *hv, uint32_t domid, struct why *why);
 };

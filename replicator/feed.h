@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Feeding committed epochs to the standby domain's restore, in order, by a thread of its own. The
+ * libxenguest bytes are wrapped into a libxl stream: its header, one LIBXC_CONTEXT record, and a
+ * CHECKPOINT_END record after each checkpoint (Xen: docs/specs/libxl-migration-stream).
+ */
+#ifndef REPLICATOR_FEED_H
+#define REPLICATOR_FEED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "replicator/receive.h"
+
+struct feed;
+
+/* @fd: our end of the stream, owned from here on. @limit: bytes queued before feed_has_room says
+ * no. */
+struct feed *feed_start(int fd, size_t limit);
+
+/* Queue @c, owned by the feed from here on. @checkpoint: it ends one. Never blocks. */
+void feed_push(struct feed *f, struct chunk *c, bool checkpoint);
+
+bool feed_has_room(struct feed *f);
+
+/* Readable when room has returned or the feed has failed; see feed_failed. */
+int feed_event_fd(struct feed *f);
+bool feed_failed(struct feed *f);
+
+/* Write out all that is queued, then end the stream: the restore completes the domain. Blocks.
+ * False when the restore does not take it. */
+bool feed_complete(struct feed *f);
+
+/* Drop what is queued and free; the fd is closed. Only when the restore is dead or complete. */
+struct feed *feed_free(struct feed *f);
+
+#endif

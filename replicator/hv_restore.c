@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Building the standby from the stream, and letting it run. libxl does the work; it attaches disks
+ * and nics only when the stream has ended, which is most of the time that an activation takes.
+ */
+#include "replicator/hv_xen.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/why.h"
+
+int hv_xen_restore(struct hv *hv, const char *config_json, const char *name, int stream_fd,
+	uint32_t *ret_domid, struct why *why)
+{
+	libxl_domain_restore_params params;
+	libxl_domain_config config;
+	uint32_t domid = INVALID_DOMID;
+	int r;
+
+	libxl_domain_config_init(&config);
+	libxl_domain_restore_params_init(&params);
+	if (libxl_domain_config_from_json(hv->xl, &config, config_json)) {
+		r = why_set(why, -EINVAL,
+			"libxl does not understand the configuration that the primary "
+			"sent: the two hosts' Xen releases may be too far apart");
+		goto out;
+	}
+	free(config.c_info.name);
+	config.c_info.name = strdup(name);
+	config.c_info.domid = INVALID_DOMID;
+	params.checkpointed_stream = LIBXL_CHECKPOINTED_STREAM_REMUS;
+	params.stream_version = 2;
+	r = libxl_domain_create_restore(
+		hv->xl, &config, &domid, stream_fd, -1, &params, NULL, NULL);
+	if (r)
+		r = why_set(why, -EIO, "libxl could not restore '%s' (libxl error %d)", name, r);
+	else
+		*ret_domid = domid;
+out:
+	libxl_domain_restore_params_dispose(&params);
+	libxl_domain_config_dispose(&config);
+	return r;
+}
+
+int hv_xen_activate(struct hv *hv, uint32_t domid, const char *standby, const char *name,
+	struct hv_domain *ret, struct why *why)
+{
+	int r;
+
+	/* A guest under the wrong name serves its users; one that stays paused does not. */
+	if (libxl_domain_rename(hv->xl, domid, standby, name))
+		name = standby;
+	if (libxl_domain_unpause(hv->xl, domid, NULL))
+		return why_set(why, -EIO,
+			"domain '%s' is restored but could not be unpaused; try "
+			"`xl unpause %u`",
+			name, domid);
+	r = hv_xen_find(hv, name, ret, why);
+	return r;
+}

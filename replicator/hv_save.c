@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Saving a running domain again and again: xc_domain_save with XC_STREAM_REMUS, and the fastest
+ * known way to suspend a stock guest.
+ *
+ * Between the suspension and the resumption only the save core runs and calls->captured. The order
+ * of the callbacks is that of tools/libs/guest/xg_sr_save.c, save(). Whatever fails, the guest is
+ * running again when hv_xen_save returns.
+ */
+#include "replicator/hv_xen.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/fault.h"
+#include "common/why.h"
+
+/* A guest that has not suspended by then is told to forget it. Freezing a busy guest can take long
+ * on a loaded host; it runs on meanwhile. */
+#define SUSPEND_TIMEOUT_NS (30 * NSEC_PER_SEC)
+
+/* Initial copy: hand over to the first checkpoint below so many dirty pages, or after so many
+ * rounds. Every further round of a busy guest costs as much as an epoch and protects nothing. */
+#define PRECOPY_ENOUGH 1024
+#define PRECOPY_MAX_ROUNDS 4
+
+struct save {
+	struct hv *hv;
+	const struct hv_save_calls *calls;
+	struct why *why;
+	int err; /* first failure of a callback */
+	bool suspended;
+	uint64_t begun_ns, suspended_ns, captured_ns;
+	struct hv_pause pause;
+};
+
+int hv_xen_attach(struct hv *hv, const struct hv_domain *dom, struct why *why)
+{
+	int remote;
+
+	hv->domid = dom->domid;
+	snprintf(hv->name, sizeof(hv->name), "%s", dom->name);
+	snprintf(hv->shutdown_path, sizeof(hv->shutdown_path),
+		"/local/domain/%" PRIu32 "/control/shutdown", dom->domid);
+
+	/*
+	 * Xen signals d->suspend_evtchn instead of VIRQ_DOM_EXC when one is subscribed
+	 * (xen/common/domain.c, domain_shutdown_finished); the guest need not know.
+	 */
+	hv->evtchn = xenevtchn_open(hv->log, 0);
+	if (hv->evtchn) {
+		remote = xc_evtchn_alloc_unbound(hv->xc, dom->domid, 0);
+		if (remote >= 0)
+			hv->suspend_port = xenevtchn_bind_interdomain(
+				hv->evtchn, dom->domid, (uint32_t)remote);
+		if (hv->suspend_port >= 0 &&
+			!xc_domain_subscribe_for_suspend(hv->xc, dom->domid, (evtchn_port_t)remote))
+			return 0;
+		xenevtchn_close(hv->evtchn);
+		hv->evtchn = NULL;
+		hv->suspend_port = -1;
+	}
+	/* Fall back to xenstored, which hears VIRQ_DOM_EXC and fires this watch. */
+	if (!xs_watch(hv->xs, "@releaseDomain", "suspend"))
+		return why_set(why, -EIO, "cannot watch for the suspension of '%s' in xenstore",
+			dom->name);
+	return 0;
+}
+
+void hv_xen_detach(struct hv *hv)
+{
+	if (!hv->evtchn)
+		return;
+	/* Otherwise Xen goes on signalling a dead port and later saves of the domain time out. */
+	xc_domain_subscribe_for_suspend(hv->xc, hv->domid, 0);
+	xenevtchn_unbind(hv->evtchn, (evtchn_port_t)hv->suspend_port);
+	xenevtchn_close(hv->evtchn);
+	hv->evtchn = NULL;
+	hv->suspend_port = -1;
+}
+
+/* Wait for a sign that the domain may have suspended. Either source may be spurious. */
+static void wait_for_sign(struct hv *hv, int timeout_ms)
+{
+	struct pollfd p = {
+		.fd = hv->evtchn ? xenevtchn_fd(hv->evtchn) : xs_fileno(hv->xs),
+		.events = POLLIN,
+	};
+
+	if (poll(&p, 1, timeout_ms) <= 0)
+		return;
+	if (hv->evtchn) {
+		int port = xenevtchn_pending(hv->evtchn);
+
+		if (port >= 0)
+			xenevtchn_unmask(hv->evtchn, (evtchn_port_t)port);
+	} else {
+		free(xs_check_watch(hv->xs));
+	}
+}
+
+/* Take the request back, unless the guest has acknowledged it by clearing the node. */
+static void cancel_suspend(struct hv *hv)
+{
+	for (;;) {
+		xs_transaction_t t = xs_transaction_start(hv->xs);
+		char *value;
+
+		if (t == XBT_NULL)
+			return;
+		value = xs_read(hv->xs, t, hv->shutdown_path, NULL);
+		if (value && !strcmp(value, "suspend"))
+			xs_write(hv->xs, t, hv->shutdown_path, "", 0);
+		free(value);
+		if (xs_transaction_end(hv->xs, t, false) || errno != EAGAIN)
+			return;
+	}
+}
+
+static int suspend_guest(struct save *s)
+{
+	struct hv *hv = s->hv;
+	unsigned int reason;
+	bool shutdown;
+	int r;
+
+	s->begun_ns = clock_now_ns();
+	if (!xs_write(hv->xs, XBT_NULL, hv->shutdown_path, "suspend", 7))
+		return why_set(s->why, -EIO,
+			"cannot ask '%s' to suspend: xenstore refused the write", hv->name);
+	for (;;) {
+		r = hv_xen_shutdown_state(hv, hv->domid, &shutdown, &reason);
+		if (r)
+			return why_set(s->why, r, "domain '%s' was destroyed", hv->name);
+		if (shutdown && reason == SHUTDOWN_suspend)
+			break;
+		if (shutdown)
+			return why_set(s->why, -ESHUTDOWN, "the guest in '%s' %s", hv->name,
+				reason == SHUTDOWN_crash    ? "crashed"
+				: reason == SHUTDOWN_reboot ? "rebooted"
+							    : "shut down");
+		if (clock_now_ns() - s->begun_ns > SUSPEND_TIMEOUT_NS) {
+			cancel_suspend(hv);
+			return why_set(s->why, -ETIMEDOUT,
+				"the guest in '%s' did not suspend within %d s; it runs on, "
+				"without "
+				"protection. Look at its console",
+				hv->name, (int)(SUSPEND_TIMEOUT_NS / NSEC_PER_SEC));
+		}
+		wait_for_sign(hv, 250);
+	}
+	s->suspended = true;
+	s->suspended_ns = clock_now_ns();
+	return 0;
+}
+
+static int resume_guest(struct save *s)
+{
+	struct hv *hv = s->hv;
+
+	if (xc_domain_resume(hv->xc, hv->domid, 1))
+		return why_set(s->why, -EIO,
+			"domain '%s' stands suspended: Xen did not resume it (%s)", hv->name,
+			strerror(errno));
+	s->suspended = false;
+	hv->resume_late = true;
+	return 0;
+}
+
+/* xenstored may learn after the guest runs again that it does: a round trip saved in the pause. */
+static void resume_late(struct hv *hv)
+{
+	if (hv->resume_late)
+		xs_resume_domain(hv->xs, hv->domid);
+	hv->resume_late = false;
+}
+
+static int on_precopy(struct precopy_stats stats, void *opaque)
+{
+	struct save *s = opaque;
+
+	s->err = s->calls->precopy(
+		s->calls->opaque, stats.iteration, stats.total_written, stats.dirty_count);
+	if (s->err)
+		return XGS_POLICY_ABORT;
+	if ((stats.dirty_count >= 0 && stats.dirty_count < PRECOPY_ENOUGH) ||
+		stats.iteration >= PRECOPY_MAX_ROUNDS)
+		return XGS_POLICY_STOP_AND_COPY;
+	return XGS_POLICY_CONTINUE_PRECOPY;
+}
+
+static int on_suspend(void *opaque)
+{
+	struct save *s = opaque;
+
+	s->err = s->calls->before_suspend(s->calls->opaque);
+	if (!s->err)
+		s->err = suspend_guest(s);
+	return !s->err;
+}
+
+static int on_postcopy(void *opaque)
+{
+	struct save *s = opaque;
+	uint64_t end;
+	int r;
+
+	s->captured_ns = clock_now_ns();
+	s->err = fault_point(FAULT_CAPTURED) ? why_set(s->why, -EIO, "fault point captured")
+					     : s->calls->captured(s->calls->opaque);
+	r = resume_guest(s);
+	if (r && !s->err)
+		s->err = r;
+	end = clock_now_ns();
+	s->pause.suspend_ns = s->suspended_ns - s->begun_ns;
+	s->pause.capture_ns = s->captured_ns - s->suspended_ns;
+	s->pause.resume_ns = end - s->captured_ns;
+	return !s->err;
+}
+
+static int on_checkpoint(void *opaque)
+{
+	struct save *s = opaque;
+
+	resume_late(s->hv);
+	s->err = s->calls->running(s->calls->opaque, &s->pause);
+	return !s->err;
+}
+
+/* A PVH domain has no device model whose writes would have to be tracked, but libxenguest asks. */
+static int on_logdirty(uint32_t domid, unsigned int enable, void *opaque)
+{
+	return 0;
+}
+
+int hv_xen_save(struct hv *hv, int io_fd, const struct hv_save_calls *calls, struct why *why)
+{
+	struct save s = {.hv = hv, .calls = calls, .why = why};
+	struct save_callbacks callbacks = {
+		.suspend = on_suspend,
+		.precopy_policy = on_precopy,
+		.postcopy = on_postcopy,
+		.checkpoint = on_checkpoint,
+		.switch_qemu_logdirty = on_logdirty,
+		.data = &s,
+	};
+	int r, saved_errno;
+
+	r = xc_domain_save(hv->xc, io_fd, hv->domid, XCFLAGS_LIVE, &callbacks, XC_STREAM_REMUS, -1);
+	saved_errno = errno;
+	if (s.suspended && resume_guest(&s))
+		return -EIO;
+	resume_late(hv);
+	if (s.err)
+		return s.err;
+	if (r)
+		return why_set(why, -(saved_errno ? saved_errno : EIO),
+			"libxenguest could not save '%s': %s", hv->name, strerror(saved_errno));
+	return 0;
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Xen as the replicator sees it: handles, what a domain is, whether it can be protected or hosted,
+ * and the repair of a domain whose worker died. Saving is in hv_save.c, restoring in hv_restore.c.
+ */
+#include "replicator/hv_xen.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/why.h"
+
+/* Beside the guest's own memory: page tables, vCPU and event structures, and Xen's rounding. */
+#define HV_OVERHEAD_KB 12288
+
+static struct hv *hv_xen_open(struct why *why)
+{
+	struct hv *hv = calloc(1, sizeof(*hv));
+
+	if (!hv)
+		return NULL;
+	hv->suspend_port = -1;
+	hv->log = (xentoollog_logger *)xtl_createlogger_stdiostream(stderr, XTL_ERROR, 0);
+	hv->xc = xc_interface_open(hv->log, hv->log, 0);
+	hv->xs = xs_open(0);
+	if (!hv->log || !hv->xc || !hv->xs || libxl_ctx_alloc(&hv->xl, LIBXL_VERSION, 0, hv->log)) {
+		why_set(why, -ENODEV,
+			"cannot reach Xen on this host (%s): is it booted under Xen, and is "
+			"xenstored "
+			"running?",
+			strerror(errno));
+		hv_xen_ops.close(hv);
+		return NULL;
+	}
+	return hv;
+}
+
+static void hv_xen_close(struct hv *hv)
+{
+	if (!hv)
+		return;
+	hv_xen_detach(hv);
+	if (hv->xl)
+		libxl_ctx_free(hv->xl);
+	if (hv->xs)
+		xs_close(hv->xs);
+	if (hv->xc)
+		xc_interface_close(hv->xc);
+	if (hv->log)
+		xtl_logger_destroy(hv->log);
+	free(hv);
+}
+
+void hv_domain_clear(struct hv_domain *dom)
+{
+	free(dom->config_json);
+	memset(dom, 0, sizeof(*dom));
+}
+
+int hv_xen_shutdown_state(
+	struct hv *hv, uint32_t domid, bool *ret_shutdown, unsigned int *ret_reason)
+{
+	xc_domaininfo_t info;
+
+	if (xc_domain_getinfolist(hv->xc, domid, 1, &info) != 1 || info.domain != domid ||
+		(info.flags & XEN_DOMINF_dying))
+		return -ESRCH;
+	*ret_shutdown = info.flags & XEN_DOMINF_shutdown;
+	*ret_reason = (info.flags >> XEN_DOMINF_shutdownshift) & XEN_DOMINF_shutdownmask;
+	return 0;
+}
+
+static bool guest_can_suspend(struct hv *hv, uint32_t domid)
+{
+	CLEANUP_FREE char *value = NULL;
+	char path[80];
+
+	snprintf(path, sizeof(path), "/local/domain/%" PRIu32 "/control/feature-suspend", domid);
+	value = xs_read(hv->xs, XBT_NULL, path, NULL);
+	return value && !strcmp(value, "1");
+}
+
+static void describe_nics(const libxl_domain_config *config, struct hv_domain *ret)
+{
+	int i;
+
+	for (i = 0; i < config->num_nics && ret->nic_count < HV_MAX_NICS; i++) {
+		const libxl_device_nic *nic = &config->nics[i];
+		size_t n = ret->nic_count++;
+
+		snprintf(ret->nics[n].vif, sizeof(ret->nics[n].vif), "vif%" PRIu32 ".%d",
+			ret->domid, nic->devid);
+		snprintf(ret->nics[n].mac, sizeof(ret->nics[n].mac),
+			"%02x:%02x:%02x:%02x:%02x:%02x", nic->mac[0], nic->mac[1], nic->mac[2],
+			nic->mac[3], nic->mac[4], nic->mac[5]);
+		snprintf(ret->nics[n].bridge, sizeof(ret->nics[n].bridge), "%s",
+			nic->bridge ? nic->bridge : "");
+	}
+}
+
+int hv_xen_find(struct hv *hv, const char *name, struct hv_domain *ret, struct why *why)
+{
+	static const enum hv_type types[] = {
+		[LIBXL_DOMAIN_TYPE_PV] = HV_TYPE_PV,
+		[LIBXL_DOMAIN_TYPE_PVH] = HV_TYPE_PVH,
+		[LIBXL_DOMAIN_TYPE_HVM] = HV_TYPE_HVM,
+	};
+	const libxl_version_info *version = libxl_get_version_info(hv->xl);
+	libxl_domain_config config;
+	libxl_dominfo info;
+	int r = 0;
+
+	memset(ret, 0, sizeof(*ret));
+	if (libxl_name_to_domid(hv->xl, name, &ret->domid))
+		return why_set(why, -ENOENT,
+			"there is no running domain called '%s' on this host; `xl list` shows "
+			"those that "
+			"there are",
+			name);
+	if (ret->domid == 0)
+		return why_set(why, -EINVAL, "'%s' is dom0, which cannot be protected", name);
+
+	libxl_domain_config_init(&config);
+	libxl_dominfo_init(&info);
+	if (libxl_domain_info(hv->xl, &info, ret->domid) ||
+		libxl_retrieve_domain_configuration(hv->xl, ret->domid, &config, NULL)) {
+		r = why_set(why, -EIO, "libxl cannot tell the configuration of domain '%s'", name);
+		goto out;
+	}
+	config.c_info.domid = INVALID_DOMID;
+	snprintf(ret->name, sizeof(ret->name), "%s", name);
+	snprintf(ret->uuid, sizeof(ret->uuid), LIBXL_UUID_FMT, LIBXL_UUID_BYTES(info.uuid));
+	ret->type = types[config.c_info.type];
+	ret->memory_kb = config.b_info.max_memkb;
+	ret->feature_suspend = guest_can_suspend(hv, ret->domid);
+	if (version)
+		snprintf(ret->hypervisor, sizeof(ret->hypervisor), "%d.%d",
+			version->xen_version_major, version->xen_version_minor);
+	describe_nics(&config, ret);
+	ret->config_json = libxl_domain_config_to_json(hv->xl, &config);
+	if (!ret->config_json)
+		r = why_set(why, -ENOMEM, "no memory for the configuration of '%s'", name);
+out:
+	libxl_dominfo_dispose(&info);
+	libxl_domain_config_dispose(&config);
+	if (r)
+		hv_domain_clear(ret);
+	return r;
+}
+
+static int hv_xen_can_protect(struct hv *hv, const struct hv_domain *dom, struct why *why)
+{
+	libxl_physinfo phys;
+	bool shadow;
+
+	libxl_physinfo_init(&phys);
+	shadow = !libxl_get_physinfo(hv->xl, &phys) && phys.cap_shadow;
+	libxl_physinfo_dispose(&phys);
+
+	if (dom->type == HV_TYPE_PV && !shadow)
+		return why_set(why, -EOPNOTSUPP,
+			"'%s' is a PV domain, and this hypervisor is built without shadow paging, "
+			"so its "
+			"memory cannot be tracked; nothing was changed. Run it as PVH or HVM to "
+			"protect it",
+			dom->name);
+	if (!dom->feature_suspend)
+		return why_set(why, -EOPNOTSUPP,
+			"the kernel of '%s' does not announce control/feature-suspend, so it "
+			"cannot be "
+			"checkpointed; nothing was changed. If it has only just started, try again "
+			"when "
+			"it is up; otherwise it needs a kernel with Xen suspend support",
+			dom->name);
+	if (dom->nic_count >= HV_MAX_NICS)
+		return why_set(why, -E2BIG, "'%s' has more than %d network interfaces", dom->name,
+			HV_MAX_NICS - 1);
+	return 0;
+}
+
+static int hv_xen_can_host(
+	struct hv *hv, const char *name, const char *uuid, uint64_t memory_kb, struct why *why)
+{
+	uint64_t need = memory_kb + HV_OVERHEAD_KB, have;
+	libxl_physinfo phys;
+	libxl_dominfo *list;
+	uint32_t domid;
+	int i, n, taken = 0;
+
+	if (!libxl_name_to_domid(hv->xl, name, &domid))
+		return why_set(why, -EEXIST,
+			"a domain called '%s' already runs on the backup host; destroy or rename "
+			"it there",
+			name);
+	list = libxl_list_domain(hv->xl, &n);
+	for (i = 0; list && i < n && !taken; i++) {
+		char s[37];
+
+		snprintf(s, sizeof(s), LIBXL_UUID_FMT, LIBXL_UUID_BYTES(list[i].uuid));
+		taken = !strcmp(s, uuid);
+	}
+	if (list)
+		libxl_dominfo_list_free(list, n);
+	if (taken)
+		return why_set(why, -EEXIST,
+			"a domain with the uuid %s already exists on the backup host; destroy it "
+			"there",
+			uuid);
+
+	libxl_physinfo_init(&phys);
+	if (libxl_get_physinfo(hv->xl, &phys)) {
+		libxl_physinfo_dispose(&phys);
+		return why_set(why, -EIO, "the backup's hypervisor does not tell its free memory");
+	}
+	have = (phys.free_pages - phys.outstanding_pages) * 4;
+	libxl_physinfo_dispose(&phys);
+	if (have < need)
+		return why_set(why, -ENOMEM,
+			"no room for '%s' on the backup host: it needs %" PRIu64
+			" MB of free memory, "
+			"there are %" PRIu64 " MB; shrink or move other domains there",
+			name, (need + 1023) / 1024, have / 1024);
+	return 0;
+}
+
+static int hv_xen_destroy(struct hv *hv, const char *name, struct why *why)
+{
+	uint32_t domid;
+
+	if (libxl_name_to_domid(hv->xl, name, &domid))
+		return 0;
+	if (libxl_domain_destroy(hv->xl, domid, NULL))
+		return why_set(why, -EIO,
+			"domain '%s' could not be destroyed; do it with `xl destroy %" PRIu32 "`",
+			name, domid);
+	return 0;
+}
+
+static int hv_xen_repair(struct hv *hv, uint32_t domid, struct why *why)
+{
+	unsigned int reason;
+	bool shutdown;
+	int r;
+
+	r = hv_xen_shutdown_state(hv, domid, &shutdown, &reason);
+	if (r)
+		return why_set(why, r, "domain %" PRIu32 " is gone", domid);
+	xc_domain_subscribe_for_suspend(hv->xc, domid, 0);
+	/* Fails when log-dirty is off already, which is what we want. */
+	xc_shadow_control(hv->xc, domid, XEN_DOMCTL_SHADOW_OP_OFF, NULL, 0);
+	if (shutdown && reason == SHUTDOWN_suspend) {
+		if (xc_domain_resume(hv->xc, domid, 1))
+			return why_set(why, -EIO,
+				"domain %" PRIu32 " stands suspended and could not be resumed",
+				domid);
+		xs_resume_domain(hv->xs, domid);
+	}
+	return 0;
+}
+
+const struct hv_ops hv_xen_ops = {
+	.name = "xen",
+	.open = hv_xen_open,
+	.close = hv_xen_close,
+	.find = hv_xen_find,
+	.can_protect = hv_xen_can_protect,
+	.can_host = hv_xen_can_host,
+	.attach = hv_xen_attach,
+	.save = hv_xen_save,
+	.restore = hv_xen_restore,
+	.activate = hv_xen_activate,
+	.destroy = hv_xen_destroy,
+	.repair = hv_xen_repair,
+};

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The Xen backend's own header: hv_xen.c, hv_save.c and hv_restore.c only. */
+#ifndef REPLICATOR_HV_XEN_H
+#define REPLICATOR_HV_XEN_H
+
+#include <libxl.h>
+#include <libxl_utils.h>
+#include <xenctrl.h>
+#include <xenevtchn.h>
+#include <xenguest.h>
+#include <xenstore.h>
+
+#include "replicator/hv.h"
+
+struct hv {
+	xentoollog_logger *log;
+	xc_interface *xc;
+	struct xs_handle *xs;
+	libxl_ctx *xl;
+
+	/* Of the attached domain. */
+	uint32_t domid;
+	char name[256];
+	char shutdown_path[64];
+	xenevtchn_handle *evtchn; /* NULL: the xenstore path is used */
+	int suspend_port;
+	bool resume_late; /* guest runs, xenstored not yet told */
+};
+
+/* What Xen says of a domain. -ESRCH when it is gone. *ret_reason is valid when *ret_shutdown. */
+int hv_xen_shutdown_state(
+	struct hv *hv, uint32_t domid, bool *ret_shutdown, unsigned int *ret_reason);
+
+int hv_xen_attach(struct hv *hv, const struct hv_domain *dom, struct why *why);
+void hv_xen_detach(struct hv *hv);
+int hv_xen_save(struct hv *hv, int io_fd, const struct hv_save_calls *calls, struct why *why);
+
+int hv_xen_restore(struct hv *hv, const char *config_json, const char *name, int stream_fd,
+	uint32_t *ret_domid, struct why *why);
+int hv_xen_activate(struct hv *hv, uint32_t domid, const char *standby, const char *name,
+	struct hv_domain *ret, struct why *why);
+int hv_xen_find(struct hv *hv, const char *name, struct hv_domain *ret, struct why *why);
+
+#endif

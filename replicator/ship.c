@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "replicator/ship.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "replicator/worker.h"
+
+#define SHIP_CHUNK (256u * 1024u)
+#define COPY_SEND_TIMEOUT_NS (60 * NSEC_PER_SEC)
+#define COPY_REPORT_NS (500 * NSEC_PER_MSEC)
+#define PAGE_BYTES 4096u
+
+static int ship_begin(
+	struct proto_session *s, uint64_t epoch, uint64_t deadline_ns, struct why *why)
+{
+	Romulus__EpochBegin begin = ROMULUS__EPOCH_BEGIN__INIT;
+
+	begin.epoch = epoch;
+	return proto_session_send(s, PROTO_EPOCH_BEGIN, &begin.base, deadline_ns, why);
+}
+
+static int ship_end(struct proto_session *s, uint64_t epoch, uint64_t bytes, uint64_t digest,
+	uint64_t deadline_ns, struct why *why)
+{
+	Romulus__EpochEnd end = ROMULUS__EPOCH_END__INIT;
+
+	end.epoch = epoch;
+	end.bytes = bytes;
+	end.digest = digest;
+	return proto_session_send(s, PROTO_EPOCH_END, &end.base, deadline_ns, why);
+}
+
+int ship_epoch(struct proto_session *s, uint64_t epoch, const void *data, size_t length,
+	uint64_t deadline_ns, struct why *why)
+{
+	const uint8_t *p = data;
+	size_t left = length, n;
+	int r;
+
+	r = ship_begin(s, epoch, deadline_ns, why);
+	for (; !r && left; left -= n, p += n) {
+		n = left < SHIP_CHUNK ? left : SHIP_CHUNK;
+		r = proto_session_send_pages(s, p, n, deadline_ns, why);
+	}
+	if (r)
+		return r;
+	return ship_end(s, epoch, length, XXH3_64bits(data, length), deadline_ns, why);
+}
+
+static void report_progress(struct ship_copy *c, uint64_t started_ns)
+{
+	Romulus__Report report = ROMULUS__REPORT__INIT;
+	uint64_t ms = (clock_now_ns() - started_ns) / NSEC_PER_MSEC;
+
+	report.kind = PROTO_REPORT_PROGRESS;
+	report.pages_total = c->pages_total;
+	report.pages_done = c->bytes / PAGE_BYTES;
+	if (report.pages_done > c->pages_total)
+		report.pages_done = c->pages_total;
+	report.bytes = c->bytes;
+	report.bytes_per_s = ms ? c->bytes * 1000 / ms : 0;
+	worker_report(c->worker, &report);
+}
+
+static void *copy_thread(void *opaque)
+{
+	struct ship_copy *c = opaque;
+	CLEANUP_FREE uint8_t *buffer = malloc(SHIP_CHUNK);
+	uint64_t started = clock_now_ns(), reported = started, now;
+	XXH3_state_t *digest = XXH3_createState();
+	ssize_t n = -1;
+
+	c->err = buffer && digest
+			 ? ship_begin(c->session, 0, started + COPY_SEND_TIMEOUT_NS, &c->why)
+			 : -ENOMEM;
+	if (!c->err)
+		XXH3_64bits_reset(digest);
+	while (!c->err && (n = read(c->pipe_out, buffer, SHIP_CHUNK)) > 0) {
+		now = clock_now_ns();
+		XXH3_64bits_update(digest, buffer, (size_t)n);
+		c->err = proto_session_send_pages(
+			c->session, buffer, (size_t)n, now + COPY_SEND_TIMEOUT_NS, &c->why);
+		c->bytes += (uint64_t)n;
+		if (now - reported > COPY_REPORT_NS) {
+			reported = now;
+			report_progress(c, started);
+			/* The only orders that make sense now are those to stop. */
+			if (worker_order(c->worker, 0, NULL))
+				atomic_store(&c->stop, true);
+		}
+	}
+	if (!c->err && n < 0)
+		c->err = why_set(&c->why, -errno, "reading the initial copy: %s", strerror(errno));
+	if (!c->err)
+		c->err = ship_end(c->session, 0, c->bytes, XXH3_64bits_digest(digest),
+			clock_now_ns() + COPY_SEND_TIMEOUT_NS, &c->why);
+	report_progress(c, started);
+	XXH3_freeState(digest);
+	/* Upon an error the save core's next write fails with EPIPE, which ends it. */
+	close(TAKE_FD(c->pipe_out));
+	return NULL;
+}
+
+int ship_copy_start(struct ship_copy *c, struct worker *w, struct proto_session *s,
+	uint64_t memory_kb, int *ret_pipe_in, struct why *why)
+{
+	int fds[2];
+
+	memset(c, 0, sizeof(*c));
+	c->worker = w;
+	c->session = s;
+	c->pages_total = memory_kb / (PAGE_BYTES / 1024);
+	if (pipe2(fds, O_CLOEXEC))
+		return why_set(why, -errno, "no pipe for the initial copy: %s", strerror(errno));
+	fcntl(fds[0], F_SETPIPE_SZ, 1 << 20);
+	c->pipe_out = fds[0];
+	if (pthread_create(&c->thread, NULL, copy_thread, c)) {
+		close(fds[0]);
+		close(fds[1]);
+		return why_set(why, -EAGAIN, "no thread for the initial copy");
+	}
+	*ret_pipe_in = fds[1];
+	return 0;
+}
+
+int ship_copy_finish(struct ship_copy *c)
+{
+	pthread_join(c->thread, NULL);
+	return c->err;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What both workers share: their command line, and the channel to romulusd on descriptor 3, over
+ * which they report and take orders. A worker never outlives its daemon.
+ */
+#ifndef REPLICATOR_WORKER_H
+#define REPLICATOR_WORKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/why.h"
+#include "proto/proto.h"
+
+#define WORKER_DAEMON_FD 3
+
+struct worker {
+	const char *domain, *host, *peer, *run_dir;
+	const char *uuid, *type, *hypervisor, *listen; /* backup */
+	uint64_t generation, memory_kb;
+	size_t staging_bytes;
+	uint32_t netbuf_limit; /* bytes */
+	unsigned int interval_ms, ack_timeout_ms;
+	const char *repair;  /* --repair NAME: mend what a dead worker left, and exit */
+	const char *discard; /* --discard NAME: destroy a standby, and exit */
+	bool release;        /* with --repair: let held output go and remove the plug */
+
+	struct proto_session *daemon;
+};
+
+/* Parse the command line; 0 or a negative errno with a sentence. Strings point into @argv. */
+int worker_parse(struct worker *w, int argc, char **argv, struct why *why);
+
+/* Open the channel on WORKER_DAEMON_FD and die with the daemon from here on. */
+int worker_open(struct worker *w, struct why *why);
+
+/* Send a report; a daemon that does not listen is a dead daemon: negative errno. */
+int worker_report(struct worker *w, Romulus__Report *report);
+
+/* Report one kind with a sentence; @exit_code as in common/exit_codes.h. */
+int worker_say(struct worker *w, enum proto_report kind, const char *text, uint32_t exit_code);
+
+/*
+ * The next order, or 0 when none came by @deadline_ns (0: do not wait), or a negative errno when
+ * the daemon is gone. @ret_order, if not NULL, is valid until the next call.
+ */
+int worker_order(struct worker *w, uint64_t deadline_ns, const Romulus__Order **ret_order);
+
+/* Value of common/exit_codes.h for a negative errno of preflight and hosting checks. */
+uint32_t worker_exit_code(int err);
+
+#endif

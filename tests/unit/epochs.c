@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The epoch machines of both sides: the good path, and that nothing is released without its ack,
+ * nothing taken over without an acked checkpoint, nothing out of order accepted.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "replicator/backup_epoch.h"
+#include "replicator/primary_epoch.h"
+
+static void primary_commits_epoch_by_epoch(void **state)
+{
+	struct primary_epoch m = {0};
+	uint64_t n;
+
+	for (n = 1; n <= 3; n++) {
+		assert_int_equal(primary_epoch_step(&m, PRIMARY_EV_SUSPEND, 0),
+			n == 1 ? PRIMARY_INSTALL : 0);
+		assert_int_equal(primary_epoch_step(&m, PRIMARY_EV_CAPTURED, 0), PRIMARY_CLOSE);
+		assert_int_equal(primary_epoch_step(&m, PRIMARY_EV_RESUMED, 0), PRIMARY_SHIP);
+		assert_int_equal(primary_epoch_step(&m, PRIMARY_EV_SHIPPED, 0), 0);
+		assert_int_equal(primary_epoch_step(&m, PRIMARY_EV_ACK, n + 1), -EPROTO);
+		assert_int_equal(primary_epoch_step(&m, PRIMARY_EV_ACK, n - 1), -EPROTO);
+		assert_int_equal(primary_epoch_step(&m, PRIMARY_EV_ACK, n), PRIMARY_RELEASE);
+		assert_int_equal(m.committed, n);
+	}
+}
+
+/* Every state and event: output is only ever let go by the ack of the epoch or by an order. */
+static void primary_releases_by_ack_or_order_only(void **state)
+{
+	int s, e;
+
+	for (s = 0; s < PRIMARY_STATES; s++) {
+		for (e = 0; e < PRIMARY_EVENTS; e++) {
+			struct primary_epoch m = {(enum primary_state)s, 7, 6};
+			int actions = primary_epoch_step(&m, (enum primary_event)e, 7);
+
+			if (actions < 0) {
+				assert_int_equal(m.state, s);
+				continue;
+			}
+			if (actions & PRIMARY_RELEASE)
+				assert_true(e == PRIMARY_EV_ACK && s == PRIMARY_WAITING);
+			if (actions & PRIMARY_RELEASE_ALL)
+				assert_true(e == PRIMARY_EV_SOLO || e == PRIMARY_EV_STOP);
+			if (s == PRIMARY_LOST)
+				assert_int_not_equal(e, PRIMARY_EV_SUSPEND);
+		}
+	}
+}
+
+static void primary_never_closes_two_epochs(void **state)
+{
+	struct primary_epoch m = {PRIMARY_WAITING, 4, 3};
+
+	assert_int_equal(primary_epoch_step(&m, PRIMARY_EV_SUSPEND, 0), -EPROTO);
+	assert_int_equal(primary_epoch_step(&m, PRIMARY_EV_CAPTURED, 0), -EPROTO);
+	assert_int_equal(m.epoch, 4);
+}
+
+static void backup_acks_in_order(void **state)
+{
+	struct backup_epoch m = {0};
+	uint64_t n;
+
+	assert_int_equal(backup_epoch_step(&m, BACKUP_EV_BEGIN, 0), -EPROTO);
+	assert_int_equal(backup_epoch_step(&m, BACKUP_EV_CONFIG, 0), BACKUP_START);
+	assert_int_equal(backup_epoch_step(&m, BACKUP_EV_CONFIG, 0), -EPROTO);
+	for (n = 0; n < 3; n++) {
+		assert_int_equal(backup_epoch_step(&m, BACKUP_EV_PAGES, 0), -EPROTO);
+		assert_int_equal(backup_epoch_step(&m, BACKUP_EV_BEGIN, n + 1), -EPROTO);
+		assert_int_equal(backup_epoch_step(&m, BACKUP_EV_BEGIN, n), 0);
+		assert_int_equal(backup_epoch_step(&m, BACKUP_EV_BEGIN, n), -EPROTO);
+		assert_int_equal(backup_epoch_step(&m, BACKUP_EV_PAGES, 0), BACKUP_STORE);
+		assert_int_equal(backup_epoch_step(&m, BACKUP_EV_END, n + 1), -EPROTO);
+		assert_int_equal(backup_epoch_step(&m, BACKUP_EV_END, n), BACKUP_COMMIT);
+		assert_int_equal(m.acked, n);
+	}
+}
+
+static void backup_needs_a_checkpoint_to_take_over(void **state)
+{
+	struct backup_epoch m = {BACKUP_LOST, 1, 0};
+
+	assert_int_equal(backup_epoch_step(&m, BACKUP_EV_TAKEOVER, 0), -EPROTO);
+	m.acked = 1;
+	assert_int_equal(backup_epoch_step(&m, BACKUP_EV_TAKEOVER, 0), BACKUP_COMPLETE);
+	assert_int_equal(backup_epoch_step(&m, BACKUP_EV_TAKEOVER, 0), -EPROTO);
+	assert_int_equal(backup_epoch_step(&m, BACKUP_EV_DISCARD, 0), -EPROTO);
+}
+
+static void backup_drops_the_partial_epoch(void **state)
+{
+	struct backup_epoch m = {BACKUP_RECEIVING, 5, 4};
+
+	assert_int_equal(
+		backup_epoch_step(&m, BACKUP_EV_STREAM_LOST, 0), BACKUP_DROP | BACKUP_REPORT_LOST);
+	assert_int_equal(m.acked, 4);
+	assert_int_equal(backup_epoch_step(&m, BACKUP_EV_END, 5), -EPROTO);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(primary_commits_epoch_by_epoch),
+		cmocka_unit_test(primary_releases_by_ack_or_order_only),
+		cmocka_unit_test(primary_never_closes_two_epochs),
+		cmocka_unit_test(backup_acks_in_order),
+		cmocka_unit_test(backup_needs_a_checkpoint_to_take_over),
+		cmocka_unit_test(backup_drops_the_partial_epoch),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
