@@ -1,2 +1,3 @@
-proto_src := $(BUILD)/proto/romulus.pb-c.c proto/wire.c proto/session.c proto/net.c
+proto_src := $(BUILD)/proto/romulus.pb-c.c proto/wire.c proto/session.c proto/send.c \
+	proto/handshake.c proto/net.c
 proto_pkg := libprotobuf-c

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The writing half of a session. A frame goes out whole or the session is dead: nothing may follow
+ * a torn frame. Pages are written from the caller's memory, never copied.
+ */
+#include "proto/internal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "common/cleanup.h"
+
+#define FAREWELL_FRAMES 1024 /* read at most this many in search of a Bye */
+
+/*
+ * Writing failed because the peer is gone: if it said why, that is the better sentence. Looks in a
+ * session of its own, because the caller may still hold the last received frame of this one.
+ */
+static int farewell(struct proto_session *s, int err, struct why *why)
+{
+	struct proto_session last = *s;
+	struct proto_frame frame;
+	int found = 1;
+
+	last.message = NULL;
+	last.said_bye = true; /* it must not send */
+	last.have = s->have - s->frame;
+	last.frame = 0;
+	last.buffer = malloc(last.capacity);
+	if (last.buffer) {
+		memcpy(last.buffer, s->buffer + s->frame, last.have);
+		for (int i = 0; i < FAREWELL_FRAMES && found > 0; i++)
+			found = proto_session_receive(&last, 0, &frame, NULL);
+		if (last.message)
+			protobuf_c_message_free_unpacked(last.message, NULL);
+		free(last.buffer);
+		/* A Bye leaves its frame behind; a plain close leaves none. */
+		if (last.dead == -ECONNRESET && last.frame > 0) {
+			s->bye_code = last.bye_code;
+			return session_fail(s, -ECONNRESET, why, "%s", last.why.text);
+		}
+	}
+	return session_fail(s, -ECONNRESET, why, "cannot send to %s: %s", s->peer, strerror(-err));
+}
+
+static int send_all(struct proto_session *s, struct iovec *iov, size_t count, uint64_t deadline_ns,
+	struct why *why)
+{
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = count};
+
+	for (;;) {
+		ssize_t n;
+		int err;
+
+		while (msg.msg_iovlen > 0 && msg.msg_iov->iov_len == 0) {
+			msg.msg_iov++;
+			msg.msg_iovlen--;
+		}
+		if (msg.msg_iovlen == 0)
+			break;
+		/* writev, but without SIGPIPE */
+		n = sendmsg(s->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n >= 0) {
+			s->torn = true;
+			for (size_t i = 0; n > 0; i++) {
+				struct iovec *v = &msg.msg_iov[i];
+				size_t part = (size_t)n < v->iov_len ? (size_t)n : v->iov_len;
+
+				v->iov_base = (uint8_t *)v->iov_base + part;
+				v->iov_len -= part;
+				n -= (ssize_t)part;
+			}
+			continue;
+		}
+		if (errno == EINTR)
+			continue;
+		if (errno == EPIPE || errno == ECONNRESET)
+			return farewell(s, -errno, why);
+		if (errno != EAGAIN && errno != EWOULDBLOCK)
+			return session_fail(
+				s, -errno, why, "cannot send to %s: %s", s->peer, strerror(errno));
+		err = proto_wait(s->fd, POLLOUT, deadline_ns);
+		if (err < 0)
+			return session_fail(
+				s, err, why, "cannot wait for %s: %s", s->peer, strerror(-err));
+		if (err == 0)
+			return session_fail(s, -ETIMEDOUT, why,
+				"%s has not taken what was sent to it in time", s->peer);
+	}
+	s->torn = false;
+	s->next_out++;
+	return 0;
+}
+
+int proto_session_send(struct proto_session *s, enum proto_type type,
+	const ProtobufCMessage *message, uint64_t deadline_ns, struct why *why)
+{
+	CLEANUP_FREE uint8_t *frame = NULL;
+	struct iovec iov;
+	size_t length;
+	int err;
+
+	if (s->dead)
+		return session_dead(s, why);
+	err = proto_pack(type, s->next_out, message, &frame, &length);
+	if (err < 0)
+		return session_refuse(s, PROTO_BYE_FAILED, err, why, "cannot send %s: %s",
+			proto_type_name(type), strerror(-err));
+	iov = (struct iovec){.iov_base = frame, .iov_len = length};
+	return send_all(s, &iov, 1, deadline_ns, why);
+}
+
+int proto_session_send_pages(struct proto_session *s, const void *data, size_t length,
+	uint64_t deadline_ns, struct why *why)
+{
+	uint8_t header[PROTO_HEADER_BYTES];
+	struct iovec iov[2] = {
+		{.iov_base = header, .iov_len = sizeof(header)},
+		{.iov_base = (void *)(uintptr_t)data, .iov_len = length},
+	};
+
+	if (s->dead)
+		return session_dead(s, why);
+	if (length > PROTO_MAX_PAGES)
+		return session_refuse(s, PROTO_BYE_FAILED, -EMSGSIZE, why,
+			"cannot send %zu bytes in one Pages frame, the limit is %u", length,
+			PROTO_MAX_PAGES);
+	proto_header_encode(header, PROTO_PAGES, s->next_out, data, length);
+	return send_all(s, iov, 2, deadline_ns, why);
+}
