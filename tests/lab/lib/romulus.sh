@@ -1,0 +1,108 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Romulus on the lab's hosts: configuration, start, protection, and what the scenarios ask of it.
+
+other_host() { if [ "$1" = alpha ]; then echo beta; else echo alpha; fi; }
+
+# Emulated hosts stand still for a second now and then; the limits here are those of such machines.
+romulus_config() { # romulus_config HOST [EXTRA]
+	local peer
+	peer=$(other_host "$1")
+	cat <<-END
+	host = "$1"
+	transport = "plain"
+	heartbeat-interval = 250
+	dead-after = ${DEAD_AFTER:-5000}
+	ack-timeout = ${ACK_TIMEOUT:-10000}
+	interval = ${INTERVAL:-200}
+	reprotect-delay = 3000
+	peer "$peer" {
+	    path "replication" { local = "$(host_address "$1" repl)" remote = "$(host_address "$peer" repl)" }
+	    path "second" { local = "$(host_address "$1" second)" remote = "$(host_address "$peer" second)" }
+	    arbiter = "${ARBITER:-fence}"
+	    fence {
+	        agent = "/usr/sbin/fence_lab"
+	        options = {"plug=$peer", "ip=10.90.2.1"}
+	        timeout = 60
+	    }
+	}
+	domain "db" { addresses = {"10.90.0.21", "fd90::21"} }
+	domain "web" { addresses = {"10.90.0.22", "fd90::22"} }
+	END
+}
+
+# romulus_up [FAULT]: deploy what is built, configure both hosts, start both daemons. FAULT is armed
+# on both of them and their workers (common/fault.h).
+romulus_up() {
+	local host fault=${1:-}
+	deploy
+	for host in $HOSTS; do
+		romulus_config "$host" | host_ssh "$host" "mkdir -p /etc/romulus /etc/systemd/system/romulusd.service.d
+			cat >/etc/romulus/romulus.conf
+			printf '[Service]\nEnvironment=ROMULUS_FAULT=%s ROMULUS_DEBUG=1\n' '$fault' \
+				>/etc/systemd/system/romulusd.service.d/lab.conf
+			systemctl daemon-reload && systemctl restart romulusd" ||
+			fail "romulusd does not start on $host: $(host_ssh "$host" journalctl -u romulusd -n 20 --no-pager)"
+	done
+	for host in $HOSTS; do
+		wait_for 60 peer_alive "$host" || fail "$host does not hear $(other_host "$host")"
+	done
+}
+
+romulus_on() { # romulus_on HOST ARGUMENT...
+	local host=$1
+	shift
+	host_ssh "$host" romulus "$@"
+}
+
+status_json() { romulus_on "$1" status --json; } # of HOST
+
+peer_alive() { status_json "$1" | grep -q '"alive": *true'; }
+
+# status_field HOST DOMAIN FIELD: a field of a domain in `status --json`
+status_field() {
+	status_json "$1" | python3 -c 'import json, sys
+for domain in json.load(sys.stdin)["domains"]:
+    if domain["name"] == sys.argv[1]:
+        print(str(domain.get(sys.argv[2], "")).lower())' "$2" "$3"
+}
+
+is_state() { [ "$(status_field "$1" "$2" state)" = "$3" ]; }       # is_state HOST DOMAIN STATE
+is_protected() { [ "$(status_field "$1" "$2" protected)" = true ]; } # is_protected HOST DOMAIN
+# epoch_beyond HOST DOMAIN N
+epoch_beyond() { [ "$(status_field "$1" "$2" epoch)" -gt "$3" ]; }
+
+domain_runs() { # domain_runs HOST DOMAIN: exists there and is not paused
+	host_ssh "$1" "xl list $2 2>/dev/null | tail -n 1" | grep -qE ' [r-][b-]--'
+}
+
+protect() { # protect DOMAIN FROM TO
+	romulus_on "$2" protect "$1" "$3" || fail "romulus protect $1 $3 failed on $2 with $?"
+	is_protected "$2" "$1" || fail "$1 is not protected after romulus protect returned"
+}
+
+# client_start DOMAIN SECONDS: one Redis connection under load, in the background; see client_result
+client_start() {
+	CLIENT_LOG=$STATE/client-$1.log
+	CLIENT_OUT=$STATE/client-$1.json
+	rm -f "$CLIENT_LOG"
+	client redis "${GUEST_ADDRESS[$1]}:6379" --seconds "$2" --log "$CLIENT_LOG" >"$CLIENT_OUT" 2>"$CLIENT_OUT.err" &
+	CLIENT_PID=$!
+	wait_for 60 acks_beyond 20 || fail "the client gets no answers from $1: $(cat "$CLIENT_OUT.err")"
+}
+
+acks_beyond() { [ "$(wc -l <"$CLIENT_LOG")" -gt "$1" ]; }
+
+# client_finish: wait for it and check that no acknowledged write is missing on the same connection
+client_finish() {
+	wait "$CLIENT_PID" || fail "the client failed: $(cat "$CLIENT_OUT" "$CLIENT_OUT.err")"
+	cat "$CLIENT_OUT"
+	grep -q '"missing": *0' "$CLIENT_OUT" || fail "acknowledged writes are missing"
+	grep -q '"same_connection": *true' "$CLIENT_OUT" || fail "the TCP connection did not survive"
+}
+
+no_resets() {
+	local n
+	n=$(capture_resets)
+	[ "$n" -eq 0 ] || fail "$n TCP resets on the guest LAN"
+}

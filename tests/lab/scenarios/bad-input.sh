@@ -1,0 +1,54 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What cannot be protected is refused with a sentence and a documented exit code, and nothing changes
+TIMEOUT=900
+
+# refused CODE WORDS HOST ARGUMENT...: romulus fails with CODE and says WORDS, and changes nothing
+refused() {
+	local code=$1 words=$2 host=$3 out status before after
+	shift 3
+	before=$(host_ssh alpha "xl list | awk '{print \$1,\$2}'"; host_ssh beta "xl list | awk '{print \$1,\$2}'")
+	out=$(romulus_on "$host" "$@" 2>&1)
+	status=$?
+	say "romulus $*: exit $status: $out"
+	[ "$status" -eq "$code" ] || fail "romulus $*: exit code $status instead of $code: $out"
+	grep -qi -- "$words" <<<"$out" || fail "romulus $*: no word of '$words' in: $out"
+	after=$(host_ssh alpha "xl list | awk '{print \$1,\$2}'"; host_ssh beta "xl list | awk '{print \$1,\$2}'")
+	[ "$before" = "$after" ] || fail "romulus $* changed the domains: $before / $after"
+}
+
+romulus_up
+refused 3 nosuch alpha protect nosuch beta
+refused 3 gamma alpha protect db gamma
+refused 2 usage alpha protect db
+refused 3 nosuch alpha unprotect nosuch
+
+# A PV domain, on a hypervisor without shadow paging.
+host_ssh alpha "sed -e 's/pvh/pv/; s/\"db\"/\"pvdom\"/; s/00:21/00:29/; s/lab.name=db/lab.name=pvdom/; s/0\\.21/0.29/; s/::21/::29/' \
+	/etc/xen/db.cfg >/tmp/pv.cfg && xl create -q /tmp/pv.cfg" || fail "the PV domain does not start"
+refused 4 shadow alpha protect pvdom beta
+host_ssh alpha xl destroy pvdom
+
+# The backup has a domain of that name already.
+host_ssh beta xl create -q -p /etc/xen/db.cfg || fail "no second db on beta"
+refused 5 already alpha protect db beta
+host_ssh beta xl destroy db
+
+# No room on the backup: fill its memory with paused domains.
+host_ssh beta 'i=0; while sed -e "s/\"db\"/\"fill$i\"/; s/00:21/01:3$i/" /etc/xen/db.cfg >/tmp/fill.cfg &&
+	xl create -q -p /tmp/fill.cfg 2>/dev/null; do i=$((i + 1)); [ $i -lt 9 ] || break; done'
+refused 5 'no room' alpha protect db beta
+host_ssh beta 'for d in $(xl list | awk "/fill/{print \$1}"); do xl destroy $d; done'
+
+# Wrong configuration.
+host_ssh alpha "sed 's/dead-after = .*/dead-after = 7/' /etc/romulus/romulus.conf >/tmp/bad.conf"
+refused 78 dead-after alpha check-config /tmp/bad.conf
+
+# The peer does not answer.
+host_ssh beta systemctl stop romulusd
+refused 6 beta alpha protect db beta
+
+# After all that, protection works.
+host_ssh beta systemctl start romulusd
+wait_for 60 peer_alive alpha || fail "alpha does not hear beta again"
+protect db alpha beta
