@@ -1,0 +1,123 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The disk image of a host, the kernels beside it and the guest's initramfs, built once per content:
+# a change to a recipe file gives another key, and so another directory in the cache.
+
+# A host needs neither of these under QEMU; without them the image is built and booted sooner.
+IMAGE_LEAVE_OUT="/usr/share/doc/* /usr/share/man/* /usr/share/locale/*
+	/lib/modules/*/kernel/drivers/gpu/* /lib/modules/*/kernel/drivers/media/*
+	/lib/modules/*/kernel/drivers/infiniband/* /lib/modules/*/kernel/drivers/net/wireless/*
+	/lib/modules/*/kernel/sound/*"
+IMAGE_MASK="apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer
+	fstrim.timer man-db.timer systemd-timesyncd.service e2scrub_reap.service getty@tty1.service
+	redis-server.service xendomains.service drbd.service systemd-pcrphase.service
+	systemd-networkd-wait-online.service systemd-boot-update.service systemd-update-utmp.service
+	systemd-hwdb-update.service keyboard-setup.service console-setup.service rsync.service
+	systemd-journal-flush.service systemd-logind.service"
+
+image_packages() { grep -v '^#' "$LAB_DIR/host/packages"; }
+
+image_base_key() {
+	{ echo "$SUITE $IMAGE_LEAVE_OUT"; image_packages; } | sha256sum | cut -c1-16
+}
+
+image_key() {
+	(
+		cd "$LAB_DIR" || exit 1
+		image_base_key
+		find host guest lib/image.sh fence_lab -type f | LC_ALL=C sort |
+			while read -r file; do sha256sum "$file"; stat -c %a "$file"; done
+	) | sha256sum | cut -c1-16
+}
+
+image_dir() { echo "$CACHE/$(image_key)"; }
+
+image_build_base() { # image_build_base TARBALL
+	local options=() path packages
+	for path in $IMAGE_LEAVE_OUT; do options+=("--dpkgopt=path-exclude=$path"); done
+	packages=$(image_packages | paste -sd,)
+	mmdebstrap --variant=minbase --include="$packages" "${options[@]}" \
+		--aptopt='APT::Install-Recommends "false"' \
+		--essential-hook='mkdir -p "$1/etc/initramfs-tools/conf.d"' \
+		--essential-hook='printf "%s\n" MODULES=list COMPRESS=zstd >"$1/etc/initramfs-tools/conf.d/lab"' \
+		"$SUITE" "$1.part" && mv "$1.part" "$1"
+}
+
+image_ssh_key() {
+	[ -e "$CACHE/ssh/id_ed25519" ] && return
+	mkdir -p "$CACHE/ssh"
+	ssh-keygen -q -t ed25519 -N '' -C romulus-lab -f "$CACHE/ssh/id_ed25519"
+}
+
+# The guest: unmodified Debian binaries and modules out of the host's root, our init and our probe.
+image_guest() { # image_guest ROOT OUTPUT
+	local root=$1 tree=$WORK/guest kernel module library
+	kernel=$(basename "$(echo "$root"/lib/modules/*)")
+	mkdir -p "$tree"/{bin,sbin,dev,proc,sys,tmp,etc,lib64,usr/bin,modules}
+	cp "$root/bin/busybox" "$tree/bin/busybox"
+	chroot "$root" /bin/busybox --list | while read -r module; do
+		[ "$module" = busybox ] || ln -s busybox "$tree/bin/$module"
+	done
+	ln -s ../bin/busybox "$tree/sbin/poweroff"
+	ln -s ../bin/busybox "$tree/sbin/reboot"
+	cp "$root/usr/bin/redis-check-rdb" "$tree/usr/bin/redis-server"
+	chroot "$root" ldd /usr/bin/redis-check-rdb | grep -o '/[^ ]*' | while read -r library; do
+		install -D "$root/$library" "$tree/$library"
+	done
+	for module in drivers/net/xen-netfront; do
+		cp "$root/lib/modules/$kernel/kernel/$module.ko" "$tree/modules/"
+	done
+	cc -O2 -static -o "$tree/bin/pulse" "$LAB_DIR/guest/pulse.c"
+	install -m 755 "$LAB_DIR/guest/init" "$tree/init"
+	(cd "$tree" && find . | cpio --quiet -o -H newc) >"$2"
+}
+
+image_fill_root() { # image_fill_root ROOT
+	local root=$1 unit
+	cp -a --no-preserve=ownership "$LAB_DIR/host/tree/." "$root/"
+	install -D -m 755 "$LAB_DIR/fence_lab" "$root/usr/sbin/fence_lab"
+	install -d -m 700 "$root/root/.ssh"
+	install -m 600 "$CACHE/ssh/id_ed25519" "$root/root/.ssh/id_ed25519"
+	install -m 600 "$CACHE/ssh/id_ed25519.pub" "$root/root/.ssh/authorized_keys"
+	chmod 600 "$root/root/.ssh/config"
+	printf '%s\n' virtio_pci virtio_blk virtio_net ext4 crc32c_generic \
+		>>"$root/etc/initramfs-tools/modules"
+	for unit in $IMAGE_MASK; do ln -sf /dev/null "$root/etc/systemd/system/$unit"; done
+	mkdir -p "$root/etc/systemd/system/sysinit.target.wants"
+	ln -sf ../lab-host.service "$root/etc/systemd/system/sysinit.target.wants/lab-host.service"
+	: >"$root/etc/machine-id"
+	chroot "$root" passwd -qd root
+	chroot "$root" update-initramfs -u >/dev/null
+}
+
+image_build() {
+	local dir base root started=$SECONDS
+	dir=$(image_dir)
+	[ -e "$dir/complete" ] && return
+	mkdir -p "$CACHE"
+	base=$CACHE/base-$(image_base_key).tar
+	if [ ! -e "$base" ]; then
+		say "building the Debian $SUITE base system (a minute)"
+		image_build_base "$base" >"$CACHE/base.log" 2>&1 ||
+			die "mmdebstrap failed, see $CACHE/base.log"
+	fi
+	say "building the host image $(basename "$dir")"
+	image_ssh_key
+	rm -rf "$dir"
+	WORK=$(mktemp -d "$CACHE/work.XXXXXX")
+	root=$WORK/root
+	mkdir -p "$root" "$WORK/out"
+	tar -C "$root" -xf "$base" --exclude=./dev/*
+	image_fill_root "$root"
+	cp "$root"/boot/vmlinuz-* "$WORK/out/vmlinuz"
+	cp "$root"/boot/initrd.img-* "$WORK/out/initrd"
+	gunzip -c "$root"/boot/xen-4*-amd64.gz >"$WORK/out/xen"
+	mkdir -p "$root/var/lib/romulus-lab"
+	cp "$WORK/out/vmlinuz" "$root/var/lib/romulus-lab/vmlinuz"
+	image_guest "$root" "$root/var/lib/romulus-lab/guest.cpio"
+	mke2fs -q -t ext4 -L romulus-lab -O ^has_journal -d "$root" "$WORK/out/root.raw" 2500M
+	touch "$WORK/out/complete"
+	mv "$WORK/out" "$dir"
+	rm -rf "$WORK"
+	say "image ready after $((SECONDS - started)) s"
+}
