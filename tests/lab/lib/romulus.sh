@@ -57,14 +57,12 @@ romulus_on() { # romulus_on HOST ARGUMENT...
 
 status_json() { romulus_on "$1" status --json; } # of HOST
 
-peer_alive() { status_json "$1" | grep -q '"alive": *true'; }
+peer_alive() { status_json "$1" | jq -e '.peers[0].alive' >/dev/null; }
 
 # status_field HOST DOMAIN FIELD: a field of a domain in `status --json`
 status_field() {
-	status_json "$1" | python3 -c 'import json, sys
-for domain in json.load(sys.stdin)["domains"]:
-    if domain["name"] == sys.argv[1]:
-        print(str(domain.get(sys.argv[2], "")).lower())' "$2" "$3"
+	status_json "$1" | jq -r --arg name "$2" --arg field "$3" \
+		'.domains[] | select(.name == $name) | .[$field] | tostring'
 }
 
 is_state() { [ "$(status_field "$1" "$2" state)" = "$3" ]; }       # is_state HOST DOMAIN STATE
@@ -81,28 +79,31 @@ protect() { # protect DOMAIN FROM TO
 	is_protected "$2" "$1" || fail "$1 is not protected after romulus protect returned"
 }
 
-# client_start DOMAIN SECONDS: one Redis connection under load, in the background; see client_result
-client_start() {
-	CLIENT_LOG=$STATE/client-$1.log
-	CLIENT_OUT=$STATE/client-$1.json
-	rm -f "$CLIENT_LOG"
-	client redis "${GUEST_ADDRESS[$1]}:6379" --seconds "$2" --log "$CLIENT_LOG" >"$CLIENT_OUT" 2>"$CLIENT_OUT.err" &
-	CLIENT_PID=$!
-	wait_for 60 acks_beyond 20 || fail "the client gets no answers from $1: $(cat "$CLIENT_OUT.err")"
+# redis_start DOMAIN SECONDS: one Redis connection under load, in the background; ends in redis_finish
+redis_start() {
+	rm -f "$STATE/acks-$1"
+	client_start "$1" redis "${GUEST_ADDRESS[$1]}" --seconds "$2" --log "$STATE/acks-$1"
+	wait_for 60 acks_beyond "$1" 20 || fail "the client gets no answers from $1"
 }
 
-acks_beyond() { [ "$(wc -l <"$CLIENT_LOG")" -gt "$1" ]; }
+acks_beyond() { [ "$(wc -l <"$STATE/acks-$1")" -gt "$2" ]; }
 
-# client_finish: wait for it and check that no acknowledged write is missing on the same connection
-client_finish() {
-	wait "$CLIENT_PID" || fail "the client failed: $(cat "$CLIENT_OUT" "$CLIENT_OUT.err")"
-	cat "$CLIENT_OUT"
-	grep -q '"missing": *0' "$CLIENT_OUT" || fail "acknowledged writes are missing"
-	grep -q '"same_connection": *true' "$CLIENT_OUT" || fail "the TCP connection did not survive"
+# redis_finish DOMAIN: no acknowledged write is missing, and it was one connection all along
+redis_finish() {
+	local result
+	result=$(client_result "$1") || fail "the client of $1 failed: $result"
+	step "client of $1: $result"
+	jq -e '.missing == 0 and .same_connection == true' <<<"$result" >/dev/null ||
+		fail "acknowledged writes of $1 are missing, or its connection broke: $result"
 }
 
 no_resets() {
 	local n
 	n=$(capture_resets)
 	[ "$n" -eq 0 ] || fail "$n TCP resets on the guest LAN"
+}
+
+lab_restart() { # back to the snapshot, in the middle of a scenario
+	lab_down
+	lab_up || fail "the lab did not start again"
 }

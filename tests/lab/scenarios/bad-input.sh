@@ -1,7 +1,9 @@
 # shellcheck shell=bash
-# SPDX-License-Identifier: GPL-2.0-or-later
 # What cannot be protected is refused with a sentence and a documented exit code, and nothing changes
+# SPDX-License-Identifier: GPL-2.0-or-later
 TIMEOUT=900
+
+. "$LAB_DIR/lib/romulus.sh"
 
 # refused CODE WORDS HOST ARGUMENT...: romulus fails with CODE and says WORDS, and changes nothing
 refused() {
@@ -10,7 +12,7 @@ refused() {
 	before=$(host_ssh alpha "xl list | awk '{print \$1,\$2}'"; host_ssh beta "xl list | awk '{print \$1,\$2}'")
 	out=$(romulus_on "$host" "$@" 2>&1)
 	status=$?
-	say "romulus $*: exit $status: $out"
+	step "romulus $*: exit $status: $out"
 	[ "$status" -eq "$code" ] || fail "romulus $*: exit code $status instead of $code: $out"
 	grep -qi -- "$words" <<<"$out" || fail "romulus $*: no word of '$words' in: $out"
 	after=$(host_ssh alpha "xl list | awk '{print \$1,\$2}'"; host_ssh beta "xl list | awk '{print \$1,\$2}'")

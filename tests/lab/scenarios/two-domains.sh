@@ -1,7 +1,9 @@
 # shellcheck shell=bash
-# SPDX-License-Identifier: GPL-2.0-or-later
 # Two domUs protected at once, one in each direction: the loss of one host leaves both on the other
+# SPDX-License-Identifier: GPL-2.0-or-later
 TIMEOUT=1200
+
+. "$LAB_DIR/lib/romulus.sh"
 
 romulus_up
 host_ssh beta xl create -q /etc/xen/web.cfg || fail "web does not start on beta"
@@ -10,15 +12,13 @@ wait_for 120 host_ssh beta 'xenstore-read /local/domain/$(xl domid web)/control/
 	fail "web does not announce that it can be suspended"
 protect db alpha beta
 protect web beta alpha
-client_start web 90
-web_pid=$CLIENT_PID web_out=$CLIENT_OUT
-client_start db 90
+redis_start web 90
+redis_start db 90
 host_power_cut alpha
 wait_for 240 is_state beta db taken-over || fail "beta did not take db over: $(status_json beta)"
 wait_for 120 is_state beta web solo || fail "web was not granted solo: $(status_json beta)"
 domain_runs beta db || fail "db does not run on beta"
 domain_runs beta web || fail "web does not run on beta"
-client_finish
-CLIENT_PID=$web_pid CLIENT_OUT=$web_out
-client_finish
+redis_finish db
+redis_finish web
 romulus_on beta events

@@ -1,7 +1,9 @@
 # shellcheck shell=bash
-# SPDX-License-Identifier: GPL-2.0-or-later
 # The end of protection: the guest never notices and nothing is left behind on either host
+# SPDX-License-Identifier: GPL-2.0-or-later
 TIMEOUT=600
+
+. "$LAB_DIR/lib/romulus.sh"
 
 left_on() { # what a protected domain has on its host, and an unprotected one must not have
 	host_ssh "$1" "ip -br link show type ifb | grep -v '^ifb[01] '; tc qdisc show | grep -E 'plug|ingress|clsact'
@@ -13,9 +15,9 @@ ports_before=$(host_ssh alpha "xl debug-keys e; xl dmesg | grep -c 'd0.*->.*d[1-
 protect db alpha beta
 [ -n "$(left_on alpha)" ] || fail "this scenario does not see what protection leaves on alpha"
 [ -n "$(left_on beta)" ] || fail "this scenario does not see what protection leaves on beta"
-client_start db 20
+redis_start db 20
 romulus_on alpha unprotect db || fail "romulus unprotect failed with $?"
-client_finish
+redis_finish db
 left=$(left_on alpha)
 [ -z "$left" ] || fail "left on alpha: $left"
 left=$(left_on beta)
