@@ -4,6 +4,10 @@ unit_tests += tests/unit/fault
 tests/unit/fault_src := tests/unit/fault.c $(common_src)
 tests/unit/fault_pkg := cmocka
 
+unit_tests += tests/unit/cli
+tests/unit/cli_src := tests/unit/cli.c $(cli_src) $(common_src)
+tests/unit/cli_pkg := cmocka jansson
+
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 unit:
