@@ -3,6 +3,9 @@ test_pkg := cmocka
 unit_tests += tests/unit/fault
 tests/unit/fault_src := tests/unit/fault.c $(common_src)
 tests/unit/fault_pkg := cmocka
+unit_tests += tests/unit/netbuf
+tests/unit/netbuf_src := tests/unit/netbuf.c $(netbuf_src) $(common_src)
+tests/unit/netbuf_pkg := cmocka $(netbuf_pkg)
 
 unit_tests += tests/unit/cli
 tests/unit/cli_src := tests/unit/cli.c $(cli_src) $(common_src)
