@@ -64,10 +64,10 @@ static void show_status(struct cli *cli, struct view *view, const json_t *status
 	json_t *kept = json_copy((json_t *)status), *domains = json_array(), *d;
 	size_t i;
 
-	json_array_foreach(json_object_get(status, "domains"), i,
-		d) if (!view->domain || strcmp(cli_text(d, "name"), view->domain) == 0 ||
-		       strcmp(cli_text(d, "uuid"), view->domain) == 0)
-		json_array_append(domains, d);
+	json_array_foreach (json_object_get(status, "domains"), i, d)
+		if (!view->domain || strcmp(cli_text(d, "name"), view->domain) == 0 ||
+			strcmp(cli_text(d, "uuid"), view->domain) == 0)
+			json_array_append(domains, d);
 	view->found = json_array_size(domains) > 0;
 	json_object_set_new(kept, "domains", domains);
 	if (cli->json) {

@@ -42,8 +42,7 @@ static void peer_lines(FILE *out, const json_t *peer)
 	size_t i;
 
 	fprintf(out, "peer %s: %s", cli_text(peer, "name"), alive ? "alive" : "SILENT");
-	json_array_foreach(json_object_get(peer, "paths"), i, path)
-	{
+	json_array_foreach (json_object_get(peer, "paths"), i, path) {
 		char silent[32];
 
 		cli_duration_format(silent, sizeof(silent), cli_number(path, "silent_ms"));
@@ -62,12 +61,12 @@ void cli_status_print(FILE *out, const json_t *status)
 	const json_t *item;
 	size_t i;
 
-	json_array_foreach(domains, i, item)
-	{
+	json_array_foreach (domains, i, item) {
 		cli_status_line(out, item);
 		fputc('\n', out);
 	}
 	if (json_array_size(domains) == 0)
 		fprintf(out, "no protected domains on %s\n", cli_text(status, "host"));
-	json_array_foreach(peers, i, item) peer_lines(out, item);
+	json_array_foreach (peers, i, item)
+		peer_lines(out, item);
 }

@@ -20,14 +20,32 @@ unit:
 unit-run: $(unit_tests:%=$(BUILD)/%)
 	$(Q)tests/unit/run $^
 
+check: deps
+	$(Q)BUILD=$(BUILD) MAKE='$(MAKE)' tests/check
+
+lab-all: deps
+	$(Q)BUILD=$(BUILD) MAKE='$(MAKE)' tests/check --all
+
+demo: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/lab/demo
+
+bench: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/bench/run
+
+deps:
+	$(Q)tests/deps
+
 SOURCES = $(shell git ls-files '*.c' '*.h')
 SCRIPTS = $(shell git ls-files | xargs grep -lE '^\#!.*(ba)?sh' --)
 
 lint: $(generated)
 	clang-format --dry-run -Werror $(SOURCES)
 	cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,portability \
-		--suppress=missingIncludeSystem -I. -I$(BUILD) $(filter %.c,$(SOURCES))
+		--suppress=missingIncludeSystem -j $(shell nproc) \
+		--library=tests/cppcheck.cfg -I. -I$(BUILD) $(filter %.c,$(SOURCES))
 	shellcheck -x $(SCRIPTS)
 	codespell -q 3 --skip=COPYING,./build*,.git .
 
-.PHONY: unit unit-run lint
+.PHONY: unit unit-run check lab-all demo bench deps lint
