@@ -10,6 +10,16 @@ tests/unit/netbuf_pkg := cmocka $(netbuf_pkg)
 unit_tests += tests/unit/cli
 tests/unit/cli_src := tests/unit/cli.c $(cli_src) $(common_src)
 tests/unit/cli_pkg := cmocka jansson
+unit_tests += tests/unit/wire
+tests/unit/wire_src := tests/unit/wire.c $(proto_src) $(common_src)
+tests/unit/wire_pkg := cmocka $(proto_pkg)
+unit_tests += tests/unit/session
+tests/unit/session_src := tests/unit/session.c $(proto_src) $(common_src)
+tests/unit/session_pkg := cmocka $(proto_pkg)
+unit_tests += tests/unit/handshake
+tests/unit/handshake_src := tests/unit/handshake.c $(proto_src) $(common_src)
+tests/unit/handshake_pkg := cmocka $(proto_pkg)
+tests/unit/handshake_lib := -lpthread
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
