@@ -10,3 +10,11 @@ failover_src := $(failover_core) failover/address.c failover/hello.c failover/pe
 failover_pkg := libsystemd libconfuse jansson
 romulusd_src := failover/main.c $(failover_src) $(proto_src) $(common_src)
 romulusd_pkg := $(proto_pkg) $(failover_pkg) libnl-3.0 libnl-route-3.0
+
+failover_test_names := config detector domain_machine
+unit_tests += $(failover_test_names:%=tests/unit/%)
+define failover_test
+tests/unit/$(1)_src := tests/unit/$(1).c $(failover_core) $(proto_src) $(common_src)
+tests/unit/$(1)_pkg := cmocka $(failover_pkg) $(proto_pkg)
+endef
+$(foreach t,$(failover_test_names),$(eval $(call failover_test,$(t))))
