@@ -35,8 +35,8 @@ static const struct flag flags[] = {
 /* ---- what a reply line says ------------------------------------------------------------------ */
 
 struct view {
-	const char *domain;   /* status: this one only */
-	bool found;           /* ... and it was there */
+	const char *domain;   /* status, events: this one only */
+	bool found;           /* status: it was there */
 	bool bar;             /* a progress bar stands on the terminal's last line */
 	uint64_t previous_ns; /* time of the last event shown */
 };
@@ -52,10 +52,14 @@ static void show_progress(struct cli *cli, struct view *view, const json_t *prog
 
 static void show_event(struct cli *cli, struct view *view, const json_t *event)
 {
-	if (cli->json)
-		json_dumpf(event, cli->out, JSON_COMPACT), fputc('\n', cli->out);
-	else
+	if (view->domain && strcmp(cli_text(event, "domain"), view->domain) != 0)
+		return;
+	if (cli->json) {
+		json_dumpf(event, cli->out, JSON_COMPACT);
+		fputc('\n', cli->out);
+	} else {
 		cli_event_line(cli->out, event, view->previous_ns);
+	}
 	view->previous_ns = (uint64_t)json_integer_value(json_object_get(event, "wall_ns"));
 }
 
@@ -84,7 +88,8 @@ static void show_status(struct cli *cli, struct view *view, const json_t *status
 
 static void show_version(struct cli *cli, struct view *view, const json_t *version)
 {
-	fprintf(cli->out, "romulusd %s\n", json_string_value(version));
+	fprintf(cli->out, "romulusd %s, protocol %u\n", cli_text(version, "romulus"),
+		(unsigned int)cli_number(version, "protocol"));
 }
 
 static const struct {
@@ -95,7 +100,7 @@ static const struct {
 	{"progress", JSON_OBJECT, show_progress},
 	{"event", JSON_OBJECT, show_event},
 	{"status", JSON_OBJECT, show_status},
-	{"version", JSON_STRING, show_version},
+	{"version", JSON_OBJECT, show_version},
 };
 
 static void end_bar(struct cli *cli, struct view *view)
@@ -144,6 +149,13 @@ static int call(struct cli *cli, const struct command *c, struct view *view)
 static int run_call(struct cli *cli, const struct command *c)
 {
 	struct view view = {0};
+
+	return call(cli, c, &view);
+}
+
+static int run_events(struct cli *cli, const struct command *c)
+{
+	struct view view = {.domain = cli->argument[0]};
 
 	return call(cli, c, &view);
 }
@@ -212,7 +224,7 @@ static const struct command commands[] = {
 		run_call},
 	{"status", "[DOMAIN]", "protected or not, why not, role, peer, age of the last commit", "j",
 		0, 1, run_status},
-	{"events", "[DOMAIN]", "what happened, oldest first", "jf", 0, 1, run_call},
+	{"events", "[DOMAIN]", "what happened, oldest first", "jf", 0, 1, run_events},
 	{"failover", "DOMAIN", "grant this host the domain: say it only when the peer is off", "",
 		1, 1, run_call},
 	{"version", "", "versions of this tool and of the daemon", "", 0, 0, run_version},

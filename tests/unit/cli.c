@@ -263,9 +263,9 @@ static void requests_are_what_the_daemon_expects(void **state)
 	a = ASK(OK, "events", "--follow");
 	assert_string_equal(a.request, "{\"command\":\"events\",\"follow\":true}\n");
 	answer_free(&a);
-	a = ASK("{\"version\":\"9.9\"}\n" OK, "version");
+	a = ASK("{\"version\":{\"romulus\":\"9.9\",\"protocol\":1}}\n" OK, "version");
 	assert_string_equal(a.request, "{\"command\":\"version\"}\n");
-	assert_string_equal(a.out, "romulus " ROMULUS_VERSION "\nromulusd 9.9\n");
+	assert_string_equal(a.out, "romulus " ROMULUS_VERSION "\nromulusd 9.9, protocol 1\n");
 	answer_free(&a);
 }
 
@@ -303,6 +303,16 @@ static void json_events_are_handed_on_exactly(void **state)
 		"events", "--json");
 
 	assert_string_equal(a.out, "{\"wall_ns\":1700000001500000001,\"kind\":\"x\"}\n");
+	answer_free(&a);
+}
+
+static void events_of_one_domain_can_be_asked_for(void **state)
+{
+	struct answer a = ASK("{\"event\":{\"wall_ns\":1,\"domain\":\"db\",\"kind\":\"x\"}}\n"
+			      "{\"event\":{\"wall_ns\":2,\"domain\":\"web\",\"kind\":\"y\"}}\n" OK,
+		"events", "--json", "web");
+
+	assert_string_equal(a.out, "{\"wall_ns\":2,\"domain\":\"web\",\"kind\":\"y\"}\n");
 	answer_free(&a);
 }
 
@@ -373,6 +383,7 @@ int main(void)
 		cmocka_unit_test(requests_are_what_the_daemon_expects),
 		cmocka_unit_test(status_is_lines_or_json),
 		cmocka_unit_test(json_events_are_handed_on_exactly),
+		cmocka_unit_test(events_of_one_domain_can_be_asked_for),
 		cmocka_unit_test(a_bar_is_drawn_on_terminals_only),
 		cmocka_unit_test(wrong_usage_says_what_is_right),
 		cmocka_unit_test(help_names_every_command),
