@@ -14,6 +14,7 @@ void cli_status_line(FILE *out, const json_t *d)
 	const char *why = cli_text(d, "why"), *peer = cli_text(d, "peer");
 	const char *role = cli_text(d, "role"), *state = cli_text(d, "state");
 	uint64_t epoch = cli_number(d, "epoch"), pause = cli_number(d, "pause_ms");
+	bool ever = json_number_value(json_object_get(d, "commit_age_ms")) >= 0; /* -1: never */
 	char age[32];
 
 	fprintf(out, "%s: %s", cli_text(d, "name"), protected ? "protected" : "NOT PROTECTED");
@@ -25,7 +26,7 @@ void cli_status_line(FILE *out, const json_t *d)
 		fprintf(out, ", %s here", role);
 	if (peer[0])
 		fprintf(out, ", peer %s", peer);
-	if (epoch > 0) {
+	if (epoch > 0 && ever) {
 		cli_duration_format(age, sizeof(age), cli_number(d, "commit_age_ms"));
 		fprintf(out, ", epoch %" PRIu64 ", %s %s ago", epoch,
 			strcmp(role, "backup") == 0 ? "acked" : "committed", age);
@@ -48,6 +49,8 @@ static void peer_lines(FILE *out, const json_t *peer)
 		cli_duration_format(silent, sizeof(silent), cli_number(path, "silent_ms"));
 		if (json_is_true(json_object_get(path, "alive")))
 			fprintf(out, ", path %s up", cli_text(path, "name"));
+		else if (json_number_value(json_object_get(path, "silent_ms")) < 0)
+			fprintf(out, ", path %s NEVER HEARD", cli_text(path, "name"));
 		else
 			fprintf(out, ", path %s DOWN for %s", cli_text(path, "name"), silent);
 	}

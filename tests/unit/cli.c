@@ -58,7 +58,7 @@ static void each_state_has_its_status_line(void **state)
 	static const char *const rows[][2] = {
 		{"{\"name\":\"db\",\"role\":\"primary\",\"state\":\"protected\",\"protected\":true,"
 		 "\"why\":\"\",\"peer\":\"beta\",\"epoch\":4711,\"commit_age_ms\":120,"
-		 "\"pause_ms\":45}",
+		 "\"pause_ms\":45.75}",
 			"db: protected, primary here, peer beta, epoch 4711, committed 120 ms ago, "
 			"pause 45 ms"},
 		{"{\"name\":\"db\",\"role\":\"backup\",\"state\":\"ready\",\"protected\":true,"
@@ -73,6 +73,12 @@ static void each_state_has_its_status_line(void **state)
 		 "\"commit_age_ms\":61000}",
 			"db: NOT PROTECTED (waiting for beta to let go), primary here, peer beta, "
 			"epoch 9, committed 1 min 1 s ago"},
+		{"{\"name\":\"db\",\"role\":\"backup\",\"state\":\"holding\",\"protected\":false,"
+		 "\"why\":\"alpha is silent: waiting for an operator\",\"peer\":\"alpha\","
+		 "\"epoch\":7,\"commit_age_ms\":-1,\"pause_ms\":0.0}",
+			"db: NOT PROTECTED (alpha is silent: waiting for an operator), backup "
+			"here, "
+			"peer alpha"},
 		{"{\"name\":\"db\",\"role\":\"none\",\"state\":\"idle\",\"protected\":false}",
 			"db: NOT PROTECTED (idle)"},
 	};
@@ -147,7 +153,8 @@ static void events_show_the_time_between_them(void **state)
 #define STATUS                                                                                     \
 	"{\"status\":{\"host\":\"alpha\",\"rss_kb\":9000,\"peers\":[{\"name\":\"beta\","           \
 	"\"alive\":true,\"paths\":[{\"name\":\"replication\",\"alive\":false,"                     \
-	"\"silent_ms\":2000},{\"name\":\"lan\",\"alive\":true,\"silent_ms\":12}]}],"               \
+	"\"silent_ms\":2000},{\"name\":\"lan\",\"alive\":true,\"silent_ms\":12},{\"name\":"        \
+	"\"third\",\"alive\":false,\"silent_ms\":-1}]}],"                                          \
 	"\"domains\":[{\"name\":\"db\",\"role\":\"primary\",\"protected\":true,"                   \
 	"\"peer\":\"beta\"},{\"name\":\"web\",\"role\":\"none\",\"protected\":false,"              \
 	"\"why\":\"refused\"}]}}\n"
@@ -277,7 +284,7 @@ static void status_is_lines_or_json(void **state)
 	assert_string_equal(a.out, "db: protected, primary here, peer beta\n"
 				   "web: NOT PROTECTED (refused)\n"
 				   "peer beta: alive, path replication DOWN for 2.0 s, "
-				   "path lan up\n");
+				   "path lan up, path third NEVER HEARD\n");
 	answer_free(&a);
 	a = ASK(STATUS OK, "status", "web");
 	assert_string_equal(a.out, "web: NOT PROTECTED (refused)\n");
