@@ -6,6 +6,12 @@ tests/unit/fault_pkg := cmocka
 unit_tests += tests/unit/netbuf
 tests/unit/netbuf_src := tests/unit/netbuf.c $(netbuf_src) $(common_src)
 tests/unit/netbuf_pkg := cmocka $(netbuf_pkg)
+unit_tests += tests/unit/netbuf_kernel
+tests/unit/netbuf_kernel_src := tests/unit/netbuf_kernel.c $(netbuf_src) $(common_src)
+tests/unit/netbuf_kernel_pkg := cmocka $(netbuf_pkg)
+unit_tests += tests/unit/announce
+tests/unit/announce_src := tests/unit/announce.c failover/announce.c $(common_src)
+tests/unit/announce_pkg := cmocka libnl-3.0 libnl-route-3.0
 
 unit_tests += tests/unit/cli
 tests/unit/cli_src := tests/unit/cli.c $(cli_src) $(common_src)
