@@ -1,4 +1,6 @@
+# The operator's tool. Everything but main.c is also linked by its tests.
 bin += romulus
 
-romulus_src := cli/main.c cli/control.c cli/commands.c cli/output.c $(common_src)
+cli_src := cli/commands.c cli/client.c cli/status.c cli/progress.c cli/events.c
+romulus_src := cli/main.c $(cli_src) $(common_src)
 romulus_pkg := jansson

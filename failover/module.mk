@@ -1,7 +1,20 @@
 sbin += romulusd
 
-failover_src := failover/config.c failover/detector.c failover/timeouts.c failover/state.c \
-	failover/arbiter.c failover/fence_agent.c failover/peers.c failover/worker.c \
-	failover/domain.c failover/control.c failover/events.c failover/announce.c
+failover_core := failover/config.c failover/detector.c failover/timeouts.c failover/state.c \
+	failover/arbiter.c failover/fence_agent.c failover/child.c failover/events.c \
+	failover/domain_machine.c
+failover_src := $(failover_core) failover/address.c failover/hello.c failover/peers.c \
+	failover/listener.c failover/request.c failover/worker.c failover/domain.c \
+	failover/domain_actions.c failover/domain_work.c failover/domain_requests.c \
+	failover/control.c failover/status.c failover/announcement.c $(wildcard failover/announce.c)
+failover_pkg := libsystemd libconfuse jansson
 romulusd_src := failover/main.c $(failover_src) $(proto_src) $(common_src)
-romulusd_pkg := $(proto_pkg) libsystemd libconfuse jansson libnl-3.0 libnl-route-3.0
+romulusd_pkg := $(proto_pkg) $(failover_pkg) libnl-3.0 libnl-route-3.0
+
+failover_test_names := arbiter config detector domain_machine state
+unit_tests += $(failover_test_names:%=tests/unit/%)
+define failover_test
+tests/unit/$(1)_src := tests/unit/$(1).c $(failover_core) $(proto_src) $(common_src)
+tests/unit/$(1)_pkg := cmocka $(failover_pkg) $(proto_pkg)
+endef
+$(foreach t,$(failover_test_names),$(eval $(call failover_test,$(t))))

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The table of commands: it dispatches, checks the arguments and prints every usage text. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/exit_codes.h"
+
+struct command {
+	const char *name;
+	const char *synopsis; /* what follows the name; a word in brackets is optional */
+	const char *summary;
+	const char *flags; /* letters of the options that it takes besides -s and -h */
+	int min, max;      /* number of positional arguments */
+	int (*run)(struct cli *cli, const struct command *c);
+};
+
+struct flag {
+	char letter;
+	const char *name, *argument, *summary;
+};
+
+static const struct flag flags[] = {
+	{'s', "socket", "PATH", "control socket of romulusd (" CLI_SOCKET ")"},
+	{'j', "json", NULL, "print JSON instead of lines for a person"},
+	{'f', "follow", NULL, "go on printing events as they happen"},
+	{'h', "help", NULL, "this text; after a command: that command only"},
+	{'V', "version", NULL, "version of this tool"},
+};
+
+/* ---- what a reply line says ------------------------------------------------------------------ */
+
+struct view {
+	const char *domain;   /* status, events: this one only */
+	bool found;           /* status: it was there */
+	bool bar;             /* a progress bar stands on the terminal's last line */
+	uint64_t previous_ns; /* time of the last event shown */
+};
+
+static void show_progress(struct cli *cli, struct view *view, const json_t *progress)
+{
+	char line[512];
+
+	cli_progress_format(line, sizeof(line), cli->terminal ? cli->columns - 1 : 0, progress);
+	fprintf(cli->out, cli->terminal ? "\r\033[K%s" : "%s\n", line);
+	view->bar = cli->terminal;
+}
+
+static void show_event(struct cli *cli, struct view *view, const json_t *event)
+{
+	if (view->domain && strcmp(cli_text(event, "domain"), view->domain) != 0)
+		return;
+	if (cli->json) {
+		json_dumpf(event, cli->out, JSON_COMPACT);
+		fputc('\n', cli->out);
+	} else {
+		cli_event_line(cli->out, event, view->previous_ns);
+	}
+	view->previous_ns = (uint64_t)json_integer_value(json_object_get(event, "wall_ns"));
+}
+
+static void show_status(struct cli *cli, struct view *view, const json_t *status)
+{
+	json_t *kept = json_copy((json_t *)status), *domains = json_array(), *d;
+	size_t i;
+
+	json_array_foreach (json_object_get(status, "domains"), i, d)
+		if (!view->domain || strcmp(cli_text(d, "name"), view->domain) == 0 ||
+			strcmp(cli_text(d, "uuid"), view->domain) == 0)
+			json_array_append(domains, d);
+	view->found = json_array_size(domains) > 0;
+	json_object_set_new(kept, "domains", domains);
+	if (cli->json) {
+		json_dumpf(kept, cli->out, JSON_INDENT(2));
+		fputc('\n', cli->out);
+	} else if (!view->domain) {
+		cli_status_print(cli->out, kept);
+	} else if (view->found) {
+		cli_status_line(cli->out, json_array_get(domains, 0));
+		fputc('\n', cli->out);
+	}
+	json_decref(kept);
+}
+
+static void show_version(struct cli *cli, struct view *view, const json_t *version)
+{
+	fprintf(cli->out, "romulusd %s, protocol %u\n", cli_text(version, "romulus"),
+		(unsigned int)cli_number(version, "protocol"));
+}
+
+static const struct {
+	const char *key;
+	json_type type;
+	void (*show)(struct cli *cli, struct view *view, const json_t *value);
+} replies[] = {
+	{"progress", JSON_OBJECT, show_progress},
+	{"event", JSON_OBJECT, show_event},
+	{"status", JSON_OBJECT, show_status},
+	{"version", JSON_OBJECT, show_version},
+};
+
+static void end_bar(struct cli *cli, struct view *view)
+{
+	if (view->bar)
+		fputc('\n', cli->out);
+	view->bar = false;
+	fflush(cli->out);
+}
+
+static bool show(struct cli *cli, const json_t *reply, void *data)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(replies); i++) {
+		const json_t *value = json_object_get(reply, replies[i].key);
+
+		if (!value)
+			continue;
+		if (json_typeof(value) != replies[i].type)
+			return false;
+		replies[i].show(cli, data, value);
+		return true;
+	}
+	return true; /* a newer daemon may say more than we know */
+}
+
+/* ---- the commands ---------------------------------------------------------------------------- */
+
+static int call(struct cli *cli, const struct command *c, struct view *view)
+{
+	json_t *request = json_pack("{s:s,s:s*,s:s*}", "command", c->name, "domain",
+		cli->argument[0], "host", cli->argument[1]);
+	int code;
+
+	if (!request) {
+		fprintf(cli->err, "romulus: the arguments must be UTF-8\n");
+		return EXIT_CODE_USAGE;
+	}
+	if (cli->follow)
+		json_object_set_new(request, "follow", json_true());
+	code = cli_call(cli, request, show, view);
+	end_bar(cli, view);
+	json_decref(request);
+	return code;
+}
+
+static int run_call(struct cli *cli, const struct command *c)
+{
+	struct view view = {0};
+
+	return call(cli, c, &view);
+}
+
+static int run_events(struct cli *cli, const struct command *c)
+{
+	struct view view = {.domain = cli->argument[0]};
+
+	return call(cli, c, &view);
+}
+
+static int run_protect(struct cli *cli, const struct command *c)
+{
+	struct view view = {0};
+	int code = call(cli, c, &view);
+
+	if (code == EXIT_CODE_OK)
+		fprintf(cli->out, "%s is protected, its backup is %s\n", cli->argument[0],
+			cli->argument[1]);
+	return code;
+}
+
+static int run_status(struct cli *cli, const struct command *c)
+{
+	struct view view = {.domain = cli->argument[0]};
+	int code = call(cli, c, &view);
+
+	if (code != EXIT_CODE_OK || !view.domain || view.found)
+		return code;
+	fprintf(cli->err,
+		"romulus: romulusd has no domain %s under protection: "
+		"`romulus status` lists all\n",
+		view.domain);
+	return EXIT_CODE_UNKNOWN;
+}
+
+/* The daemon's version beside ours, when one runs; that none does is no failure here. */
+static int run_version(struct cli *cli, const struct command *c)
+{
+	struct view view = {0};
+	FILE *err = cli->err;
+	CLEANUP_FCLOSE FILE *nowhere = fopen("/dev/null", "w");
+
+	fprintf(cli->out, "romulus %s\n", ROMULUS_VERSION);
+	if (nowhere)
+		cli->err = nowhere;
+	if (call(cli, c, &view) != EXIT_CODE_OK)
+		fprintf(cli->out, "romulusd does not answer on %s\n", cli->socket);
+	cli->err = err;
+	return EXIT_CODE_OK;
+}
+
+/* The daemon's own parser is the only one that knows: run it. */
+static int run_check_config(struct cli *cli, const struct command *c)
+{
+	char *argv[] = {"romulusd", "--check-config", "-c",
+		(char *)(cli->argument[0] ? cli->argument[0]
+					  : ROMULUS_SYSCONFDIR "/romulus/romulus.conf"),
+		NULL};
+
+	fflush(NULL);
+	execvp(argv[0], argv);
+	execv("/usr/sbin/romulusd", argv); /* not in the path of an ordinary user */
+	fprintf(cli->err, "romulus: cannot run romulusd to check %s: %s\n", argv[3],
+		strerror(errno));
+	return EXIT_CODE_FAILED;
+}
+
+static const struct command commands[] = {
+	{"protect", "DOMAIN HOST", "replicate a running domain to HOST and keep doing so", "", 2, 2,
+		run_protect},
+	{"unprotect", "DOMAIN", "end the protection; the domain runs on unharmed", "", 1, 1,
+		run_call},
+	{"status", "[DOMAIN]", "protected or not, why not, role, peer, age of the last commit", "j",
+		0, 1, run_status},
+	{"events", "[DOMAIN]", "what happened, oldest first", "jf", 0, 1, run_events},
+	{"failover", "DOMAIN", "grant this host the domain: say it only when the peer is off", "",
+		1, 1, run_call},
+	{"version", "", "versions of this tool and of the daemon", "", 0, 0, run_version},
+	{"check-config", "[FILE]", "check a configuration file without using it", "", 0, 1,
+		run_check_config},
+};
+
+/* ---- usage and dispatch ---------------------------------------------------------------------- */
+
+static const struct flag *flag_find(int letter)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		if (flags[i].letter == letter)
+			return &flags[i];
+	return NULL;
+}
+
+static void synopsis(FILE *out, const struct command *c)
+{
+	fprintf(out, "romulus %s", c->name);
+	for (const char *f = c->flags; *f; f++)
+		fprintf(out, " [--%s]", flag_find(*f)->name);
+	fprintf(out, "%s%s\n", c->synopsis[0] ? " " : "", c->synopsis);
+}
+
+static void help(FILE *out, const struct command *only)
+{
+	if (only) {
+		fputs("usage: ", out);
+		synopsis(out, only);
+		fprintf(out, "%s\n", only->summary);
+	} else {
+		fputs("usage: romulus [-s PATH] COMMAND [ARGUMENT...]\n\n", out);
+		for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+			fprintf(out, "  %-12s %-12s %s\n", commands[i].name, commands[i].synopsis,
+				commands[i].summary);
+	}
+	fputc('\n', out);
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		char text[32];
+
+		if (only && !strchr("sh", flags[i].letter) && !strchr(only->flags, flags[i].letter))
+			continue;
+		snprintf(text, sizeof(text), "--%s%s%s", flags[i].name,
+			flags[i].argument ? " " : "", flags[i].argument ? flags[i].argument : "");
+		fprintf(out, "  -%c, %-14s %s\n", flags[i].letter, text, flags[i].summary);
+	}
+}
+
+static const struct command *command_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static int usage_error(struct cli *cli, const struct command *c, const char *what, const char *on)
+{
+	fprintf(cli->err, "romulus%s%s: %s%s%s\n", c ? " " : "", c ? c->name : "", what,
+		on ? " " : "", on ? on : "");
+	fputs(c ? "usage: "
+		: "usage: romulus [-s PATH] COMMAND [ARGUMENT...]; "
+		  "`romulus --help` lists the commands\n",
+		cli->err);
+	if (c)
+		synopsis(cli->err, c);
+	return EXIT_CODE_USAGE;
+}
+
+static int stray_option(struct cli *cli, const struct command *c, const struct flag *flag)
+{
+	char option[32];
+
+	snprintf(option, sizeof(option), "--%s", flag->name);
+	return usage_error(cli, c, "does not take the option", option);
+}
+
+static int check_arguments(struct cli *cli, const struct command *c, int n, char **argv)
+{
+	if (n < c->min)
+		return usage_error(cli, c, "too few arguments", NULL);
+	if (n > c->max)
+		return usage_error(cli, c, "unexpected argument", argv[c->max]);
+	for (int i = 0; i < n; i++) {
+		if (!argv[i][0])
+			return usage_error(cli, c, "an argument is empty", NULL);
+		cli->argument[i] = argv[i];
+	}
+	return EXIT_CODE_OK;
+}
+
+int cli_run(struct cli *cli, int argc, char **argv)
+{
+	struct option options[ARRAY_SIZE(flags) + 1] = {0};
+	char given[ARRAY_SIZE(flags) + 1] = "";
+	const struct command *c;
+	int letter, code;
+
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		options[i] = (struct option){flags[i].name,
+			flags[i].argument ? required_argument : no_argument, NULL, flags[i].letter};
+	cli->socket = CLI_SOCKET;
+	optind = 0; /* glibc: start afresh */
+	opterr = 0;
+	while ((letter = getopt_long(argc, argv, ":s:jfhV", options, NULL)) != -1) {
+		if (letter == '?' || letter == ':')
+			return usage_error(cli, NULL,
+				letter == ':' ? "an argument is missing after" : "unknown option",
+				argv[optind - 1]);
+		if (!strchr(given, letter))
+			given[strlen(given)] = (char)letter;
+		if (letter == 's')
+			cli->socket = optarg;
+	}
+	if (strchr(given, 'V')) {
+		fprintf(cli->out, "romulus %s\n", ROMULUS_VERSION);
+		return EXIT_CODE_OK;
+	}
+	c = optind < argc ? command_find(argv[optind]) : NULL;
+	if (optind < argc && !c)
+		return usage_error(cli, NULL, "no such command:", argv[optind]);
+	if (strchr(given, 'h')) {
+		help(cli->out, c);
+		return EXIT_CODE_OK;
+	}
+	if (!c)
+		return usage_error(cli, NULL, "no command", NULL);
+	for (const char *g = given; *g; g++)
+		if (*g != 's' && !strchr(c->flags, *g))
+			return stray_option(cli, c, flag_find(*g));
+	cli->json = strchr(given, 'j') != NULL;
+	cli->follow = strchr(given, 'f') != NULL;
+	code = check_arguments(cli, c, argc - optind - 1, argv + optind + 1);
+	return code == EXIT_CODE_OK ? c->run(cli, c) : code;
+}

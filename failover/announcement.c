@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* After a takeover: say where the guest is now, several times, from timers. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "failover/daemon.h"
+
+/* announce.c; weak, so that a daemon built without it says so instead of not being built. */
+int failover_announce(const char *vif, const char *bridge, const char *mac,
+	const char *const *addresses, size_t n, struct why *why) __attribute__((weak));
+
+struct failover_announcement {
+	struct failover_domain *domain;
+	Romulus__Report *running; /* a copy */
+	sd_event_source *timer;
+	size_t next;
+};
+
+static void schedule(struct failover_announcement *a, uint64_t ms);
+
+static int on_timer(sd_event_source *s, uint64_t usec, void *data)
+{
+	struct failover_announcement *a = data;
+	struct failover_domain *d = a->domain;
+	const struct failover_domain_config *c =
+		failover_config_domain(d->fo->config, d->record.name);
+	const Romulus__Report *r = a->running;
+	struct why why = {"this romulusd was built without announcements"};
+	size_t good = 0;
+
+	for (size_t i = 0; i < r->n_vifs && i < r->n_macs && i < r->n_bridges; i++) {
+		if (failover_announce && failover_announce(r->vifs[i], r->bridges[i], r->macs[i],
+						 c ? (const char *const *)c->addresses : NULL,
+						 c ? c->addresses_n : 0, &why) == 0)
+			good++;
+		else if (a->next == 0)
+			failover_event(&d->fo->events, d->record.name, "failed", "%s", why.text);
+	}
+	if (a->next == 0)
+		failover_event(&d->fo->events, d->record.name, "announced",
+			"announced on %zu of %zu interfaces", good, r->n_vifs);
+	if (++a->next < failover_announce_n)
+		schedule(a, failover_announce_at[a->next] - failover_announce_at[a->next - 1]);
+	return 0;
+}
+
+static void schedule(struct failover_announcement *a, uint64_t ms)
+{
+	a->timer = sd_event_source_disable_unref(a->timer);
+	sd_event_add_time_relative(
+		a->domain->fo->event, &a->timer, CLOCK_MONOTONIC, ms * 1000, 1000, on_timer, a);
+}
+
+struct failover_announcement *failover_announcement_start(
+	struct failover_domain *d, const Romulus__Report *running)
+{
+	struct failover_announcement *a = calloc(1, sizeof(*a));
+	uint8_t *packed = malloc(romulus__report__get_packed_size(running) + 1);
+
+	if (!a || !packed)
+		abort();
+	a->domain = d;
+	a->running = romulus__report__unpack(NULL, romulus__report__pack(running, packed), packed);
+	free(packed);
+	if (!a->running)
+		abort();
+	schedule(a, 0);
+	return a;
+}
+
+struct failover_announcement *failover_announcement_free(struct failover_announcement *a)
+{
+	if (!a)
+		return NULL;
+	sd_event_source_disable_unref(a->timer);
+	romulus__report__free_unpacked(a->running, NULL);
+	free(a);
+	return NULL;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The configuration file, read once at start; every later part of the daemon only looks at it. */
+#ifndef FAILOVER_CONFIG_H
+#define FAILOVER_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct why;
+
+#define FAILOVER_CONFIG_FILE ROMULUS_SYSCONFDIR "/romulus/romulus.conf"
+#define FAILOVER_MAX_PEERS 16u
+#define FAILOVER_MAX_PATHS 8u
+#define FAILOVER_MAX_ADDRESSES 64u
+#define FAILOVER_MAX_OPTIONS 64u
+
+enum failover_arbiter_kind { FAILOVER_ARBITER_MANUAL, FAILOVER_ARBITER_FENCE };
+
+struct failover_path_config {
+	char *name;
+	char *local; /* numeric, IPv4 or IPv6 */
+	char *remote;
+};
+
+struct failover_fence_config {
+	char *agent;    /* absolute path of a fence agent */
+	char **options; /* "key=value" lines for its standard input */
+	size_t options_n;
+	long timeout_s; /* for one run of the agent */
+};
+
+struct failover_peer_config {
+	char *name;
+	struct failover_path_config *paths; /* [0] carries the checkpoints */
+	size_t paths_n;
+	enum failover_arbiter_kind arbiter;
+	struct failover_fence_config fence;
+};
+
+struct failover_domain_config {
+	char *name;
+	long interval_ms; /* 0: not set here */
+	long staging_mb;
+	char **addresses; /* to announce after a takeover */
+	size_t addresses_n;
+};
+
+struct failover_config {
+	char *host;
+	char *transport;
+	char *state_dir;
+	char *run_dir;
+	long port;
+	long heartbeat_ms;
+	long dead_after_ms;
+	long ack_timeout_ms;
+	long interval_ms;
+	long staging_mb;
+	long netbuf_limit_mb;
+	long reprotect_delay_ms;
+	struct failover_peer_config *peers;
+	size_t peers_n;
+	struct failover_domain_config *domains;
+	size_t domains_n;
+};
+
+/*
+ * Read @file. Returns 0 with *ret owned by the caller, or a negative errno with a sentence that
+ * names the key and the line.
+ */
+int failover_config_load(const char *file, struct failover_config **ret, struct why *why);
+struct failover_config *failover_config_free(struct failover_config *c); /* returns NULL */
+
+const struct failover_peer_config *failover_config_peer(
+	const struct failover_config *c, const char *name);
+/* The section of @name, or NULL: nothing is set for that domain. */
+const struct failover_domain_config *failover_config_domain(
+	const struct failover_config *c, const char *name);
+long failover_config_interval_ms(const struct failover_config *c, const char *domain);
+long failover_config_staging_mb(const struct failover_config *c, const char *domain);
+
+/* "ok" and a summary on standard output, for --check-config. */
+void failover_config_print(const struct failover_config *c);
+
+#endif

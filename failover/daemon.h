@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The daemon's shared context and the internal interfaces of its parts, one section per file. Who
+ * owns what: main.c owns everything here; peers own their endpoints' use, domains their worker.
+ */
+#ifndef FAILOVER_DAEMON_H
+#define FAILOVER_DAEMON_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include <jansson.h>
+#include <systemd/sd-event.h>
+
+#include "common/exit_codes.h"
+#include "common/why.h"
+#include "failover/arbiter.h"
+#include "failover/config.h"
+#include "failover/detector.h"
+#include "failover/domain_machine.h"
+#include "failover/events.h"
+#include "failover/state.h"
+#include "failover/timeouts.h"
+#include "proto/proto.h"
+
+#define FAILOVER_MAX_DOMAINS 256u
+
+struct failover_domain;
+struct failover_control;
+
+/* What a peer last said about one domain. */
+struct failover_gossip {
+	char uuid[FAILOVER_UUID_MAX];
+	uint64_t generation, epoch;
+	enum proto_role role;
+	enum proto_state state;
+};
+
+/* One of our addresses, shared by the paths that start there. */
+struct failover_endpoint {
+	struct failover *fo;
+	char *address;
+	int udp;
+	sd_event_source *udp_io, *tcp_io;
+	bool complained;
+};
+
+struct failover_peer {
+	struct failover *fo;
+	const struct failover_peer_config *conf;
+	struct sockaddr_storage remote[FAILOVER_MAX_PATHS];
+	socklen_t remote_len[FAILOVER_MAX_PATHS];
+	struct failover_endpoint *endpoint[FAILOVER_MAX_PATHS];
+	struct failover_detector detector;
+	struct failover_arbiter arbiter;
+	uint64_t boot, sequence; /* of the newest heartbeat */
+	struct failover_gossip gossip[FAILOVER_MAX_DOMAINS];
+	size_t gossip_n;
+};
+
+struct failover {
+	const char *libexec;
+	struct failover_config *config;
+	struct failover_timeouts timeouts;
+	struct failover_events events;
+	sd_event *event;
+	char boot_id[FAILOVER_UUID_MAX];
+	uint64_t boot, sequence;
+	struct failover_endpoint *endpoints;
+	size_t endpoints_n;
+	uint64_t listen_again_ns;
+	struct failover_peer *peers;
+	size_t peers_n;
+	struct failover_domain *domains; /* linked list */
+	size_t domains_n, gossip_next;
+	sd_event_source *tick;
+	uint64_t malformed, strangers; /* datagrams dropped */
+	struct failover_control *control;
+};
+
+/* ---- peers.c: heartbeats, who is alive ------------------------------------------------------ */
+
+int failover_peers_open(struct failover *fo, struct why *why);
+void failover_peers_close(struct failover *fo);
+void failover_peers_tick(struct failover *fo, uint64_t now_ns);
+/* State what this host holds, now: a change is not kept for the next interval. */
+void failover_peers_beat(struct failover *fo);
+struct failover_peer *failover_peer_find(struct failover *fo, const char *name);
+const struct failover_gossip *failover_peer_gossip(const struct failover_peer *p, const char *uuid);
+bool failover_peer_alive(const struct failover_peer *p);
+bool failover_peer_silent(const struct failover_peer *p);
+
+/* ---- address.c: numeric addresses ----------------------------------------------------------- */
+
+int failover_address_parse(
+	const char *address, uint16_t port, struct sockaddr_storage *ret, socklen_t *ret_len);
+bool failover_address_same(const struct sockaddr_storage *a, const struct sockaddr_storage *b);
+
+/* ---- listener.c: sessions that peers open --------------------------------------------------- */
+
+struct failover_inbound;
+
+int failover_listener_accept(struct failover_endpoint *e, int listening);
+/* Answer the request and close. @in may be NULL: who asked has gone. */
+void failover_inbound_answer(
+	struct failover_inbound *in, enum proto_type type, const ProtobufCMessage *message);
+void failover_inbound_refuse(
+	struct failover_inbound *in, const char *uuid, uint64_t generation, const char *reason);
+/* @slot is set to NULL when the asker goes away. */
+void failover_inbound_keep(struct failover_inbound *in, struct failover_inbound **slot);
+struct failover_peer *failover_inbound_peer(const struct failover_inbound *in);
+
+/* ---- request.c: one question to a peer ------------------------------------------------------ */
+
+struct failover_request;
+
+/* @frame: the answer, or NULL with @why and @exit_code. The request is gone after this. */
+typedef void failover_request_done(void *data, const struct proto_frame *frame,
+	enum exit_code exit_code, const struct why *why);
+
+/* Ask @peer over its paths, in order; @message is packed at once. NULL: no memory. */
+struct failover_request *failover_request_start(struct failover_peer *peer, enum proto_type type,
+	const ProtobufCMessage *message, failover_request_done *done, void *data);
+struct failover_request *failover_request_free(struct failover_request *r);
+
+/* ---- domain.c and its parts ----------------------------------------------------------------- */
+
+struct failover_client;
+
+/* Figures of the last reports, for status. */
+struct failover_figures {
+	uint64_t epoch, commit_ns, staging_bytes, staging_limit, pause_ns, suspend_ns, capture_ns,
+		resume_ns, ship_ns, ack_ns, bytes;
+};
+
+struct failover_domain {
+	struct failover_domain *next;
+	struct failover *fo;
+	struct failover_record record;
+	bool recorded; /* the record is on disk */
+	enum failover_state state;
+	char why[WHY_MAX]; /* one line for status: why it is not protected */
+	struct failover_peer *peer;
+	struct failover_figures figures;
+
+	struct failover_worker *worker;
+	bool worker_leaving; /* nothing more is expected of it */
+	struct failover_child *command;
+	struct failover_request *request;
+	struct failover_inbound *asker; /* Prepare or Unprotect waits for our answer */
+	bool asker_unprotects;
+	struct failover_client *client; /* a command waits for the outcome */
+
+	struct failover_peer *attempt_peer; /* primary: whom the attempt goes to */
+	uint64_t attempt_generation;
+	uint64_t retry_at_ns;
+	unsigned int attempts;
+	enum exit_code exit_code; /* of the last failure */
+
+	/* from FOUND or Prepare */
+	char uuid[FAILOVER_UUID_MAX], type[16], hypervisor[32];
+	uint64_t memory_kb, staging_bytes;
+
+	struct failover_announcement *announcement;
+};
+
+struct failover_domain *failover_domain_by_name(struct failover *fo, const char *name);
+struct failover_domain *failover_domain_by_uuid(struct failover *fo, const char *uuid);
+struct failover_domain *failover_domain_new(struct failover *fo, const char *name);
+void failover_domain_free(struct failover_domain *d);
+
+/* Drive the machine: false when the event means nothing in this state. */
+bool failover_domain_on(struct failover_domain *d, enum failover_event event);
+
+void failover_domains_load(struct failover *fo);
+void failover_domains_tick(struct failover *fo, uint64_t now_ns);
+void failover_domains_granted(struct failover_peer *peer);
+/* What a heartbeat says; compares every domain paired with @peer with its gossip. */
+void failover_domains_heard(struct failover_peer *peer);
+void failover_domains_free(struct failover *fo);
+
+enum failover_state failover_domain_base(const struct failover_domain *d);
+/* Fill a heartbeat entry; false when there is nothing to state yet. */
+bool failover_domain_state(const struct failover_domain *d, Romulus__DomainState *ret);
+void failover_domain_settle(struct failover_domain *d, enum exit_code code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+int failover_domain_persist(struct failover_domain *d, enum failover_decision decision,
+	enum proto_role role, struct why *why);
+
+/* requests of peers */
+void failover_domain_prepare(
+	struct failover *fo, struct failover_inbound *in, const Romulus__Prepare *m);
+void failover_domain_unprotect_asked(
+	struct failover *fo, struct failover_inbound *in, const Romulus__Unprotect *m);
+
+/* commands of operators; the answer goes to @client, at once or later */
+void failover_domain_protect(
+	struct failover *fo, struct failover_client *client, const char *name, const char *host);
+void failover_domain_unprotect(
+	struct failover *fo, struct failover_client *client, const char *name);
+void failover_domain_failover(
+	struct failover *fo, struct failover_client *client, const char *name);
+
+/* ---- domain_work.c: workers, commands and their reports ------------------------------------- */
+
+int failover_domain_spawn_primary(struct failover_domain *d, struct why *why);
+int failover_domain_spawn_backup(struct failover_domain *d, struct why *why);
+void failover_domain_repair(struct failover_domain *d);
+void failover_domain_discard(struct failover_domain *d);
+
+/* ---- announcement.c: tell the network where the guest is now -------------------------------- */
+
+struct failover_announcement *failover_announcement_start(
+	struct failover_domain *d, const Romulus__Report *running);
+struct failover_announcement *failover_announcement_free(struct failover_announcement *a);
+
+/* ---- control.c: the operator's socket ------------------------------------------------------- */
+
+int failover_control_open(struct failover *fo, struct why *why);
+void failover_control_close(struct failover *fo);
+/* Send one line; @line is taken over. */
+void failover_client_send(struct failover_client *c, json_t *line);
+/* The last line. @text NULL or the sentence. NULL client: nobody waits. */
+void failover_client_exit(struct failover_client *c, enum exit_code code, const char *text);
+/* @slot is set to NULL when the client goes away. */
+void failover_client_keep(struct failover_client *c, struct failover_client **slot);
+
+/* ---- status.c ------------------------------------------------------------------------------- */
+
+json_t *failover_status(struct failover *fo, const char *domain);
+json_t *failover_event_json(const struct failover_events *ev, const struct failover_event_entry *e);
+
+#endif

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A domain's lifecycle: events come in, domain_machine.c says what follows, domain_actions.c does
+ * it. This file keeps the list, compares what peers say with what is held here, and starts again
+ * what the operator wants kept protected.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "failover/child.h"
+#include "failover/domain_actions.h"
+#include "failover/worker.h"
+
+struct failover_domain *failover_domain_by_name(struct failover *fo, const char *name)
+{
+	for (struct failover_domain *d = fo->domains; d; d = d->next)
+		if (strcmp(d->record.name, name) == 0)
+			return d;
+	return NULL;
+}
+
+struct failover_domain *failover_domain_by_uuid(struct failover *fo, const char *uuid)
+{
+	for (struct failover_domain *d = fo->domains; d; d = d->next)
+		if (d->record.uuid[0] && strcmp(d->record.uuid, uuid) == 0)
+			return d;
+	return NULL;
+}
+
+struct failover_domain *failover_domain_new(struct failover *fo, const char *name)
+{
+	struct failover_domain *d;
+
+	if (fo->domains_n == FAILOVER_MAX_DOMAINS)
+		return NULL;
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return NULL;
+	d->fo = fo;
+	snprintf(d->record.name, sizeof(d->record.name), "%s", name);
+	d->next = fo->domains;
+	fo->domains = d;
+	fo->domains_n++;
+	return d;
+}
+
+void failover_domain_free(struct failover_domain *d)
+{
+	struct failover_domain **p = &d->fo->domains;
+
+	while (*p && *p != d)
+		p = &(*p)->next;
+	if (*p) {
+		*p = d->next;
+		d->fo->domains_n--;
+	}
+	failover_worker_free(d->worker);
+	failover_child_free(d->command);
+	failover_request_free(d->request);
+	failover_announcement_free(d->announcement);
+	free(d);
+}
+
+void failover_domains_free(struct failover *fo)
+{
+	while (fo->domains)
+		failover_domain_free(fo->domains);
+}
+
+/* What the record alone says: where an attempt that began nothing returns to. */
+enum failover_state failover_domain_base(const struct failover_domain *d)
+{
+	const struct failover_record *r = &d->record;
+
+	if (r->role == PROTO_ROLE_BACKUP)
+		return r->decision == FAILOVER_DECISION_RELEASED ? FAILOVER_RELEASED
+								 : FAILOVER_IDLE;
+	if (r->role == PROTO_ROLE_PRIMARY && r->decision == FAILOVER_DECISION_SOLO)
+		return FAILOVER_SOLO;
+	if (r->role == PROTO_ROLE_PRIMARY && r->decision == FAILOVER_DECISION_TAKEOVER)
+		return FAILOVER_TAKEN_OVER;
+	return FAILOVER_IDLE;
+}
+
+bool failover_domain_state(const struct failover_domain *d, Romulus__DomainState *ret)
+{
+	enum failover_state state = d->state;
+
+	if (!d->recorded)
+		return false;
+	/* An attempt promises nothing until its generation is recorded. */
+	if (state == FAILOVER_CHECKING || state == FAILOVER_PREPARING || state == FAILOVER_OPENING)
+		state = failover_domain_base(d);
+	ret->uuid = (char *)d->record.uuid;
+	ret->generation = d->record.generation;
+	ret->role = failover_machine_role(state);
+	ret->state = failover_machine_gossip(state);
+	ret->epoch = d->figures.epoch;
+	if (state == FAILOVER_IDLE) {
+		ret->role = d->record.role;
+		if (d->record.decision == FAILOVER_DECISION_RELEASED)
+			ret->state = PROTO_STATE_RELEASED;
+	}
+	return true;
+}
+
+/* The answer for whoever waits, and the line for status. */
+void failover_domain_settle(struct failover_domain *d, enum exit_code code, const char *fmt, ...)
+{
+	struct failover_client *client = d->client;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(d->why, sizeof(d->why), fmt, ap);
+	va_end(ap);
+	d->exit_code = code;
+	d->client = NULL;
+	failover_client_exit(client, code, code == EXIT_CODE_OK ? NULL : d->why);
+}
+
+int failover_domain_persist(struct failover_domain *d, enum failover_decision decision,
+	enum proto_role role, struct why *why)
+{
+	struct failover_record r = d->record;
+	int err;
+
+	r.decision = decision;
+	r.role = role;
+	snprintf(r.boot, sizeof(r.boot), "%s", d->fo->boot_id);
+	err = failover_state_save(d->fo->config->state_dir, &r, why);
+	if (err < 0)
+		return err;
+	d->record = r;
+	d->recorded = true;
+	return 0;
+}
+
+bool failover_domain_on(struct failover_domain *d, enum failover_event event)
+{
+	struct failover_step step;
+	enum failover_state before = d->state;
+
+	if (!failover_machine_step(d->state, event, failover_domain_base(d), &step))
+		return false;
+	log_debug("%s: %s in %s -> %s", d->record.name, failover_event_name(event),
+		failover_state_name(before), failover_state_name(step.next));
+	failover_domain_act(d, event, &step);
+	return true;
+}
+
+/* ---- what a silent or speaking peer means ---------------------------------------------------- */
+
+static bool gossip_event(
+	const struct failover_domain *d, const struct failover_gossip *g, enum failover_event *ret)
+{
+	const struct failover_record *r = &d->record;
+	bool same = g->generation == r->generation;
+	bool theirs = g->role == PROTO_ROLE_PRIMARY;
+
+	if (failover_machine_role(d->state) == PROTO_ROLE_PRIMARY) {
+		if (theirs && g->state != PROTO_STATE_RELEASED &&
+			((same && g->state == PROTO_STATE_TAKEN_OVER) ||
+				g->generation > r->generation))
+			*ret = FAILOVER_ON_PEER_OWNS;
+		else if (same && g->role == PROTO_ROLE_BACKUP && g->state == PROTO_STATE_RELEASED)
+			*ret = FAILOVER_ON_PEER_RELEASED;
+		else
+			return false;
+		return true;
+	}
+	if (!theirs || g->generation < r->generation)
+		return false;
+	if (same && g->state == PROTO_STATE_RELEASED)
+		*ret = FAILOVER_ON_PEER_RELEASED;
+	else if (g->generation > r->generation || g->state == PROTO_STATE_WANT_SOLO ||
+		 g->state == PROTO_STATE_SOLO || g->state == PROTO_STATE_IDLE)
+		*ret = FAILOVER_ON_PEER_WANTS_SOLO;
+	else
+		return false;
+	return true;
+}
+
+static bool attempting(const struct failover_domain *d)
+{
+	return d->state == FAILOVER_CHECKING || d->state == FAILOVER_PREPARING ||
+	       d->state == FAILOVER_OPENING;
+}
+
+void failover_domains_heard(struct failover_peer *peer)
+{
+	for (struct failover_domain *d = peer->fo->domains, *next; d; d = next) {
+		const struct failover_gossip *g = failover_peer_gossip(peer, d->record.uuid);
+		enum failover_event event;
+
+		next = d->next;
+		if (d->peer != peer || !g || attempting(d) || !gossip_event(d, g, &event))
+			continue;
+		/* A peer that may be shot at any moment must not be left as the only owner. */
+		if (event == FAILOVER_ON_PEER_WANTS_SOLO && failover_arbiter_busy(&peer->arbiter))
+			continue;
+		failover_domain_on(d, event);
+	}
+}
+
+void failover_domains_granted(struct failover_peer *peer)
+{
+	for (struct failover_domain *d = peer->fo->domains, *next; d; d = next) {
+		next = d->next;
+		if (d->peer == peer && failover_machine_needs_grant(d->state))
+			failover_domain_on(d, FAILOVER_ON_GRANT);
+	}
+}
+
+static bool claimed_by(const struct failover_peer *p, const struct failover_record *r)
+{
+	const struct failover_gossip *g = failover_peer_gossip(p, r->uuid);
+
+	return g && g->role == PROTO_ROLE_PRIMARY && g->generation >= r->generation &&
+	       g->state != PROTO_STATE_RELEASED && g->state != PROTO_STATE_IDLE;
+}
+
+static void keep_protected(struct failover_domain *d, uint64_t now_ns)
+{
+	struct failover_peer *p = d->peer;
+
+	if (!d->record.intent || d->worker || d->command || d->request || !p ||
+		d->record.role != PROTO_ROLE_PRIMARY || now_ns < d->retry_at_ns ||
+		!failover_detector_steady(
+			&p->detector, 0, d->fo->timeouts.reprotect_delay, now_ns) ||
+		claimed_by(p, &d->record))
+		return;
+	if (d->state != FAILOVER_SOLO && d->state != FAILOVER_TAKEN_OVER)
+		return;
+	d->attempt_peer = p;
+	failover_domain_on(d, FAILOVER_ON_PROTECT);
+}
+
+void failover_domains_tick(struct failover *fo, uint64_t now_ns)
+{
+	for (struct failover_domain *d = fo->domains, *next; d; d = next) {
+		next = d->next;
+		if (d->peer && failover_machine_needs_grant(d->state) &&
+			failover_peer_silent(d->peer) && failover_arbiter_need(&d->peer->arbiter))
+			failover_domain_on(d, FAILOVER_ON_GRANT);
+		keep_protected(d, now_ns);
+	}
+}
+
+/* ---- start ----------------------------------------------------------------------------------- */
+
+static void resume_primary(struct failover_domain *d, bool same_boot)
+{
+	struct failover *fo = d->fo;
+	struct why why;
+
+	if (!same_boot && d->record.decision == FAILOVER_DECISION_NONE) {
+		/* The guest died with the kernel below it: say so for good, the backup may go. */
+		if (failover_domain_persist(
+			    d, FAILOVER_DECISION_RELEASED, PROTO_ROLE_PRIMARY, &why) < 0) {
+			failover_event(&fo->events, d->record.name, "failed", "%s", why.text);
+			return;
+		}
+		failover_event(&fo->events, d->record.name, "released",
+			"this host was restarted, so the guest is gone from here: %s may take it "
+			"over",
+			d->record.peer);
+		return;
+	}
+	if (d->record.decision == FAILOVER_DECISION_NONE) {
+		d->state = FAILOVER_WANT_SOLO;
+		snprintf(d->why, sizeof(d->why),
+			"romulusd was restarted: the guest is mute until %s or the arbiter lets go",
+			d->record.peer);
+		return;
+	}
+	d->state = failover_domain_base(d);
+	if (d->state == FAILOVER_SOLO && same_boot)
+		failover_domain_repair(d);
+}
+
+static void resume_backup(struct failover_domain *d)
+{
+	struct failover *fo = d->fo;
+	struct why why;
+
+	if (d->record.decision == FAILOVER_DECISION_TAKEOVER) {
+		d->state = FAILOVER_BROKEN;
+		snprintf(d->why, sizeof(d->why),
+			"the takeover was interrupted by the end of romulusd: look with xl list, "
+			"start the guest from its disk if it does not run, then romulus unprotect");
+		failover_event(&fo->events, d->record.name, "failed", "%s", d->why);
+		return;
+	}
+	if (d->record.decision != FAILOVER_DECISION_RELEASED &&
+		failover_domain_persist(d, FAILOVER_DECISION_RELEASED, PROTO_ROLE_BACKUP, &why) <
+			0) {
+		failover_event(&fo->events, d->record.name, "failed", "%s", why.text);
+		return;
+	}
+	d->state = FAILOVER_RELEASING;
+	failover_domain_discard(d);
+}
+
+static void load_one(void *data, const struct failover_record *r, const struct why *why)
+{
+	struct failover *fo = data;
+	struct failover_domain *d;
+
+	if (!r) {
+		failover_event(&fo->events, NULL, "failed", "%s", why->text);
+		return;
+	}
+	d = failover_domain_new(fo, r->name);
+	if (!d)
+		return;
+	d->record = *r;
+	d->recorded = true;
+	d->peer = failover_peer_find(fo, r->peer);
+	if (!d->peer && r->role != PROTO_ROLE_NONE)
+		failover_event(&fo->events, r->name, "failed",
+			"its peer %s is not in the configuration any more: it stays as it is",
+			r->peer);
+	if (r->role == PROTO_ROLE_PRIMARY)
+		resume_primary(d, strcmp(r->boot, fo->boot_id) == 0);
+	else if (r->role == PROTO_ROLE_BACKUP)
+		resume_backup(d);
+}
+
+void failover_domains_load(struct failover *fo)
+{
+	struct why why;
+
+	if (failover_state_load(fo->config->state_dir, load_one, fo, &why) < 0)
+		failover_event(&fo->events, NULL, "failed", "%s", why.text);
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What peers and operators ask of a domain: checked here, then handed to the machine. */
+#include <stdio.h>
+#include <string.h>
+
+#include "failover/daemon.h"
+
+/* ---- peers ------------------------------------------------------------------------------------
+ */
+
+void failover_domain_prepare(
+	struct failover *fo, struct failover_inbound *in, const Romulus__Prepare *m)
+{
+	struct failover_domain *d = failover_domain_by_uuid(fo, m->uuid);
+	uint64_t known = d ? d->record.generation : 0;
+	char reason[WHY_MAX] = "";
+
+	if (!failover_uuid_valid(m->uuid) || !failover_name_valid(m->domain)) {
+		failover_inbound_refuse(in, m->uuid, 0, "the name or uuid is not one");
+		return;
+	}
+	if (!d)
+		d = failover_domain_by_name(fo, m->domain);
+	if (d && d->recorded && strcmp(d->record.uuid, m->uuid) != 0 && d->state != FAILOVER_IDLE &&
+		d->state != FAILOVER_RELEASED)
+		snprintf(reason, sizeof(reason), "another guest named %s is known here (%s)",
+			m->domain, d->record.uuid);
+	else if (m->generation <= known)
+		snprintf(reason, sizeof(reason), "generation %lu is known here already",
+			(unsigned long)known);
+	else if (d && d->state != FAILOVER_IDLE && d->state != FAILOVER_RELEASED &&
+		 failover_machine_role(d->state) == PROTO_ROLE_PRIMARY)
+		snprintf(reason, sizeof(reason), "%s is %s on this host", m->domain,
+			failover_state_name(d->state));
+	else if (d && (d->state == FAILOVER_RELEASING || d->command || d->worker)) {
+		if (d->peer == failover_inbound_peer(in))
+			failover_domain_on(d, FAILOVER_ON_PREPARE);
+		snprintf(reason, sizeof(reason),
+			"an earlier standby of %s is still being cleared away: try again",
+			m->domain);
+	} else if (!d) {
+		d = failover_domain_new(fo, m->domain);
+		if (!d)
+			snprintf(reason, sizeof(reason), "this host knows too many domains");
+	}
+	if (reason[0]) {
+		failover_inbound_refuse(in, m->uuid, known, reason);
+		return;
+	}
+	snprintf(d->uuid, sizeof(d->uuid), "%s", m->uuid);
+	snprintf(d->type, sizeof(d->type), "%s", m->type);
+	snprintf(d->hypervisor, sizeof(d->hypervisor), "%s", m->hypervisor);
+	d->memory_kb = m->memory_kb;
+	d->staging_bytes = m->staging_bytes;
+	d->attempt_generation = m->generation;
+	d->attempt_peer = failover_inbound_peer(in);
+	d->asker_unprotects = false;
+	failover_inbound_keep(in, &d->asker);
+	if (!failover_domain_on(d, FAILOVER_ON_PREPARE))
+		failover_inbound_refuse(in, m->uuid, known, "not in a state to receive it");
+}
+
+void failover_domain_unprotect_asked(
+	struct failover *fo, struct failover_inbound *in, const Romulus__Unprotect *m)
+{
+	struct failover_domain *d = failover_domain_by_uuid(fo, m->uuid);
+	Romulus__Unprotected answer = ROMULUS__UNPROTECTED__INIT;
+
+	if (d && (d->peer != failover_inbound_peer(in) ||
+			 failover_machine_role(d->state) == PROTO_ROLE_PRIMARY)) {
+		failover_inbound_refuse(in, m->uuid, d->record.generation,
+			"this host runs it, or it is paired with another host");
+		return;
+	}
+	if (d && d->state != FAILOVER_IDLE && d->state != FAILOVER_RELEASED) {
+		d->record.intent = false; /* written with the decision to release */
+		d->asker_unprotects = true;
+		failover_inbound_keep(in, &d->asker);
+		if (failover_domain_on(d, FAILOVER_ON_UNPROTECT_ASKED) ||
+			d->state == FAILOVER_RELEASING)
+			return; /* answered when the standby is gone */
+		failover_inbound_refuse(
+			in, m->uuid, d->record.generation, failover_state_name(d->state));
+		return;
+	}
+	answer.uuid = m->uuid;
+	answer.generation = m->generation;
+	failover_inbound_answer(in, PROTO_UNPROTECTED, &answer.base);
+}
+
+/* ---- operators ------------------------------------------------------------------------------- */
+
+static void answer(struct failover_client *client, enum exit_code code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+static void answer(struct failover_client *client, enum exit_code code, const char *fmt, ...)
+{
+	char text[WHY_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	failover_client_exit(client, code, text);
+}
+
+void failover_domain_protect(
+	struct failover *fo, struct failover_client *client, const char *name, const char *host)
+{
+	struct failover_domain *d = failover_domain_by_name(fo, name);
+	struct failover_peer *peer = failover_peer_find(fo, host);
+	bool fresh = !d;
+
+	if (!peer) {
+		answer(client, EXIT_CODE_UNKNOWN, "%s is no configured peer of this host", host);
+		return;
+	}
+	if (!failover_name_valid(name)) {
+		answer(client, EXIT_CODE_USAGE, "\"%s\" is no name of a domain", name);
+		return;
+	}
+	if (d && d->state == FAILOVER_PROTECTED && d->peer == peer) {
+		answer(client, EXIT_CODE_WRONG_STATE, "%s is protected on %s already", name, host);
+		return;
+	}
+	if (!d)
+		d = failover_domain_new(fo, name);
+	if (!d || d->command || d->request || d->client) {
+		answer(client, EXIT_CODE_WRONG_STATE, "%s is busy (%s): try again", name,
+			d ? failover_state_name(d->state) : "too many domains");
+		return;
+	}
+	d->attempt_peer = peer;
+	failover_client_keep(client, &d->client);
+	if (!failover_domain_on(d, FAILOVER_ON_PROTECT))
+		failover_domain_settle(d, EXIT_CODE_WRONG_STATE,
+			"%s is %s: it cannot be protected from here now", name,
+			failover_state_name(d->state));
+	if (fresh && !d->recorded && d->state == FAILOVER_IDLE)
+		failover_domain_free(d);
+}
+
+void failover_domain_unprotect(
+	struct failover *fo, struct failover_client *client, const char *name)
+{
+	struct failover_domain *d = failover_domain_by_name(fo, name);
+
+	if (!d) {
+		answer(client, EXIT_CODE_UNKNOWN, "%s is not known to this host", name);
+		return;
+	}
+	if (failover_machine_needs_grant(d->state) == false && d->client) {
+		/* Who waited for the protection is told that it was called off. */
+		answer(d->client, EXIT_CODE_FAILED, "unprotected meanwhile");
+		d->client = NULL;
+	}
+	failover_client_keep(client, &d->client);
+	d->exit_code = EXIT_CODE_OK;
+	if (!failover_domain_on(d, FAILOVER_ON_UNPROTECT))
+		failover_domain_settle(d, EXIT_CODE_WRONG_STATE,
+			"%s is %s here: run it on %s, or wait", name, failover_state_name(d->state),
+			d->record.peer);
+}
+
+void failover_domain_failover(struct failover *fo, struct failover_client *client, const char *name)
+{
+	struct failover_domain *d = failover_domain_by_name(fo, name);
+
+	if (!d) {
+		answer(client, EXIT_CODE_UNKNOWN, "%s is not known to this host", name);
+		return;
+	}
+	if (!d->peer || !failover_machine_needs_grant(d->state)) {
+		answer(client, EXIT_CODE_WRONG_STATE, "%s is %s: there is nothing to decide", name,
+			failover_state_name(d->state));
+		return;
+	}
+	if (!failover_peer_silent(d->peer)) {
+		answer(client, EXIT_CODE_WRONG_STATE,
+			"%s is still heard (or not yet given up): two hosts would run %s; switch "
+			"it off "
+			"or unplug it first",
+			d->peer->conf->name, name);
+		return;
+	}
+	failover_event(&fo->events, name, "operator", "an operator says that %s is off",
+		d->peer->conf->name);
+	failover_client_keep(client, &d->client);
+	failover_domain_on(d, FAILOVER_ON_GRANT);
+}

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A domain's processes: the worker and its reports, and the commands that clean up after one. */
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "failover/child.h"
+#include "failover/daemon.h"
+#include "failover/worker.h"
+
+#define COMMAND_MS 60000
+#define STANDBY_SUFFIX "--standby"
+
+#define NUMBER_TEXT(name, format, value)                                                           \
+	char name[32];                                                                             \
+	snprintf(name, sizeof(name), format, value)
+
+static void keep_text(char *to, size_t size, const char *from)
+{
+	snprintf(to, size, "%s", from);
+}
+
+static void take_figures(struct failover_domain *d, const Romulus__Report *r)
+{
+	struct failover_figures *f = &d->figures;
+
+	f->epoch = r->epoch;
+	f->commit_ns = clock_now_ns();
+	f->staging_bytes = r->staging_bytes;
+	f->staging_limit = r->staging_limit;
+	f->pause_ns = r->pause_ns;
+	f->suspend_ns = r->suspend_ns;
+	f->capture_ns = r->capture_ns;
+	f->resume_ns = r->resume_ns;
+	f->ship_ns = r->ship_ns;
+	f->ack_ns = r->ack_ns;
+	f->bytes = r->bytes;
+}
+
+static void show_progress(struct failover_domain *d, const Romulus__Report *r)
+{
+	uint64_t left = r->pages_total > r->pages_done ? r->pages_total - r->pages_done : 0;
+
+	if (!d->client)
+		return;
+	failover_client_send(d->client,
+		json_pack("{s:{s:s, s:I, s:I, s:I, s:I, s:I}}", "progress", "stage", "copy",
+			"pages", (json_int_t)r->pages_done, "total", (json_int_t)r->pages_total,
+			"bytes", (json_int_t)r->bytes, "bytes_per_s", (json_int_t)r->bytes_per_s,
+			"eta_s", (json_int_t)(r->bytes_per_s ? left * 4096 / r->bytes_per_s : 0)));
+}
+
+static void take_found(struct failover_domain *d, const Romulus__Report *r)
+{
+	struct failover_domain *other = failover_domain_by_uuid(d->fo, r->uuid);
+
+	keep_text(d->uuid, sizeof(d->uuid), r->uuid);
+	keep_text(d->type, sizeof(d->type), r->type);
+	keep_text(d->hypervisor, sizeof(d->hypervisor), r->hypervisor);
+	d->memory_kb = r->memory_kb;
+	d->exit_code = EXIT_CODE_WRONG_STATE;
+	if (!failover_uuid_valid(d->uuid)) {
+		keep_text(d->why, sizeof(d->why), "its worker reports no uuid: this is a bug");
+	} else if (other && other != d) {
+		snprintf(d->why, sizeof(d->why),
+			"its uuid is that of %s, which is known here: unprotect that one first",
+			other->record.name);
+	} else {
+		if (d->recorded && strcmp(d->record.uuid, d->uuid) != 0) {
+			/* A new guest of an old name: nothing of the old one binds it. */
+			failover_state_remove(d->fo->config->state_dir, d->record.uuid, NULL);
+			d->recorded = false;
+			d->record.generation = 0;
+			d->record.role = PROTO_ROLE_NONE;
+			d->record.decision = FAILOVER_DECISION_NONE;
+			d->record.uuid[0] = '\0';
+		}
+		failover_domain_on(d, FAILOVER_ON_FOUND);
+		return;
+	}
+	failover_domain_on(d, FAILOVER_ON_REFUSED);
+}
+
+static void take_listening(struct failover_domain *d, const Romulus__Report *r)
+{
+	Romulus__Prepared m = ROMULUS__PREPARED__INIT;
+
+	if (!failover_domain_on(d, FAILOVER_ON_LISTENING) || d->state != FAILOVER_RECEIVING)
+		return;
+	m.uuid = d->record.uuid;
+	m.generation = d->record.generation;
+	m.port = r->port;
+	m.token = r->token;
+	failover_inbound_answer(d->asker, PROTO_PREPARED, &m.base);
+}
+
+static void take_running(struct failover_domain *d, const Romulus__Report *r)
+{
+	if (!failover_domain_on(d, FAILOVER_ON_RUNNING))
+		return;
+	failover_announcement_free(d->announcement);
+	d->announcement = failover_announcement_start(d, r);
+}
+
+/* Reports that are nothing but an event of the machine. */
+static const struct {
+	uint32_t kind;
+	enum failover_event event;
+} plain[] = {
+	{PROTO_REPORT_LOST, FAILOVER_ON_LOST},
+	{PROTO_REPORT_STANDBY_LOST, FAILOVER_ON_STANDBY_LOST},
+	{PROTO_REPORT_GUEST_GONE, FAILOVER_ON_GUEST_GONE},
+	{PROTO_REPORT_FAILED, FAILOVER_ON_FAILED},
+	{PROTO_REPORT_DONE, FAILOVER_ON_DONE},
+};
+
+static void on_report(void *data, const Romulus__Report *r)
+{
+	struct failover_domain *d = data;
+
+	if (d->worker_leaving)
+		return;
+	switch (r->kind) {
+	case PROTO_REPORT_FOUND:
+		take_found(d, r);
+		return;
+	case PROTO_REPORT_LISTENING:
+		take_listening(d, r);
+		return;
+	case PROTO_REPORT_PROGRESS:
+		show_progress(d, r);
+		return;
+	case PROTO_REPORT_PROTECTED:
+		take_figures(d, r);
+		failover_domain_on(d, FAILOVER_ON_SYNCED);
+		return;
+	case PROTO_REPORT_EPOCH:
+		take_figures(d, r);
+		return;
+	case PROTO_REPORT_STAGE:
+		failover_event(&d->fo->events, d->record.name, "stage", "%s", r->text);
+		return;
+	case PROTO_REPORT_RUNNING:
+		take_running(d, r);
+		return;
+	}
+	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
+		if (plain[i].kind != r->kind)
+			continue;
+		if (r->text[0]) {
+			keep_text(d->why, sizeof(d->why), r->text);
+			log_warning("%s: %s", d->record.name, r->text);
+		}
+		d->exit_code = r->exit_code ? (enum exit_code)r->exit_code : EXIT_CODE_FAILED;
+		failover_domain_on(d, plain[i].event);
+	}
+}
+
+static void on_ended(void *data, bool after_report, const char *how)
+{
+	struct failover_domain *d = data;
+	bool expected = after_report || d->worker_leaving;
+
+	d->worker = NULL;
+	d->worker_leaving = false;
+	if (expected)
+		return;
+	d->exit_code = EXIT_CODE_FAILED;
+	snprintf(d->why, sizeof(d->why), "its worker %s", how);
+	if (failover_domain_on(d, FAILOVER_ON_WORKER_DIED))
+		failover_event(&d->fo->events, d->record.name, "worker-died", "its worker %s", how);
+}
+
+static const struct failover_worker_ops worker_ops = {.report = on_report, .ended = on_ended};
+
+static int start(struct failover_domain *d, char *const argv[], struct why *why)
+{
+	/* One that was told to leave has nothing left to say. */
+	d->worker = failover_worker_free(d->worker);
+	d->worker_leaving = false;
+	return failover_worker_start(d->fo->event, argv, &worker_ops, d, &d->worker, why);
+}
+
+int failover_domain_spawn_primary(struct failover_domain *d, struct why *why)
+{
+	const struct failover_config *c = d->fo->config;
+	char program[PATH_MAX];
+	NUMBER_TEXT(interval, "%ld", failover_config_interval_ms(c, d->record.name));
+	NUMBER_TEXT(staging, "%ld", failover_config_staging_mb(c, d->record.name));
+	NUMBER_TEXT(limit, "%ld", c->netbuf_limit_mb);
+	NUMBER_TEXT(ack, "%ld", c->ack_timeout_ms);
+	char *const argv[] = {program, "--domain", d->record.name, "--host", c->host, "--peer",
+		(char *)d->attempt_peer->conf->name, "--interval", interval, "--staging", staging,
+		"--netbuf-limit", limit, "--ack-timeout", ack, "--run-dir", c->run_dir, NULL};
+
+	snprintf(program, sizeof(program), "%s/romulus-primary", d->fo->libexec);
+	return start(d, argv, why);
+}
+
+int failover_domain_spawn_backup(struct failover_domain *d, struct why *why)
+{
+	const struct failover_config *c = d->fo->config;
+	char program[PATH_MAX];
+	NUMBER_TEXT(generation, "%" PRIu64, d->attempt_generation);
+	NUMBER_TEXT(memory, "%" PRIu64, d->memory_kb);
+	NUMBER_TEXT(staging, "%" PRIu64, d->staging_bytes);
+	char *const argv[] = {program, "--domain", d->record.name, "--uuid", d->uuid,
+		"--generation", generation, "--memory-kb", memory, "--type", d->type,
+		"--hypervisor", d->hypervisor, "--staging-bytes", staging, "--peer",
+		(char *)d->attempt_peer->conf->name, "--host", c->host, "--listen",
+		d->attempt_peer->conf->paths[0].local, NULL};
+
+	snprintf(program, sizeof(program), "%s/romulus-backup", d->fo->libexec);
+	return start(d, argv, why);
+}
+
+/* ---- commands ------------------------------------------------------------------------------- */
+
+static void on_command_done(void *data, int status, const char *output)
+{
+	struct failover_domain *d = data;
+
+	d->command = NULL;
+	if (status != 0)
+		failover_event(&d->fo->events, d->record.name, "failed",
+			"cleaning up after its worker did not succeed (%d): %s; look with xl list",
+			status, output);
+	failover_domain_on(d, status == 0 ? FAILOVER_ON_DONE : FAILOVER_ON_NOT_DONE);
+}
+
+static void run_command(struct failover_domain *d, char *const argv[])
+{
+	struct why why;
+
+	d->command = failover_child_free(d->command);
+	if (failover_child_run(d->fo->event, argv, NULL, COMMAND_MS, on_command_done, d,
+		    &d->command, &why) < 0)
+		on_command_done(d, -1, why.text);
+}
+
+/* Only ever after solo has been decided, so held output may go. */
+void failover_domain_repair(struct failover_domain *d)
+{
+	char program[PATH_MAX];
+
+	snprintf(program, sizeof(program), "%s/romulus-primary", d->fo->libexec);
+	run_command(d, (char *const[]){program, "--repair", d->record.name, "--release",
+			       "--run-dir", d->fo->config->run_dir, NULL});
+}
+
+/* The standby of a backup, the stale guest of a primary whose generation is over. */
+void failover_domain_discard(struct failover_domain *d)
+{
+	bool backup = failover_machine_role(d->state) == PROTO_ROLE_BACKUP;
+	char program[PATH_MAX], name[FAILOVER_NAME_MAX + sizeof(STANDBY_SUFFIX)];
+
+	snprintf(program, sizeof(program), "%s/romulus-%s", d->fo->libexec,
+		backup ? "backup" : "primary");
+	snprintf(name, sizeof(name), "%s%s", d->record.name, backup ? STANDBY_SUFFIX : "");
+	run_command(d, (char *const[]){program, "--discard", name, "--run-dir",
+			       d->fo->config->run_dir, NULL});
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* romulusd: parse, configure, build, loop. */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <systemd/sd-daemon.h>
+
+#include "common/clock.h"
+#include "common/fault.h"
+#include "common/log.h"
+#include "failover/daemon.h"
+
+static int usage(FILE *to, int code)
+{
+	fputs("usage: romulusd [-c FILE] [--check-config] [--libexec DIR] [--version]\n"
+	      "  -c, --config FILE  read FILE instead of " FAILOVER_CONFIG_FILE "\n"
+	      "  --check-config     say whether FILE is good (exit status 0 or 78) and end\n"
+	      "  --libexec DIR      where the workers are (" ROMULUS_LIBEXECDIR ")\n",
+		to);
+	return code;
+}
+
+static void say_status(struct failover *fo)
+{
+	unsigned int guarded = 0;
+	size_t alive = 0;
+
+	for (const struct failover_domain *d = fo->domains; d; d = d->next)
+		guarded += d->state == FAILOVER_PROTECTED || d->state == FAILOVER_READY;
+	for (size_t i = 0; i < fo->peers_n; i++)
+		alive += failover_peer_alive(&fo->peers[i]);
+	sd_notifyf(0, "STATUS=%zu of %zu peers heard, %u of %zu domains protected", alive,
+		fo->peers_n, guarded, fo->domains_n);
+}
+
+/* The heart: beats out, silence judged, waiting domains looked at. */
+static int on_tick(sd_event_source *s, uint64_t usec, void *data)
+{
+	struct failover *fo = data;
+	uint64_t now = clock_now_ns();
+
+	/* What has arrived while this host was late is read before silence is judged: the sockets
+	 * have a better priority than this timer. */
+	failover_peers_tick(fo, now);
+	failover_domains_tick(fo, now);
+	failover_peers_beat(fo);
+	if (fo->sequence % 20 == 0)
+		say_status(fo);
+	sd_event_source_set_time_relative(s, fo->timeouts.heartbeat * 1000);
+	sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+	return 0;
+}
+
+static int run(struct failover *fo, struct why *why)
+{
+	sigset_t mask;
+	int r;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &mask, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	r = sd_event_default(&fo->event);
+	if (r < 0)
+		return why_set(why, r, "no event loop: %s", strerror(-r));
+	sd_event_add_signal(fo->event, NULL, SIGTERM, NULL, NULL);
+	sd_event_add_signal(fo->event, NULL, SIGINT, NULL, NULL);
+	sd_event_set_watchdog(fo->event, 1);
+	if (getrandom(&fo->boot, sizeof(fo->boot), 0) != sizeof(fo->boot))
+		fo->boot = clock_wall_ns();
+	r = failover_control_open(fo, why);
+	if (r >= 0)
+		r = failover_peers_open(fo, why);
+	if (r < 0)
+		return r;
+	failover_domains_load(fo);
+	r = sd_event_add_time_relative(fo->event, &fo->tick, CLOCK_MONOTONIC, 0, 1000, on_tick, fo);
+	if (r < 0)
+		return why_set(why, r, "no timer: %s", strerror(-r));
+	sd_event_source_set_priority(fo->tick, SD_EVENT_PRIORITY_NORMAL + 1);
+	sd_notify(0, "READY=1");
+	log_notice("romulusd " ROMULUS_VERSION " on %s; the transport is not encrypted",
+		fo->config->host);
+	return sd_event_loop(fo->event);
+}
+
+static void dispose(struct failover *fo)
+{
+	sd_notify(0, "STOPPING=1");
+	failover_domains_free(fo);
+	failover_control_close(fo);
+	failover_peers_close(fo);
+	sd_event_source_disable_unref(fo->tick);
+	sd_event_unref(fo->event);
+	failover_events_clear(&fo->events);
+	fo->config = failover_config_free(fo->config);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"check-config", no_argument, NULL, 'k'},
+		{"libexec", required_argument, NULL, 'l'},
+		{"version", no_argument, NULL, 'V'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	static struct failover fo = {.libexec = ROMULUS_LIBEXECDIR};
+	const char *file = FAILOVER_CONFIG_FILE;
+	bool check = false;
+	struct why why = {""};
+	int c, r;
+
+	log_open("romulusd");
+	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			file = optarg;
+			break;
+		case 'k':
+			check = true;
+			break;
+		case 'l':
+			fo.libexec = optarg;
+			break;
+		case 'V':
+			puts("romulusd " ROMULUS_VERSION);
+			return 0;
+		case 'h':
+			return usage(stdout, 0);
+		default:
+			return usage(stderr, EXIT_CODE_USAGE);
+		}
+	}
+	if (optind != argc)
+		return usage(stderr, EXIT_CODE_USAGE);
+	if (failover_config_load(file, &fo.config, &why) < 0) {
+		if (check)
+			puts(why.text);
+		else
+			log_error("%s", why.text);
+		return EXIT_CODE_CONFIG;
+	}
+	if (check) {
+		failover_config_print(fo.config);
+		failover_config_free(fo.config);
+		return 0;
+	}
+	if (fault_init(&why) < 0) {
+		log_error("%s", why.text);
+		return EXIT_CODE_USAGE;
+	}
+	failover_timeouts_init(&fo.timeouts, fo.config);
+	fo.events.host = fo.config->host;
+	failover_boot_id(fo.boot_id);
+	r = run(&fo, &why);
+	if (r < 0)
+		log_error("%s", why.text[0] ? why.text : strerror(-r));
+	dispose(&fo);
+	return r < 0 ? EXIT_CODE_FAILED : 0;
+}

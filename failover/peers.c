@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Heartbeats: one datagram on every path of every peer, every interval, stating what this host
+ * holds and has promised. No datagram is precious: all is stated again.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "failover/daemon.h"
+
+/* Entries of one datagram, so that it stays within PROTO_MAX_DATAGRAM; the rest comes with the next
+ * one. An entry is at most 38 + 4 varints: 66 bytes. */
+#define BEAT_DOMAINS 16u
+
+struct failover_peer *failover_peer_find(struct failover *fo, const char *name)
+{
+	for (size_t i = 0; i < fo->peers_n; i++)
+		if (strcmp(fo->peers[i].conf->name, name) == 0)
+			return &fo->peers[i];
+	return NULL;
+}
+
+const struct failover_gossip *failover_peer_gossip(const struct failover_peer *p, const char *uuid)
+{
+	for (size_t i = 0; i < p->gossip_n; i++)
+		if (strcmp(p->gossip[i].uuid, uuid) == 0)
+			return &p->gossip[i];
+	return NULL;
+}
+
+bool failover_peer_alive(const struct failover_peer *p)
+{
+	return p->detector.view == FAILOVER_VIEW_ALIVE;
+}
+
+bool failover_peer_silent(const struct failover_peer *p)
+{
+	return p->detector.view == FAILOVER_VIEW_SILENT;
+}
+
+/* ---- sending ------------------------------------------------------------------------------- */
+
+static void send_beat(struct failover_peer *p, size_t path, Romulus__Heartbeat *beat)
+{
+	CLEANUP_FREE uint8_t *frame = NULL;
+	size_t length;
+
+	if (p->endpoint[path]->udp < 0)
+		return;
+	beat->path = p->conf->paths[path].name;
+	if (proto_pack(PROTO_HEARTBEAT, 0, &beat->base, &frame, &length) < 0)
+		return;
+	/* A full buffer or an absent route is what silence looks like: the peer will notice. */
+	(void)!sendto(p->endpoint[path]->udp, frame, length, MSG_DONTWAIT | MSG_NOSIGNAL,
+		(const struct sockaddr *)&p->remote[path], p->remote_len[path]);
+}
+
+void failover_peers_beat(struct failover *fo)
+{
+	Romulus__Heartbeat beat = ROMULUS__HEARTBEAT__INIT;
+	Romulus__DomainState states[BEAT_DOMAINS], *list[BEAT_DOMAINS];
+	const struct failover_domain *d = fo->domains;
+	size_t skip = fo->domains_n > BEAT_DOMAINS ? fo->gossip_next % fo->domains_n : 0;
+	size_t left = fo->domains_n;
+
+	for (size_t i = 0; d && i < skip; i++)
+		d = d->next;
+	for (; left > 0 && beat.n_domains < BEAT_DOMAINS; left--) {
+		romulus__domain_state__init(&states[beat.n_domains]);
+		if (failover_domain_state(d, &states[beat.n_domains])) {
+			list[beat.n_domains] = &states[beat.n_domains];
+			beat.n_domains++;
+		}
+		d = d->next ? d->next : fo->domains;
+		fo->gossip_next++;
+	}
+	beat.host = fo->config->host;
+	beat.boot = fo->boot;
+	beat.sequence = ++fo->sequence;
+	beat.domains = list;
+	for (size_t i = 0; i < fo->peers_n; i++)
+		for (size_t k = 0; k < fo->peers[i].conf->paths_n; k++)
+			send_beat(&fo->peers[i], k, &beat);
+}
+
+/* ---- receiving ----------------------------------------------------------------------------- */
+
+static void note_gossip(struct failover_peer *p, const Romulus__DomainState *s)
+{
+	struct failover_gossip *g = (struct failover_gossip *)failover_peer_gossip(p, s->uuid);
+
+	if (!failover_uuid_valid(s->uuid) || s->role > PROTO_ROLE_BACKUP ||
+		s->state > PROTO_STATE_TAKEN_OVER)
+		return;
+	if (!g) {
+		if (p->gossip_n == FAILOVER_MAX_DOMAINS)
+			return;
+		g = &p->gossip[p->gossip_n++];
+		strcpy(g->uuid, s->uuid); /* checked above */
+	}
+	g->generation = s->generation;
+	g->epoch = s->epoch;
+	g->role = (enum proto_role)s->role;
+	g->state = (enum proto_state)s->state;
+}
+
+static void heard(struct failover_peer *p, size_t path, const Romulus__Heartbeat *beat)
+{
+	struct failover *fo = p->fo;
+	bool newer = beat->boot != p->boot || beat->sequence > p->sequence;
+
+	if (failover_detector_heard(&p->detector, path, clock_now_ns())) {
+		failover_arbiter_heard(&p->arbiter);
+		failover_event(&fo->events, NULL, "peer-heard", "%s is heard on path %s",
+			p->conf->name, p->conf->paths[path].name);
+	}
+	if (!newer)
+		return; /* the same beat on another path, or one that was overtaken */
+	if (beat->boot != p->boot)
+		p->gossip_n = 0;
+	p->boot = beat->boot;
+	p->sequence = beat->sequence;
+	for (size_t i = 0; i < beat->n_domains; i++)
+		note_gossip(p, beat->domains[i]);
+	failover_domains_heard(p);
+}
+
+static void take_datagram(struct failover_endpoint *e, const uint8_t *data, size_t length,
+	const struct sockaddr_storage *from)
+{
+	struct failover *fo = e->fo;
+	struct proto_header header;
+	ProtobufCMessage *m = NULL;
+
+	for (size_t i = 0; i < fo->peers_n; i++) {
+		struct failover_peer *p = &fo->peers[i];
+
+		for (size_t k = 0; k < p->conf->paths_n; k++) {
+			if (p->endpoint[k] != e || !failover_address_same(from, &p->remote[k]))
+				continue;
+			if (length >= PROTO_HEADER_BYTES &&
+				proto_header_decode(data, 0, &header, NULL) == 0 &&
+				header.type == PROTO_HEARTBEAT &&
+				header.length == length - PROTO_HEADER_BYTES &&
+				proto_payload_check(&header, data + PROTO_HEADER_BYTES, NULL) == 0)
+				m = proto_unpack(
+					PROTO_HEARTBEAT, data + PROTO_HEADER_BYTES, header.length);
+			if (m && strcmp(((Romulus__Heartbeat *)m)->host, p->conf->name) == 0)
+				heard(p, k, (const Romulus__Heartbeat *)m);
+			else
+				fo->malformed++;
+			if (m)
+				protobuf_c_message_free_unpacked(m, NULL);
+			return;
+		}
+	}
+	fo->strangers++;
+}
+
+static int on_datagram(sd_event_source *s, int fd, uint32_t revents, void *data)
+{
+	uint8_t buffer[PROTO_MAX_DATAGRAM + 1];
+
+	/* Bounded, so that a flood cannot keep the loop from its timers. */
+	for (int i = 0; i < 64; i++) {
+		struct sockaddr_storage from;
+		socklen_t from_len = sizeof(from);
+		ssize_t n = recvfrom(fd, buffer, sizeof(buffer), MSG_DONTWAIT,
+			(struct sockaddr *)&from, &from_len);
+
+		if (n < 0)
+			break;
+		take_datagram(data, buffer, (size_t)n, &from);
+	}
+	return 0;
+}
+
+/* ---- endpoints ----------------------------------------------------------------------------- */
+
+static int on_connection(sd_event_source *s, int fd, uint32_t revents, void *data)
+{
+	return failover_listener_accept(data, fd);
+}
+
+static int endpoint_listen(struct failover_endpoint *e, struct why *why)
+{
+	uint16_t port = (uint16_t)e->fo->config->port;
+	int fd;
+
+	if (e->udp < 0) {
+		e->udp = proto_datagram(e->address, port, why);
+		if (e->udp < 0)
+			return e->udp;
+		sd_event_add_io(e->fo->event, &e->udp_io, e->udp, EPOLLIN, on_datagram, e);
+	}
+	if (!e->tcp_io) {
+		fd = proto_listen(e->address, &port, why);
+		if (fd < 0)
+			return fd;
+		sd_event_add_io(e->fo->event, &e->tcp_io, fd, EPOLLIN, on_connection, e);
+		sd_event_source_set_io_fd_own(e->tcp_io, 1);
+	}
+	return 0;
+}
+
+static void listen_again(struct failover *fo, uint64_t now_ns)
+{
+	struct why why;
+
+	if (now_ns < fo->listen_again_ns)
+		return;
+	fo->listen_again_ns = now_ns + fo->timeouts.listen_retry * NSEC_PER_MSEC;
+	for (size_t i = 0; i < fo->endpoints_n; i++) {
+		struct failover_endpoint *e = &fo->endpoints[i];
+
+		if (e->udp >= 0 && e->tcp_io)
+			continue;
+		if (endpoint_listen(e, &why) == 0) {
+			if (e->complained)
+				failover_event(&fo->events, NULL, "listening",
+					"%s port %ld is ours now", e->address, fo->config->port);
+		} else if (!e->complained) {
+			e->complained = true;
+			failover_event(&fo->events, NULL, "not-listening",
+				"%s; paths from %s stay silent; it is tried again every second",
+				why.text, e->address);
+		}
+	}
+}
+
+static struct failover_endpoint *endpoint_of(struct failover *fo, const char *address)
+{
+	struct failover_endpoint *e;
+
+	for (size_t i = 0; i < fo->endpoints_n; i++)
+		if (strcmp(fo->endpoints[i].address, address) == 0)
+			return &fo->endpoints[i];
+	e = &fo->endpoints[fo->endpoints_n++];
+	*e = (struct failover_endpoint){.fo = fo, .address = strdup(address), .udp = -1};
+	return e;
+}
+
+static void on_granted(void *data)
+{
+	failover_domains_granted(data);
+}
+
+int failover_peers_open(struct failover *fo, struct why *why)
+{
+	const struct failover_config *c = fo->config;
+
+	fo->peers_n = c->peers_n;
+	fo->peers = calloc(c->peers_n ? c->peers_n : 1, sizeof(*fo->peers));
+	fo->endpoints = calloc(FAILOVER_MAX_PEERS * FAILOVER_MAX_PATHS, sizeof(*fo->endpoints));
+	if (!fo->peers || !fo->endpoints)
+		return why_set(why, -ENOMEM, "no memory for the peers");
+	for (size_t i = 0; i < c->peers_n; i++) {
+		struct failover_peer *p = &fo->peers[i];
+
+		p->fo = fo;
+		p->conf = &c->peers[i];
+		for (size_t k = 0; k < p->conf->paths_n; k++) {
+			p->endpoint[k] = endpoint_of(fo, p->conf->paths[k].local);
+			failover_address_parse(p->conf->paths[k].remote, (uint16_t)c->port,
+				&p->remote[k], &p->remote_len[k]);
+		}
+		failover_detector_init(
+			&p->detector, p->conf->paths_n, &fo->timeouts, clock_now_ns());
+		failover_arbiter_init(
+			&p->arbiter, fo->event, p->conf, &fo->timeouts, &fo->events, on_granted, p);
+	}
+	listen_again(fo, clock_now_ns());
+	return 0;
+}
+
+void failover_peers_close(struct failover *fo)
+{
+	for (size_t i = 0; fo->peers && i < fo->peers_n; i++)
+		failover_arbiter_dispose(&fo->peers[i].arbiter);
+	for (size_t i = 0; fo->endpoints && i < fo->endpoints_n; i++) {
+		struct failover_endpoint *e = &fo->endpoints[i];
+
+		sd_event_source_disable_unref(e->udp_io);
+		sd_event_source_disable_unref(e->tcp_io);
+		if (e->udp >= 0)
+			close(e->udp);
+		free(e->address);
+	}
+	free(fo->endpoints);
+	free(fo->peers);
+}
+
+void failover_peers_tick(struct failover *fo, uint64_t now_ns)
+{
+	listen_again(fo, now_ns);
+	for (size_t i = 0; i < fo->peers_n; i++) {
+		struct failover_peer *p = &fo->peers[i];
+
+		if (failover_detector_tick(&p->detector, now_ns))
+			failover_event(&fo->events, NULL, "peer-silent",
+				"%s has been silent on all %zu paths for %lu ms", p->conf->name,
+				p->conf->paths_n, (unsigned long)fo->timeouts.dead_after);
+	}
+}

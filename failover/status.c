@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "failover/daemon.h"
+
+static const char *const roles[] = {"none", "primary", "backup"}; /* enum proto_role */
+
+static json_int_t rss_kb(void)
+{
+	CLEANUP_FCLOSE FILE *f = fopen("/proc/self/statm", "re");
+	long total, resident = 0;
+
+	if (!f || fscanf(f, "%ld %ld", &total, &resident) != 2)
+		return 0;
+	return resident * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static json_t *peer_json(const struct failover_peer *p, uint64_t now)
+{
+	json_t *paths = json_array();
+
+	for (size_t i = 0; i < p->conf->paths_n; i++) {
+		const struct failover_detector_path *path = &p->detector.path[i];
+
+		json_array_append_new(paths,
+			json_pack("{s:s, s:b, s:I}", "name", p->conf->paths[i].name, "alive",
+				path->alive, "silent_ms",
+				path->ever ? (json_int_t)((now - path->heard_ns) / NSEC_PER_MSEC)
+					   : (json_int_t)-1));
+	}
+	return json_pack("{s:s, s:b, s:s, s:o}", "name", p->conf->name, "alive",
+		failover_peer_alive(p), "arbiter", p->arbiter.ops->name, "paths", paths);
+}
+
+static bool guarded(const struct failover_domain *d)
+{
+	return d->state == FAILOVER_PROTECTED || d->state == FAILOVER_READY;
+}
+
+/* One line: why the guest is not protected. */
+static void reason(const struct failover_domain *d, char *ret, size_t size)
+{
+	if (guarded(d))
+		ret[0] = '\0';
+	else if (d->peer && failover_machine_needs_grant(d->state) && failover_peer_silent(d->peer))
+		snprintf(ret, size, "%s is silent: %s", d->peer->conf->name,
+			d->peer->arbiter.ops->waiting(&d->peer->arbiter));
+	else
+		snprintf(ret, size, "%s", d->why);
+}
+
+static const struct {
+	const char *key;
+	size_t offset;
+} milliseconds[] = {
+	{"pause_ms", offsetof(struct failover_figures, pause_ns)},
+	{"suspend_ms", offsetof(struct failover_figures, suspend_ns)},
+	{"capture_ms", offsetof(struct failover_figures, capture_ns)},
+	{"resume_ms", offsetof(struct failover_figures, resume_ns)},
+	{"ship_ms", offsetof(struct failover_figures, ship_ns)},
+	{"ack_ms", offsetof(struct failover_figures, ack_ns)},
+};
+
+static json_t *domain_json(const struct failover_domain *d, uint64_t now)
+{
+	const struct failover_figures *f = &d->figures;
+	char why[WHY_MAX + 200];
+	json_t *j;
+
+	reason(d, why, sizeof(why));
+	j = json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "name",
+		d->record.name, "uuid", d->record.uuid, "role",
+		roles[failover_machine_role(d->state)], "state", failover_state_name(d->state),
+		"protected", guarded(d), "why", why, "peer",
+		d->peer ? d->peer->conf->name : d->record.peer, "generation",
+		(json_int_t)d->record.generation, "epoch", (json_int_t)f->epoch, "commit_age_ms",
+		f->commit_ns ? (json_int_t)((now - f->commit_ns) / NSEC_PER_MSEC) : (json_int_t)-1,
+		"staging_bytes", (json_int_t)f->staging_bytes, "staging_limit",
+		(json_int_t)f->staging_limit, "bytes", (json_int_t)f->bytes);
+	for (size_t i = 0; j && i < ARRAY_SIZE(milliseconds); i++)
+		json_object_set_new(j, milliseconds[i].key,
+			json_real((double)*(const uint64_t *)((const char *)f +
+							      milliseconds[i].offset) /
+				  1e6));
+	return j;
+}
+
+json_t *failover_status(struct failover *fo, const char *domain)
+{
+	json_t *peers = json_array(), *domains = json_array();
+	uint64_t now = clock_now_ns();
+
+	for (size_t i = 0; i < fo->peers_n; i++)
+		json_array_append_new(peers, peer_json(&fo->peers[i], now));
+	for (const struct failover_domain *d = fo->domains; d; d = d->next)
+		if (!domain || strcmp(domain, d->record.name) == 0)
+			json_array_append_new(domains, domain_json(d, now));
+	return json_pack("{s:{s:s, s:s, s:I, s:I, s:I, s:o, s:o}}", "status", "host",
+		fo->config->host, "transport", fo->config->transport, "rss_kb", rss_kb(),
+		"datagrams_malformed", (json_int_t)fo->malformed, "datagrams_from_strangers",
+		(json_int_t)fo->strangers, "peers", peers, "domains", domains);
+}
+
+json_t *failover_event_json(const struct failover_events *ev, const struct failover_event_entry *e)
+{
+	return json_pack("{s:{s:I, s:I, s:s, s:s, s:s, s:s}}", "event", "wall_ns",
+		(json_int_t)e->wall_ns, "monotonic_ns", (json_int_t)e->monotonic_ns, "host",
+		ev->host, "domain", e->domain, "kind", e->kind, "text", e->text ? e->text : "");
+}

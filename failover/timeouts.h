@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* All timing arithmetic of the daemon, in one place; milliseconds unless the name says otherwise.
+ */
+#ifndef FAILOVER_TIMEOUTS_H
+#define FAILOVER_TIMEOUTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct failover_config;
+
+struct failover_timeouts {
+	uint64_t heartbeat;       /* between two heartbeats on a path */
+	uint64_t dead_after;      /* silence of all paths until the peer is suspected */
+	uint64_t stall;           /* own lateness that voids the silence measured so far */
+	uint64_t start_grace;     /* silence allowed to a peer never heard since our start */
+	uint64_t connect;         /* TCP connect and Hello, for one path */
+	uint64_t reply;           /* Prepare or Unprotect until the answer */
+	uint64_t reprotect_delay; /* first path heard for so long before a new attempt */
+	uint64_t retry_first, retry_last; /* backoff of protection attempts */
+	uint64_t fence_first, fence_last; /* backoff of fencing attempts */
+	uint64_t listen_retry;            /* an address of ours is not there yet */
+	uint64_t watchdog;                /* told to the service manager, at most */
+};
+
+void failover_timeouts_init(struct failover_timeouts *t, const struct failover_config *c);
+
+/* Doubling backoff: the wait after @attempts failures (1, 2 ...). */
+uint64_t failover_backoff(uint64_t first, uint64_t last, unsigned int attempts);
+
+/* When an announcement is repeated, milliseconds after the takeover. */
+extern const uint64_t failover_announce_at[];
+extern const size_t failover_announce_n;
+
+#endif

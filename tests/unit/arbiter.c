@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Arbiters: a grant only when the agent's status says off, one run for all, and none by itself. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include <signal.h>
+#include <systemd/sd-event.h>
+
+#include "failover/arbiter.h"
+
+static const struct failover_timeouts timeouts = {.fence_first = 50, .fence_last = 50};
+static unsigned int grants;
+
+static void granted(void *data)
+{
+	grants++;
+}
+
+static int stop(sd_event_source *s, uint64_t usec, void *data)
+{
+	return sd_event_exit(sd_event_source_get_event(s), 0);
+}
+
+/* Run an agent whose body is @script ($action is off or status) for @ms; the kind of last event. */
+static void run(
+	const char *script, unsigned int ms, enum failover_arbiter_kind kind, char *ret_kind)
+{
+	char agent[] = "/tmp/romulus-agent-XXXXXX";
+	char *options[] = {"plug=beta"};
+	struct failover_peer_config peer = {.name = "beta",
+		.arbiter = kind,
+		.fence = {.agent = agent, .options = options, .options_n = 1, .timeout_s = 1}};
+	static struct failover_events events;
+	struct failover_arbiter a;
+	sd_event *event;
+	sigset_t mask;
+	int fd = mkstemp(agent);
+
+	dprintf(fd,
+		"#!/bin/sh\nwhile read l; do case $l in action=*) action=${l#action=};; "
+		"plug=beta) plug=1;; esac; done\n[ \"$plug\" ] || exit 9\n%s\n",
+		script);
+	fchmod(fd, 0700);
+	close(fd);
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &mask, NULL);
+	events.host = "alpha";
+	grants = 0;
+	assert_true(sd_event_new(&event) >= 0);
+	failover_arbiter_init(&a, event, &peer, &timeouts, &events, granted, NULL);
+	for (int i = 0; i < 3; i++) /* three domains wait */
+		assert_false(failover_arbiter_need(&a));
+	sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, ms * 1000, 1, stop, NULL);
+	sd_event_loop(event);
+	strcpy(ret_kind, failover_events_get(&events, events.last)->kind);
+	assert_int_equal(a.proven, grants > 0);
+	if (grants) {
+		assert_true(failover_arbiter_need(&a));
+		failover_arbiter_heard(&a);
+		assert_false(a.proven);
+	}
+	failover_arbiter_dispose(&a);
+	sd_event_unref(event);
+	failover_events_clear(&events);
+	unlink(agent);
+}
+
+static void off_and_status_off_grants_once(void **state)
+{
+	char kind[24];
+
+	run("[ $action = off ] && exit 0; exit 2", 500, FAILOVER_ARBITER_FENCE, kind);
+	assert_int_equal(grants, 1);
+	assert_string_equal(kind, "fenced");
+}
+
+static void other_outcomes_do_not(void **state)
+{
+	static const char *const scripts[] = {
+		"echo no power >&2; exit 1",
+		"exit 0", /* status says on */
+		"[ $action = off ] && exit 0; exit 1",
+	};
+	char kind[24];
+
+	for (size_t i = 0; i < 3; i++) {
+		run(scripts[i], 300, FAILOVER_ARBITER_FENCE, kind);
+		assert_int_equal(grants, 0);
+		assert_true(!strcmp(kind, "fence-failed") || !strcmp(kind, "fence-begin"));
+	}
+}
+
+static void a_hanging_agent_is_killed(void **state)
+{
+	char kind[24];
+
+	run("sleep 30", 1030, FAILOVER_ARBITER_FENCE, kind);
+	assert_int_equal(grants, 0);
+	assert_string_equal(kind, "fence-failed");
+}
+
+static void manual_never_grants(void **state)
+{
+	char kind[24];
+
+	run("exit 2", 100, FAILOVER_ARBITER_MANUAL, kind);
+	assert_int_equal(grants, 0);
+	assert_string_equal(kind, "waiting");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(off_and_status_off_grants_once),
+		cmocka_unit_test(other_outcomes_do_not),
+		cmocka_unit_test(a_hanging_agent_is_killed),
+		cmocka_unit_test(manual_never_grants),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

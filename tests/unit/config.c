@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The configuration: the example is good, and each mistake is named with its key and line. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "common/cleanup.h"
+#include "common/why.h"
+#include "failover/config.h"
+
+#define GOOD                                                                                       \
+	"host = \"alpha\"\ntransport = \"plain\"\n"                                                \
+	"peer \"beta\" {\n path \"r\" { local = \"10.0.0.1\" remote = \"fd90::2\" }\n}\n"
+
+static int load(const char *text, struct failover_config **ret, struct why *why)
+{
+	char name[] = "/tmp/romulus-config-XXXXXX";
+	int fd = mkstemp(name), r;
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+	r = failover_config_load(name, ret, why);
+	unlink(name);
+	return r;
+}
+
+static void defaults_and_overrides(void **state)
+{
+	struct failover_config *c = NULL;
+	struct why why;
+
+	assert_int_equal(load(GOOD "domain \"db\" { interval = 25 }\n", &c, &why), 0);
+	assert_int_equal(c->port, 7800);
+	assert_int_equal(c->dead_after_ms, 1000);
+	assert_int_equal(c->peers[0].arbiter, FAILOVER_ARBITER_MANUAL);
+	assert_int_equal(failover_config_interval_ms(c, "db"), 25);
+	assert_int_equal(failover_config_interval_ms(c, "web"), 200);
+	assert_int_equal(failover_config_staging_mb(c, "db"), 256);
+	failover_config_free(c);
+}
+
+static void the_example_is_good(void **state)
+{
+	struct failover_config *c = NULL;
+	struct why why = {""};
+
+	assert_int_equal(failover_config_load("packaging/romulus.conf.example", &c, &why), 0);
+	assert_int_equal(c->peers[0].paths_n, 2);
+	assert_int_equal(c->peers[0].fence.options_n, 3);
+	assert_int_equal(c->domains[0].addresses_n, 2);
+	failover_config_free(c);
+}
+
+static void mistakes_are_named(void **state)
+{
+	static const struct {
+		const char *text, *expect, *line;
+	} cases[] = {
+		{GOOD "port = 0\n", "port", "line 6"},
+		{GOOD "port = 65536\n", "port", "line 6"},
+		{GOOD "heartbeat-interval = 1\n", "heartbeat-interval", "line 6"},
+		{GOOD "dead-after = 10\n", "dead-after", "line 6"},
+		{GOOD "dead-after = 100\n", "dead-after", ""},
+		{GOOD "ack-timeout = 0\n", "ack-timeout", "line 6"},
+		{GOOD "interval = 1\n", "interval", "line 6"},
+		{GOOD "staging = 1\n", "staging", "line 6"},
+		{GOOD "netbuf-limit = 0\n", "netbuf-limit", "line 6"},
+		{GOOD "reprotect-delay = 1\n", "reprotect-delay", "line 6"},
+		{GOOD "state-dir = \"x\"\n", "state-dir", "line 6"},
+		{GOOD "run-dir = \"x\"\n", "run-dir", "line 6"},
+		{GOOD "colour = 1\n", "colour", "line 6"},
+		{GOOD "domain \"d\" {\n interval = 1\n}\n", "interval", "line 7"},
+		{GOOD "domain \"d\" {\n addresses = {\"x\"}\n}\n", "addresses", "line 7"},
+		{"transport = \"plain\"\n", "host", ""},
+		{"host = \"a\"\n", "transport", ""},
+		{"host = \"a\"\ntransport = \"tls\"\n", "transport", "line 2"},
+		{GOOD "peer \"x\" { }\n", "path", ""},
+		{GOOD "peer \"x\" { path \"p\" { local = \"::1\" } }\n", "remote", ""},
+		{GOOD "peer \"x\" { path \"p\" { local = \"host\" } }\n", "local", "line 6"},
+		{GOOD "peer \"x\" { arbiter = \"dice\" }\n", "arbiter", "line 6"},
+		{GOOD "peer \"x\" { fence { options = {\"action=on\"} } }\n", "options", "line 6"},
+		{GOOD "peer \"x\" { fence { timeout = 0 } }\n", "timeout", "line 6"},
+		{GOOD "peer \"x\" { path \"p\" { local = \"::1\" remote = \"::2\" } arbiter = "
+		      "\"fence\" }\n",
+			"agent", ""},
+		{"host = \"beta\"\ntransport = \"plain\"\npeer \"beta\" { path \"p\" { local = "
+		 "\"::1\" remote = \"::2\" } }\n",
+			"host", ""},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct failover_config *c = NULL;
+		struct why why = {""};
+
+		if (load(cases[i].text, &c, &why) == 0)
+			fail_msg("accepted: %s", cases[i].text);
+		assert_null(c);
+		if (!strstr(why.text, cases[i].expect) || !strstr(why.text, cases[i].line))
+			fail_msg("%s: %s", cases[i].text, why.text);
+	}
+}
+
+static void an_absent_file_is_said(void **state)
+{
+	struct failover_config *c = NULL;
+	struct why why = {""};
+
+	assert_int_equal(failover_config_load("/nonexistent/x.conf", &c, &why), -ENOENT);
+	assert_non_null(strstr(why.text, "/nonexistent/x.conf"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(defaults_and_overrides),
+		cmocka_unit_test(the_example_is_good),
+		cmocka_unit_test(mistakes_are_named),
+		cmocka_unit_test(an_absent_file_is_said),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

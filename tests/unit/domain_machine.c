@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The lifecycle table: the invariants over all of it, and the ways through it. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "common/cleanup.h"
+#include "failover/domain_machine.h"
+
+/* Every row of the table, by asking for all pairs. */
+static void takeover_needs_a_checkpoint_and_a_grant(void **state)
+{
+	struct failover_step step;
+	unsigned int found = 0;
+
+	for (int s = 0; s < FAILOVER_STATE_COUNT; s++)
+		for (int e = 0; e < FAILOVER_EVENT_COUNT; e++) {
+			if (!failover_machine_step(
+				    (enum failover_state)s, (enum failover_event)e, 0, &step))
+				continue;
+			if (step.next != FAILOVER_TAKING_OVER &&
+				step.action != FAILOVER_DO_TAKE_OVER)
+				continue;
+			found++;
+			assert_int_equal(step.next, FAILOVER_TAKING_OVER);
+			assert_int_equal(step.action, FAILOVER_DO_TAKE_OVER);
+			assert_true(s == FAILOVER_READY || s == FAILOVER_HOLDING);
+			assert_true(e == FAILOVER_ON_GRANT || e == FAILOVER_ON_PEER_RELEASED);
+		}
+	assert_int_equal(found, 4);
+}
+
+static void solo_needs_want_solo_and_a_grant(void **state)
+{
+	struct failover_step step;
+	unsigned int found = 0;
+
+	for (int s = 0; s < FAILOVER_STATE_COUNT; s++)
+		for (int e = 0; e < FAILOVER_EVENT_COUNT; e++) {
+			if (!failover_machine_step(
+				    (enum failover_state)s, (enum failover_event)e, 0, &step) ||
+				step.action != FAILOVER_DO_GO_SOLO)
+				continue;
+			found++;
+			assert_int_equal(s, FAILOVER_WANT_SOLO);
+			assert_true(e == FAILOVER_ON_GRANT || e == FAILOVER_ON_PEER_RELEASED);
+		}
+	assert_int_equal(found, 2);
+}
+
+/* A side that has promised or decided never decides otherwise. */
+static void decisions_are_final(void **state)
+{
+	static const enum failover_state decided[] = {FAILOVER_GOING_SOLO, FAILOVER_SOLO,
+		FAILOVER_ENDING, FAILOVER_LEAVING, FAILOVER_TAKING_OVER, FAILOVER_TAKEN_OVER,
+		FAILOVER_BROKEN, FAILOVER_RELEASING, FAILOVER_RELEASED, FAILOVER_RECEIVING};
+	struct failover_step step;
+
+	for (size_t i = 0; i < ARRAY_SIZE(decided); i++) {
+		if (failover_machine_step(decided[i], FAILOVER_ON_GRANT, 0, &step))
+			assert_int_equal(step.action, FAILOVER_DO_RELEASE);
+		if (failover_machine_step(decided[i], FAILOVER_ON_PEER_RELEASED, 0, &step))
+			assert_int_equal(step.action, FAILOVER_DO_RELEASE);
+	}
+}
+
+static void follow(
+	enum failover_state s, const enum failover_event *events, size_t n, enum failover_state end)
+{
+	struct failover_step step;
+
+	for (size_t i = 0; i < n; i++) {
+		assert_true(failover_machine_step(s, events[i], FAILOVER_IDLE, &step));
+		s = step.next;
+	}
+	assert_int_equal(s, end);
+}
+
+#define FOLLOW(start, end, ...)                                                                    \
+	do {                                                                                       \
+		static const enum failover_event e[] = {__VA_ARGS__};                              \
+		follow(start, e, ARRAY_SIZE(e), end);                                              \
+	} while (0)
+
+static void ways_of_a_primary(void **state)
+{
+	FOLLOW(FAILOVER_IDLE, FAILOVER_PROTECTED, FAILOVER_ON_PROTECT, FAILOVER_ON_FOUND,
+		FAILOVER_ON_PREPARED, FAILOVER_ON_SYNCED);
+	FOLLOW(FAILOVER_IDLE, FAILOVER_IDLE, FAILOVER_ON_PROTECT, FAILOVER_ON_FAILED);
+	FOLLOW(FAILOVER_IDLE, FAILOVER_IDLE, FAILOVER_ON_PROTECT, FAILOVER_ON_FOUND,
+		FAILOVER_ON_REFUSED);
+	FOLLOW(FAILOVER_PROTECTED, FAILOVER_SOLO, FAILOVER_ON_LOST, FAILOVER_ON_PEER_RELEASED,
+		FAILOVER_ON_DONE);
+	FOLLOW(FAILOVER_PROTECTED, FAILOVER_SOLO, FAILOVER_ON_WORKER_DIED, FAILOVER_ON_GRANT,
+		FAILOVER_ON_WORKER_DIED, FAILOVER_ON_DONE);
+	FOLLOW(FAILOVER_PROTECTED, FAILOVER_IDLE, FAILOVER_ON_LOST, FAILOVER_ON_PEER_OWNS,
+		FAILOVER_ON_DONE);
+	FOLLOW(FAILOVER_PROTECTED, FAILOVER_IDLE, FAILOVER_ON_UNPROTECT, FAILOVER_ON_UNPROTECTED,
+		FAILOVER_ON_DONE);
+	FOLLOW(FAILOVER_SOLO, FAILOVER_CHECKING, FAILOVER_ON_PROTECT);
+}
+
+static void ways_of_a_backup(void **state)
+{
+	FOLLOW(FAILOVER_IDLE, FAILOVER_TAKEN_OVER, FAILOVER_ON_PREPARE, FAILOVER_ON_LISTENING,
+		FAILOVER_ON_SYNCED, FAILOVER_ON_LOST, FAILOVER_ON_GRANT, FAILOVER_ON_RUNNING);
+	FOLLOW(FAILOVER_READY, FAILOVER_HOLDING, FAILOVER_ON_LOST);
+	FOLLOW(FAILOVER_HOLDING, FAILOVER_RELEASED, FAILOVER_ON_PEER_WANTS_SOLO, FAILOVER_ON_DONE);
+	FOLLOW(FAILOVER_RECEIVING, FAILOVER_RELEASED, FAILOVER_ON_LOST, FAILOVER_ON_DONE);
+	FOLLOW(FAILOVER_READY, FAILOVER_BROKEN, FAILOVER_ON_GRANT, FAILOVER_ON_WORKER_DIED);
+	FOLLOW(FAILOVER_READY, FAILOVER_RELEASED, FAILOVER_ON_UNPROTECT_ASKED, FAILOVER_ON_DONE);
+}
+
+static void a_failed_attempt_returns_to_the_base(void **state)
+{
+	struct failover_step step;
+
+	assert_true(failover_machine_step(
+		FAILOVER_CHECKING, FAILOVER_ON_FAILED, FAILOVER_TAKEN_OVER, &step));
+	assert_int_equal(step.next, FAILOVER_TAKEN_OVER);
+}
+
+static void everything_has_a_name(void **state)
+{
+	for (int s = 0; s < FAILOVER_STATE_COUNT; s++)
+		assert_non_null(failover_state_name((enum failover_state)s));
+	for (int e = 0; e < FAILOVER_EVENT_COUNT; e++)
+		assert_non_null(failover_event_name((enum failover_event)e));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(takeover_needs_a_checkpoint_and_a_grant),
+		cmocka_unit_test(solo_needs_want_solo_and_a_grant),
+		cmocka_unit_test(decisions_are_final),
+		cmocka_unit_test(ways_of_a_primary),
+		cmocka_unit_test(ways_of_a_backup),
+		cmocka_unit_test(a_failed_attempt_returns_to_the_base),
+		cmocka_unit_test(everything_has_a_name),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
