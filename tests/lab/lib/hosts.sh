@@ -33,7 +33,7 @@ host_start() { # host_start HOST [QEMU ARGUMENTS]
 		-chardev "socket,id=monitor,path=$RUN/$host.monitor,server=on,wait=off" \
 		-mon chardev=monitor,mode=readline \
 		-D "$STATE/$host-qemu.log" -pidfile "$RUN/$host.pid" -daemonize "$@" \
-		9>&- >>"$STATE/$host-qemu.log" 2>&1 || die "QEMU of $host did not start, see $STATE/$host-qemu.log"
+		9>&- >>"$STATE/$host-start.log" 2>&1 || die "QEMU of $host did not start, see $STATE/$host-start.log"
 }
 
 monitor() { # monitor HOST COMMAND: QEMU's human monitor, answers on standard output

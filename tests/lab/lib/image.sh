@@ -36,6 +36,7 @@ image_build_base() { # image_build_base TARBALL
 	local options=() path packages
 	for path in $IMAGE_LEAVE_OUT; do options+=("--dpkgopt=path-exclude=$path"); done
 	packages=$(image_packages | paste -sd,)
+	# shellcheck disable=SC2016  # $1 is the hook's
 	mmdebstrap --variant=minbase --include="$packages" "${options[@]}" \
 		--aptopt='APT::Install-Recommends "false"' \
 		--essential-hook='mkdir -p "$1/etc/initramfs-tools/conf.d"' \
@@ -51,12 +52,12 @@ image_ssh_key() {
 
 # The guest: unmodified Debian binaries and modules out of the host's root, our init and our probe.
 image_guest() { # image_guest ROOT OUTPUT
-	local root=$1 tree=$WORK/guest kernel module library
+	local root=$1 tree=$WORK/guest kernel applet library
 	kernel=$(basename "$(echo "$root"/lib/modules/*)")
 	mkdir -p "$tree"/{bin,sbin,dev,proc,sys,tmp,etc,lib64,usr/bin,modules}
 	cp "$root/bin/busybox" "$tree/bin/busybox"
-	chroot "$root" /bin/busybox --list | while read -r module; do
-		[ "$module" = busybox ] || ln -s busybox "$tree/bin/$module"
+	chroot "$root" /bin/busybox --list | while read -r applet; do
+		[ "$applet" = busybox ] || ln -s busybox "$tree/bin/$applet"
 	done
 	ln -s ../bin/busybox "$tree/sbin/poweroff"
 	ln -s ../bin/busybox "$tree/sbin/reboot"
@@ -64,9 +65,7 @@ image_guest() { # image_guest ROOT OUTPUT
 	chroot "$root" ldd /usr/bin/redis-check-rdb | grep -o '/[^ ]*' | while read -r library; do
 		install -D "$root/$library" "$tree/$library"
 	done
-	for module in drivers/net/xen-netfront; do
-		cp "$root/lib/modules/$kernel/kernel/$module.ko" "$tree/modules/"
-	done
+	cp "$root/lib/modules/$kernel/kernel/drivers/net/xen-netfront.ko" "$tree/modules/"
 	cc -O2 -static -o "$tree/bin/pulse" "$LAB_DIR/guest/pulse.c"
 	install -m 755 "$LAB_DIR/guest/init" "$tree/init"
 	(cd "$tree" && find . | cpio --quiet -o -H newc) >"$2"
@@ -115,7 +114,7 @@ image_build() {
 	mkdir -p "$root/var/lib/romulus-lab"
 	cp "$WORK/out/vmlinuz" "$root/var/lib/romulus-lab/vmlinuz"
 	image_guest "$root" "$root/var/lib/romulus-lab/guest.cpio"
-	mke2fs -q -t ext4 -L romulus-lab -O ^has_journal -d "$root" "$WORK/out/root.raw" 2500M
+	mke2fs -q -t ext4 -L romulus-lab -d "$root" "$WORK/out/root.raw" 2500M
 	touch "$WORK/out/complete"
 	mv "$WORK/out" "$dir"
 	rm -rf "$WORK"

@@ -28,4 +28,4 @@ power_start() {
 	echo $! >"$RUN/power.pid"
 }
 
-power_stop() { process_stop "$RUN/power.pid" TCP-LISTEN:$POWER_SWITCH_PORT; }
+power_stop() { process_stop "$RUN/power.pid" "TCP-LISTEN:$POWER_SWITCH_PORT"; }
