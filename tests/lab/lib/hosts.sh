@@ -33,7 +33,7 @@ host_start() { # host_start HOST [QEMU ARGUMENTS]
 		-chardev "socket,id=monitor,path=$RUN/$host.monitor,server=on,wait=off" \
 		-mon chardev=monitor,mode=readline \
 		-D "$STATE/$host-qemu.log" -pidfile "$RUN/$host.pid" -daemonize "$@" \
-		9>&- >>"$STATE/$host-qemu.log" 2>&1 || die "QEMU of $host did not start, see $STATE/$host-qemu.log"
+		8>&- 9>&- >>"$STATE/$host-start.log" 2>&1 || die "QEMU of $host did not start, see $STATE/$host-start.log"
 }
 
 monitor() { # monitor HOST COMMAND: QEMU's human monitor, answers on standard output
@@ -47,7 +47,7 @@ host_power_cut() { # SIGKILL: nothing sends a FIN or an RST, the survivor sees s
 
 host_power_on() { # a cold boot from the disk as it is now
 	host_is_on "$1" && return
-	[ -e "$STATE/$1.qcow2" ] || die "the lab is down: 'lab up' first"
+	if ! network_exists || [ ! -e "$STATE/$1.qcow2" ]; then die "the lab is down: 'lab up' first"; fi
 	host_start "$1"
 }
 
@@ -59,7 +59,7 @@ host_ssh() { # host_ssh HOST [COMMAND...]
 	local host=$1
 	shift
 	in_lab ssh "${SSH_OPTIONS[@]}" -i "$CACHE/ssh/id_ed25519" -o "ControlPath=$RUN/ssh-$host" \
-		"root@$(host_address "$host")" "$@" 9>&-
+		"root@$(host_address "$host")" "$@" 8>&- 9>&-
 }
 
 ssh_forget() {

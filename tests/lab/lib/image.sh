@@ -4,11 +4,11 @@
 # a change to a recipe file gives another key, and so another directory in the cache.
 
 # A host needs neither of these under QEMU; without them the image is built and booted sooner.
-IMAGE_LEAVE_OUT="/usr/share/doc/* /usr/share/man/* /usr/share/locale/*
-	/lib/modules/*/kernel/drivers/gpu/* /lib/modules/*/kernel/drivers/media/*
-	/lib/modules/*/kernel/drivers/infiniband/* /lib/modules/*/kernel/drivers/net/wireless/*
-	/lib/modules/*/kernel/sound/*"
-IMAGE_MASK="apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer
+IMAGE_LEAVE_OUT=('/usr/share/doc/*' '/usr/share/man/*' '/usr/share/locale/*'
+	'/lib/modules/*/kernel/drivers/gpu/*' '/lib/modules/*/kernel/drivers/media/*'
+	'/lib/modules/*/kernel/drivers/infiniband/*' '/lib/modules/*/kernel/drivers/net/wireless/*'
+	'/lib/modules/*/kernel/sound/*')
+IMAGE_MASK="nbd-client.service nbdkit.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer
 	fstrim.timer man-db.timer systemd-timesyncd.service e2scrub_reap.service getty@tty1.service
 	redis-server.service xendomains.service drbd.service systemd-pcrphase.service
 	systemd-networkd-wait-online.service systemd-boot-update.service systemd-update-utmp.service
@@ -18,7 +18,7 @@ IMAGE_MASK="apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub
 image_packages() { grep -v '^#' "$LAB_DIR/host/packages"; }
 
 image_base_key() {
-	{ echo "$SUITE $IMAGE_LEAVE_OUT"; image_packages; } | sha256sum | cut -c1-16
+	{ echo "$SUITE ${IMAGE_LEAVE_OUT[*]}"; image_packages; } | sha256sum | cut -c1-16
 }
 
 image_key() {
@@ -34,9 +34,10 @@ image_dir() { echo "$CACHE/$(image_key)"; }
 
 image_build_base() { # image_build_base TARBALL
 	local options=() path packages
-	for path in $IMAGE_LEAVE_OUT; do options+=("--dpkgopt=path-exclude=$path"); done
+	for path in "${IMAGE_LEAVE_OUT[@]}"; do options+=("--dpkgopt=path-exclude=$path"); done
 	packages=$(image_packages | paste -sd,)
-	mmdebstrap --variant=minbase --include="$packages" "${options[@]}" \
+	# shellcheck disable=SC2016  # $1 is the hook's
+	mmdebstrap --variant=minbase --format=tar --include="$packages" "${options[@]}" \
 		--aptopt='APT::Install-Recommends "false"' \
 		--essential-hook='mkdir -p "$1/etc/initramfs-tools/conf.d"' \
 		--essential-hook='printf "%s\n" MODULES=list COMPRESS=zstd >"$1/etc/initramfs-tools/conf.d/lab"' \
@@ -51,12 +52,12 @@ image_ssh_key() {
 
 # The guest: unmodified Debian binaries and modules out of the host's root, our init and our probe.
 image_guest() { # image_guest ROOT OUTPUT
-	local root=$1 tree=$WORK/guest kernel module library
+	local root=$1 tree=$WORK/guest kernel applet library module number=10
 	kernel=$(basename "$(echo "$root"/lib/modules/*)")
 	mkdir -p "$tree"/{bin,sbin,dev,proc,sys,tmp,etc,lib64,usr/bin,modules}
 	cp "$root/bin/busybox" "$tree/bin/busybox"
-	chroot "$root" /bin/busybox --list | while read -r module; do
-		[ "$module" = busybox ] || ln -s busybox "$tree/bin/$module"
+	chroot "$root" /bin/busybox --list | while read -r applet; do
+		[ "$applet" = busybox ] || ln -s busybox "$tree/bin/$applet"
 	done
 	ln -s ../bin/busybox "$tree/sbin/poweroff"
 	ln -s ../bin/busybox "$tree/sbin/reboot"
@@ -64,8 +65,11 @@ image_guest() { # image_guest ROOT OUTPUT
 	chroot "$root" ldd /usr/bin/redis-check-rdb | grep -o '/[^ ]*' | while read -r library; do
 		install -D "$root/$library" "$tree/$library"
 	done
-	for module in drivers/net/xen-netfront; do
-		cp "$root/lib/modules/$kernel/kernel/$module.ko" "$tree/modules/"
+	# numbered in the order in which they must be loaded
+	for module in $(chroot "$root" modprobe -S "$kernel" -a --show-depends \
+		xen-netfront xen-blkfront ext4 | sed -n 's/^insmod //p' | awk '!seen[$1]++ { print $1 }'); do
+		cp "$root/$module" "$tree/modules/$number-$(basename "$module")"
+		number=$((number + 1))
 	done
 	cc -O2 -static -o "$tree/bin/pulse" "$LAB_DIR/guest/pulse.c"
 	install -m 755 "$LAB_DIR/guest/init" "$tree/init"
@@ -90,6 +94,43 @@ image_fill_root() { # image_fill_root ROOT
 	chroot "$root" update-initramfs -u >/dev/null
 }
 
+# Drops what no present recipe leads to; a lab that is running keeps its files open, not its snapshot.
+image_prune() {
+	local path
+	for path in "$CACHE"/*; do
+		case $path in
+		"$(image_dir)" | "$(snapshot_dir)" | "$(client_path)" | "$CACHE/base-$(image_base_key).tar") ;;
+		"$CACHE"/run-* | "$CACHE"/ssh | "$CACHE"/lock) ;;
+		*) say "removing $path" && rm -rf "$path" ;;
+		esac
+	done
+}
+
+# One builder at a time on a cache: fd 8, closed in everything that stays behind.
+cache_lock() {
+	mkdir -p "$CACHE"
+	exec 8>"$CACHE/lock"
+	flock -n 8 && return
+	say "waiting for another lab that is building"
+	flock 8
+}
+
+cache_unlock() { exec 8>&-; }
+
+image_assemble() { # image_assemble BASE ROOT OUT
+	local root=$2 out=$3
+	mkdir -p "$root/var/lib/romulus-lab" "$out" &&
+		tar -C "$root" -xf "$1" --exclude='./dev/*' &&
+		image_fill_root "$root" &&
+		cp "$root"/boot/vmlinuz-* "$out/vmlinuz" &&
+		cp "$root"/boot/initrd.img-* "$out/initrd" &&
+		gunzip -c "$root"/boot/xen-4*-amd64.gz >"$out/xen" &&
+		cp "$out/vmlinuz" "$root/var/lib/romulus-lab/vmlinuz" &&
+		image_guest "$root" "$root/var/lib/romulus-lab/guest.cpio" &&
+		mke2fs -q -t ext4 -L romulus-lab -d "$root" "$out/root.raw" 2500M >/dev/null &&
+		touch "$out/complete"
+}
+
 image_build() {
 	local dir base root started=$SECONDS
 	dir=$(image_dir)
@@ -106,18 +147,10 @@ image_build() {
 	rm -rf "$dir"
 	WORK=$(mktemp -d "$CACHE/work.XXXXXX")
 	root=$WORK/root
-	mkdir -p "$root" "$WORK/out"
-	tar -C "$root" -xf "$base" --exclude=./dev/*
-	image_fill_root "$root"
-	cp "$root"/boot/vmlinuz-* "$WORK/out/vmlinuz"
-	cp "$root"/boot/initrd.img-* "$WORK/out/initrd"
-	gunzip -c "$root"/boot/xen-4*-amd64.gz >"$WORK/out/xen"
-	mkdir -p "$root/var/lib/romulus-lab"
-	cp "$WORK/out/vmlinuz" "$root/var/lib/romulus-lab/vmlinuz"
-	image_guest "$root" "$root/var/lib/romulus-lab/guest.cpio"
-	mke2fs -q -t ext4 -L romulus-lab -O ^has_journal -d "$root" "$WORK/out/root.raw" 2500M
-	touch "$WORK/out/complete"
-	mv "$WORK/out" "$dir"
+	if ! image_assemble "$base" "$root" "$WORK/out" || ! mv "$WORK/out" "$dir"; then
+		rm -rf "$WORK"
+		die "the host image could not be built"
+	fi
 	rm -rf "$WORK"
 	say "image ready after $((SECONDS - started)) s"
 }

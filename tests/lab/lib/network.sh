@@ -68,7 +68,7 @@ capture_start() { # capture_start [SEGMENT [FILTER...]]: packets of a segment in
 	segment=$(network_segment "${1:-guest}") || exit 1
 	capture_stop "$segment"
 	shift
-	in_lab tcpdump -i "$segment" -n -U -s 128 -w "$STATE/$segment.pcap" "$@" \
+	in_lab setsid tcpdump -i "$segment" -n -U -s 128 -w "$STATE/$segment.pcap" "$@" \
 		>"$STATE/tcpdump-$segment.log" 2>&1 9>&- &
 	pid=$!
 	echo "$pid" >"$RUN/tcpdump-$segment.pid"

@@ -22,10 +22,10 @@ power_serve_line() {
 }
 
 power_start() {
-	in_lab env ROMULUS_LAB_NAME="$LAB_NAME" ROMULUS_LAB_CACHE="$CACHE" ROMULUS_LAB_RUN="$RUN" \
+	in_lab setsid env ROMULUS_LAB_NAME="$LAB_NAME" ROMULUS_LAB_CACHE="$CACHE" ROMULUS_LAB_RUN="$RUN" \
 		socat "TCP-LISTEN:$POWER_SWITCH_PORT,bind=${SEGMENT_NET[second]}.1,reuseaddr,fork" \
 		"EXEC:$LAB_DIR/lab power-serve-line" >>"$STATE/power.log" 2>&1 9>&- &
 	echo $! >"$RUN/power.pid"
 }
 
-power_stop() { process_stop "$RUN/power.pid" TCP-LISTEN:$POWER_SWITCH_PORT; }
+power_stop() { process_stop "$RUN/power.pid" "TCP-LISTEN:$POWER_SWITCH_PORT"; }

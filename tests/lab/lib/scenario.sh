@@ -25,20 +25,21 @@ step() { echo "[$((SECONDS - SCENARIO_STARTED)) s] $*" >&2; }
 # start a native client verb in the background: client_start NAME ARGUMENTS...; its last line is the result
 client_start() {
 	client_build
-	in_lab "$(client_path)" "${@:2}" >"$STATE/client-$1.json" 2>"$STATE/client-$1.log" 9>&- &
-	echo $! >"$RUN/client-$1.pid"
+	rm -f "$STATE/client-$1.status"
+	(
+		echo "$BASHPID" >"$RUN/client-$1.pid"
+		in_lab "$(client_path)" "${@:2}" >"$STATE/client-$1.json" 2>"$STATE/client-$1.log"
+		echo $? >"$STATE/client-$1.status"
+	) 9>&- &
 }
 
 # wait for it and print its JSON line; its exit status is the verdict
 client_result() { # client_result NAME
-	local pid status
-	pid=$(<"$RUN/client-$1.pid")
-	wait "$pid"
-	status=$?
+	wait_for 900 test -s "$STATE/client-$1.status" || return 1
 	rm -f "$RUN/client-$1.pid"
 	cat "$STATE/client-$1.log" >&2
 	cat "$STATE/client-$1.json"
-	return $status
+	return "$(<"$STATE/client-$1.status")"
 }
 
 json_field() { sed -n "s/.*\"$1\":\"\{0,1\}\([^,\"}]*\).*/\1/p"; } # json_field NAME <JSON
@@ -68,14 +69,18 @@ scenario_body() {
 scenario_stop_clients() {
 	local file
 	for file in "$RUN"/client-*.pid; do
-		[ -e "$file" ] && process_stop "$file" client-
+		[ -e "$file" ] || continue
+		scenario_kill "$(process_pid "$file" "$LAB_DIR/lab")"
+		rm -f "$file"
 	done
 }
 
 # Ends the body and the processes under it (children first known by their parent), none by name.
 scenario_kill() {
-	local child
-	for child in $(cat "/proc/$1/task/$1/children" 2>/dev/null); do scenario_kill "$child"; done
+	local child children=()
+	[ -n "$1" ] || return 0
+	read -ra children 2>/dev/null <"/proc/$1/task/$1/children"
+	for child in "${children[@]}"; do scenario_kill "$child"; done
 	kill -KILL "$1" 2>/dev/null
 }
 
