@@ -32,6 +32,7 @@ struct primary {
 	struct hv *hv;
 	struct hv_domain dom;
 	struct netbuf *netbuf;
+	char netbuf_dir[256]; /* where netbuf records what it owns */
 	struct staging staging;
 	struct proto_session *stream;
 	struct ship_copy copy;
@@ -196,7 +197,7 @@ static int obey(struct primary *p, int order)
 	if (actions & PRIMARY_DESTROY) {
 		if (p->ops->destroy(p->hv, p->dom.name, &p->why))
 			log_error("%s", p->why.text);
-		netbuf_sweep(p->worker.run_dir, p->dom.uuid, 0, &p->why);
+		netbuf_sweep(p->netbuf_dir, p->dom.uuid, 0, &p->why);
 	}
 	return -ECANCELED;
 }
@@ -293,7 +294,7 @@ static struct netbuf *make_netbuf(struct primary *p)
 	for (i = 0; i < p->dom.nic_count; i++)
 		vifs[i] = p->dom.nics[i].vif;
 	return netbuf_new(&netbuf_kernel_ops, p->dom.uuid, vifs, p->dom.nic_count,
-		p->worker.netbuf_limit, p->worker.run_dir);
+		p->worker.netbuf_limit, p->netbuf_dir);
 }
 
 /* Wait for the daemon to say where the backup listens, and greet it. */
@@ -365,7 +366,25 @@ static int repair(struct primary *p)
 		return EXIT_CODE_OK;
 	if (!r)
 		r = p->ops->repair(p->hv, p->dom.domid, &p->why);
-	if (p->worker.release && netbuf_sweep(p->worker.run_dir, p->dom.uuid, 1, &p->why) < 0)
+	if (p->worker.release && netbuf_sweep(p->netbuf_dir, p->dom.uuid, 1, &p->why) < 0)
+		r = -EIO;
+	if (r)
+		log_error("%s", p->why.text);
+	return r ? EXIT_CODE_FAILED : EXIT_CODE_OK;
+}
+
+/* Destroy a guest whose generation belongs to the other host; what it still had to say is dropped.
+ */
+static int discard(struct primary *p)
+{
+	int r;
+
+	r = p->ops->find(p->hv, p->worker.discard, &p->dom, &p->why);
+	if (r == -ENOENT)
+		return EXIT_CODE_OK;
+	if (!r)
+		r = p->ops->destroy(p->hv, p->worker.discard, &p->why);
+	if (!r && netbuf_sweep(p->netbuf_dir, p->dom.uuid, 0, &p->why) < 0)
 		r = -EIO;
 	if (r)
 		log_error("%s", p->why.text);
@@ -376,7 +395,7 @@ int main(int argc, char **argv)
 {
 	static struct primary p = {.ops = &hv_xen_ops, .staging.fd = -1};
 	struct worker *w = &p.worker;
-	bool gone;
+	bool alone, gone;
 	int r;
 
 	log_open("romulus-primary");
@@ -384,14 +403,18 @@ int main(int argc, char **argv)
 		log_error("%s", p.why.text);
 		return EXIT_CODE_USAGE;
 	}
+	snprintf(p.netbuf_dir, sizeof(p.netbuf_dir), "%s/netbuf", w->run_dir);
 	p.hv = p.ops->open(&p.why);
-	if (w->repair && p.hv)
+	if (p.hv && w->repair)
 		return repair(&p);
-	if (!w->repair && worker_open(w, NULL))
+	if (p.hv && w->discard)
+		return discard(&p);
+	alone = w->repair || w->discard;
+	if (!alone && worker_open(w, NULL))
 		return EXIT_CODE_USAGE;
 	if (!p.hv) {
 		log_error("%s", p.why.text);
-		return w->repair ? EXIT_CODE_FAILED : fail(&p, -ENODEV);
+		return alone ? EXIT_CODE_FAILED : fail(&p, -ENODEV);
 	}
 
 	r = p.ops->find(p.hv, w->domain, &p.dom, &p.why);
@@ -405,7 +428,7 @@ int main(int argc, char **argv)
 		return fail(&p, r);
 	p.netbuf = make_netbuf(&p);
 	/* A dead worker before us may have left the guest's output held. */
-	if (!p.netbuf || netbuf_sweep(w->run_dir, p.dom.uuid, 1, &p.why) < 0 || say_found(&p))
+	if (!p.netbuf || netbuf_sweep(p.netbuf_dir, p.dom.uuid, 1, &p.why) < 0 || say_found(&p))
 		return fail(&p, -EIO);
 
 	r = connect_stream(&p);
@@ -417,7 +440,7 @@ int main(int argc, char **argv)
 		r = hold_until_ordered(&p);
 	/* However it ended, the guest runs, and nothing of ours is left on it or on its network. */
 	if (gone)
-		netbuf_sweep(w->run_dir, p.dom.uuid, 0, NULL);
+		netbuf_sweep(p.netbuf_dir, p.dom.uuid, 0, NULL);
 	else if (p.epoch.state != PRIMARY_ENDED && netbuf_remove(p.netbuf, NULL))
 		log_error("%s: the network buffer could not be removed", p.dom.name);
 	p.ops->close(p.hv);
