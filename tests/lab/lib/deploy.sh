@@ -9,7 +9,7 @@ deploy() { # deploy [DESTDIR]
 		host_is_on "$host" || continue
 		# the root is on merged /usr: a directory lib in the archive must not replace the link
 		tar -C "$destdir" --owner=0 --group=0 -cf - . | host_ssh "$host" \
-			'tar -C / --keep-directory-symlink --no-overwrite-dir -xf - &&
+			'tar -C / --keep-directory-symlink --no-overwrite-dir --warning=no-timestamp -xf - &&
 			ldconfig && systemctl daemon-reload' &
 		pids+=($!)
 	done

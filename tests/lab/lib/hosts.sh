@@ -71,7 +71,8 @@ ssh_forget() {
 host_answers() { host_ssh "$1" true </dev/null; }
 host_booted() { host_ssh "$1" 'xl list >/dev/null && systemctl is-active -q multi-user.target' </dev/null; }
 
-host_set_clock() { host_ssh "$1" "date -s @$(date +%s.%N)" </dev/null >/dev/null; }
+# The connection first: setting it up takes a second, by which the clock would be slow.
+host_set_clock() { host_answers "$1" && host_ssh "$1" "date -s @$(date +%s.%N)" </dev/null >/dev/null; }
 
 redis_answers() { # redis_answers ADDRESS
 	# shellcheck disable=SC2016
@@ -80,7 +81,11 @@ redis_answers() { # redis_answers ADDRESS
 }
 
 snapshot_key() {
-	{ image_key; cat "$LAB_DIR/lib/hosts.sh" "$LAB_DIR/lib/config.sh"; } | sha256sum | cut -c1-16
+	{
+		image_key
+		echo "$QEMU_CPU $XEN_ARGS $DOM0_ARGS $DATA_DISK_MB $HOST_MB"
+		declare -f host_start hosts_fresh_disks snapshot_build
+	} | sha256sum | cut -c1-16
 }
 
 snapshot_dir() { echo "$CACHE/ready-$(snapshot_key)"; }

@@ -3,6 +3,7 @@
 # The lab's own network namespace: one bridge per segment with one tap per host, the lab itself (client,
 # power switch) at .1 of each. Nothing here touches the machine's own network.
 
+# In the background use `ip netns exec` itself: a function would leave its shell between, and $! be that.
 in_lab() { ip netns exec "$NETNS" "$@"; }
 
 network_exists() { [ -e "/run/netns/$NETNS" ]; }
@@ -68,7 +69,7 @@ capture_start() { # capture_start [SEGMENT [FILTER...]]: packets of a segment in
 	segment=$(network_segment "${1:-guest}") || exit 1
 	capture_stop "$segment"
 	shift
-	in_lab setsid tcpdump -i "$segment" -n -U -s 128 -w "$STATE/$segment.pcap" "$@" \
+	ip netns exec "$NETNS" setsid tcpdump -i "$segment" -n -U -s 128 -w "$STATE/$segment.pcap" "$@" \
 		>"$STATE/tcpdump-$segment.log" 2>&1 9>&- &
 	pid=$!
 	echo "$pid" >"$RUN/tcpdump-$segment.pid"
@@ -79,7 +80,7 @@ capture_start() { # capture_start [SEGMENT [FILTER...]]: packets of a segment in
 capture_stop() { # capture_stop [SEGMENT]
 	local segment
 	segment=$(network_segment "${1:-guest}") || exit 1
-	process_stop "$RUN/tcpdump-$segment.pid" tcpdump INT
+	process_stop "$RUN/tcpdump-$segment.pid" tcpdump TERM
 }
 
 capture_count() { # capture_count SEGMENT FILTER...: packets in the capture that match

@@ -22,7 +22,7 @@ power_serve_line() {
 }
 
 power_start() {
-	in_lab setsid env ROMULUS_LAB_NAME="$LAB_NAME" ROMULUS_LAB_CACHE="$CACHE" ROMULUS_LAB_RUN="$RUN" \
+	ip netns exec "$NETNS" setsid env ROMULUS_LAB_NAME="$LAB_NAME" ROMULUS_LAB_CACHE="$CACHE" ROMULUS_LAB_RUN="$RUN" \
 		socat "TCP-LISTEN:$POWER_SWITCH_PORT,bind=${SEGMENT_NET[second]}.1,reuseaddr,fork" \
 		"EXEC:$LAB_DIR/lab power-serve-line" >>"$STATE/power.log" 2>&1 9>&- &
 	echo $! >"$RUN/power.pid"
