@@ -3,17 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "failover/announce.h"
 #include "failover/daemon.h"
-
-/* announce.c; weak, so that a daemon built without it says so instead of not being built. */
-int failover_announce(const char *vif, const char *bridge, const char *mac,
-	const char *const *addresses, size_t n, struct why *why) __attribute__((weak));
 
 struct failover_announcement {
 	struct failover_domain *domain;
 	Romulus__Report *running; /* a copy */
 	sd_event_source *timer;
 	size_t next;
+	size_t sent; /* interfaces times rounds */
 };
 
 static void schedule(struct failover_announcement *a, uint64_t ms);
@@ -25,22 +23,22 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *data)
 	const struct failover_domain_config *c =
 		failover_config_domain(d->fo->config, d->record.name);
 	const Romulus__Report *r = a->running;
-	struct why why = {"this romulusd was built without announcements"};
-	size_t good = 0;
+	struct why why = {""};
 
-	for (size_t i = 0; i < r->n_vifs && i < r->n_macs && i < r->n_bridges; i++) {
-		if (failover_announce && failover_announce(r->vifs[i], r->bridges[i], r->macs[i],
-						 c ? (const char *const *)c->addresses : NULL,
-						 c ? c->addresses_n : 0, &why) == 0)
-			good++;
-		else if (a->next == 0)
-			failover_event(&d->fo->events, d->record.name, "failed", "%s", why.text);
-	}
-	if (a->next == 0)
-		failover_event(&d->fo->events, d->record.name, "announced",
-			"announced on %zu of %zu interfaces", good, r->n_vifs);
-	if (++a->next < failover_announce_n)
-		schedule(a, failover_announce_at[a->next] - failover_announce_at[a->next - 1]);
+	for (size_t i = 0; i < r->n_vifs && i < r->n_macs && i < r->n_bridges; i++)
+		if (failover_announce(r->vifs[i], r->bridges[i], r->macs[i],
+			    c ? (const char *const *)c->addresses : NULL, c ? c->addresses_n : 0,
+			    &why) == 0)
+			a->sent++;
+	/* The first rounds may find a port that does not forward yet; that is why there are more.
+	 */
+	if (a->next + 1 == ANNOUNCE_ROUNDS)
+		failover_event(&d->fo->events, d->record.name, a->sent ? "announced" : "failed",
+			"announced %zu times in %d rounds on %zu interfaces%s%s", a->sent,
+			ANNOUNCE_ROUNDS, r->n_vifs, why.text[0] ? "; last trouble: " : "",
+			why.text);
+	if (++a->next < ANNOUNCE_ROUNDS)
+		schedule(a, failover_announce_schedule_ms[a->next] - failover_announce_schedule_ms[a->next - 1]);
 	return 0;
 }
 

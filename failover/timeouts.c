@@ -5,8 +5,6 @@
 #include "failover/config.h"
 
 /* Gratuitous ARP and unsolicited neighbour advertisements get lost while switches relearn. */
-const uint64_t failover_announce_at[] = {0, 50, 150, 350, 750};
-const size_t failover_announce_n = ARRAY_SIZE(failover_announce_at);
 
 void failover_timeouts_init(struct failover_timeouts *t, const struct failover_config *c)
 {

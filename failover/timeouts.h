@@ -29,7 +29,5 @@ void failover_timeouts_init(struct failover_timeouts *t, const struct failover_c
 uint64_t failover_backoff(uint64_t first, uint64_t last, unsigned int attempts);
 
 /* When an announcement is repeated, milliseconds after the takeover. */
-extern const uint64_t failover_announce_at[];
-extern const size_t failover_announce_n;
 
 #endif
