@@ -4,7 +4,6 @@
 #include "common/cleanup.h"
 #include "failover/config.h"
 
-/* Gratuitous ARP and unsolicited neighbour advertisements get lost while switches relearn. */
 
 void failover_timeouts_init(struct failover_timeouts *t, const struct failover_config *c)
 {
