@@ -2,11 +2,12 @@
 /*
  * Output buffer against the running kernel, in network namespaces of its own:
  *
- *   guest0 --veth-- vif3.0 --bridge-- up0 --veth-- up1      (and guest1, vif3.1)
+ *   guest0 --veth-- vif3.0 --bridge-- up0      (and guest1, vif3.1)
  *
- * Numbered frames of every protocol enter at guest0 and are expected, or not, at up1. Skipped where
- * the kernel has no sch_plug, ifb, cls_matchall or bridge; ROMULUS_REQUIRE_PLUG=1 makes that a
- * failure.
+ * Numbered frames of every protocol enter at guest0 and are expected, or not, to leave by up0. That
+ * is a dummy: a veth would drop what exceeds netdev_max_backlog when a large epoch is released.
+ * Skipped where the kernel has no sch_plug, ifb, cls_matchall, bridge or dummy;
+ * ROMULUS_REQUIRE_PLUG=1 makes that a failure.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -51,7 +52,7 @@ struct label {
 
 static const char *const both[] = {"vif3.0", "vif3.1"};
 static char state_dir[64], record[128];
-static int guest[2], outside;
+static int guest[2], outside, bridge;
 static uint32_t next_number;
 static uint32_t arrived[FRAMES_MAX];
 static size_t arrived_count;
@@ -73,12 +74,12 @@ static void set_up(const char *name)
 
 static void enslave(const char *port)
 {
-	struct rtnl_link *bridge, *link;
+	struct rtnl_link *master, *link;
 
-	assert_int_equal(rtnl_link_get_kernel(route, 0, "br0", &bridge), 0);
+	assert_int_equal(rtnl_link_get_kernel(route, 0, "br0", &master), 0);
 	assert_int_equal(rtnl_link_get_kernel(route, 0, port, &link), 0);
-	assert_int_equal(rtnl_link_enslave(route, bridge, link), 0);
-	rtnl_link_put(bridge);
+	assert_int_equal(rtnl_link_enslave(route, master, link), 0);
+	rtnl_link_put(master);
 	rtnl_link_put(link);
 }
 
@@ -99,6 +100,19 @@ static void wire(const char *inside, const char *port)
 	set_up(port);
 }
 
+static int add_dummy(const char *name)
+{
+	struct rtnl_link *link = rtnl_link_alloc();
+	int err;
+
+	rtnl_link_set_name(link, name);
+	err = rtnl_link_set_type(link, "dummy");
+	if (!err)
+		err = rtnl_link_add(route, link, NLM_F_CREATE | NLM_F_EXCL);
+	rtnl_link_put(link);
+	return err;
+}
+
 static int packet_socket(const char *name)
 {
 	struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
@@ -107,6 +121,8 @@ static int packet_socket(const char *name)
 
 	assert_true(fd >= 0);
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	/* Held frames are charged to their sender here, unlike a guest's. */
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
 	address.sll_ifindex = (int)if_nametoindex(name);
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	return fd;
@@ -130,7 +146,7 @@ static int build(void **state)
 	struct netbuf *nb;
 	int err;
 
-	guest[0] = guest[1] = outside = -1;
+	guest[0] = guest[1] = outside = bridge = -1;
 	if (missing)
 		return 0;
 	if (unshare(CLONE_NEWNET)) {
@@ -144,12 +160,18 @@ static int build(void **state)
 		return 0;
 	}
 	set_up("br0");
-	wire("up1", "up0");
+	if (add_dummy("up0")) {
+		missing = "dummy";
+		return 0;
+	}
+	enslave("up0");
+	set_up("up0");
 	wire("guest0", "vif3.0");
 	wire("guest1", "vif3.1");
 	guest[0] = packet_socket("guest0");
 	guest[1] = packet_socket("guest1");
-	outside = packet_socket("up1");
+	outside = packet_socket("up0");
+	bridge = packet_socket("br0");
 	next_number = 0;
 	arrived_count = 0;
 
@@ -170,6 +192,7 @@ static int demolish(void **state)
 	close(guest[0]);
 	close(guest[1]);
 	close(outside);
+	close(bridge);
 	nl_socket_free(route);
 	route = NULL;
 	unlink(record);
@@ -239,7 +262,7 @@ static void send_from(int which, size_t count)
 	}
 }
 
-/* Collect what arrives at @fd until there are @count frames in all, or for @ms. */
+/* Collect what arrives at @fd until there are @count frames in all, or none for @ms. */
 static size_t collect(int fd, size_t count, int ms)
 {
 	uint64_t until = clock_now_ns() + (uint64_t)ms * NSEC_PER_MSEC;
@@ -255,13 +278,14 @@ static size_t collect(int fd, size_t count, int ms)
 		if (poll(&p, 1, 5) <= 0)
 			continue;
 		n = recvfrom(fd, frame, sizeof(frame), 0, (struct sockaddr *)&from, &length);
-		if (n <= 0 || from.sll_pkttype == PACKET_OUTGOING)
+		if (n <= 0 || (from.sll_pkttype == PACKET_OUTGOING) != (fd == outside))
 			continue;
 		label = memmem(frame, (size_t)n, MAGIC, strlen(MAGIC));
 		if (!label)
 			continue;
 		assert_true(arrived_count < FRAMES_MAX);
 		memcpy(&arrived[arrived_count++], &label->number, sizeof(uint32_t));
+		until = clock_now_ns() + (uint64_t)ms * NSEC_PER_MSEC;
 	}
 	return arrived_count;
 }
@@ -311,6 +335,18 @@ static uint64_t held_packets(struct netbuf *nb)
 	return packets;
 }
 
+/* Send, and wait until all is in the plug: a busy softirq may bring frames in after the close. */
+static void send_held(struct netbuf *nb, int which, size_t count)
+{
+	uint64_t until = clock_now_ns() + ARRIVAL_MS * NSEC_PER_MSEC;
+	uint64_t expected = held_packets(nb) + count;
+
+	send_from(which, count);
+	while (held_packets(nb) < expected && clock_now_ns() < until)
+		usleep(200);
+	assert_int_equal(held_packets(nb), expected);
+}
+
 static void frames_pass_without_a_buffer(void **state)
 {
 	need_plug();
@@ -324,11 +360,11 @@ static void every_protocol_is_held_until_released(void **state)
 
 	need_plug();
 	nb = installed(1, 0);
-	send_from(0, 20);
+	send_held(nb, 0, 20);
 	expect_first(0);
 	assert_int_equal(held_packets(nb), 20);
 	ok(netbuf_close_epoch(nb, &why));
-	send_from(0, 20);
+	send_held(nb, 0, 20);
 	expect_first(0);
 	assert_int_equal(held_packets(nb), 40);
 	ok(netbuf_release_epoch(nb, &why));
@@ -349,9 +385,9 @@ static void second_close_lets_nothing_go(void **state)
 
 	need_plug();
 	nb = installed(1, 0);
-	send_from(0, 5);
+	send_held(nb, 0, 5);
 	ok(netbuf_close_epoch(nb, &why));
-	send_from(0, 5);
+	send_held(nb, 0, 5);
 	assert_int_equal(netbuf_close_epoch(nb, &why), -EBUSY);
 	ok(netbuf_release_epoch(nb, &why));
 	expect_first(5);
@@ -367,10 +403,10 @@ static void epochs_of_two_vifs_go_together(void **state)
 
 	need_plug();
 	nb = installed(2, 0);
-	for (size_t epoch = 1; epoch <= 100; epoch++) {
+	for (size_t epoch = 1; epoch <= 200; epoch++) {
 		uint64_t before, took;
 
-		send_from(0, 3);
+		send_held(nb, 0, 3);
 		/* In order between the vifs too: their frames leave by one release each. */
 		before = clock_now_ns();
 		ok(netbuf_close_epoch(nb, &why));
@@ -381,15 +417,15 @@ static void epochs_of_two_vifs_go_together(void **state)
 		collect(outside, 3 * epoch, ARRIVAL_MS);
 		assert_int_equal(arrived_count, 3 * epoch);
 	}
-	print_message("closing 2 vifs: mean %u us, longest %u us\n", (unsigned)(sum / 100 / 1000),
+	print_message("closing 2 vifs: mean %u us, longest %u us\n", (unsigned)(sum / 200 / 1000),
 		(unsigned)(longest / 1000));
-	send_from(0, 4);
-	send_from(1, 4);
-	expect_first(300);
+	send_held(nb, 0, 4);
+	send_held(nb, 1, 4);
+	expect_first(600);
 	assert_int_equal(held_packets(nb), 8);
 	ok(netbuf_remove(nb, &why));
-	collect(outside, 308, ARRIVAL_MS);
-	assert_int_equal(arrived_count, 308);
+	collect(outside, 608, ARRIVAL_MS);
+	assert_int_equal(arrived_count, 608);
 	netbuf_free(nb);
 	nothing_left();
 }
@@ -400,10 +436,10 @@ static void large_epoch_is_held_and_released_whole(void **state)
 
 	need_plug();
 	nb = installed(1, 0);
-	send_from(0, 20000);
+	send_held(nb, 0, 20000);
 	assert_int_equal(held_packets(nb), 20000);
 	ok(netbuf_close_epoch(nb, &why));
-	send_from(0, 10);
+	send_held(nb, 0, 10);
 	ok(netbuf_release_epoch(nb, &why));
 	expect_first(20000);
 	ok(netbuf_remove(nb, &why));
@@ -438,7 +474,7 @@ static void the_other_direction_is_free(void **state)
 	nb = installed(1, 0);
 	n = build_frame(frame, IPV4, 0);
 	memcpy(frame, to_guest, sizeof(to_guest));
-	assert_int_equal(send(outside, frame, n, 0), n);
+	assert_int_equal(send(bridge, frame, n, 0), n);
 	assert_int_equal(collect(guest[0], 1, ARRIVAL_MS), 1);
 	ok(netbuf_remove(nb, &why));
 	netbuf_free(nb);
@@ -450,9 +486,9 @@ static void remove_lets_all_go_and_leaves_nothing(void **state)
 
 	need_plug();
 	nb = installed(2, 0);
-	send_from(0, 100);
+	send_held(nb, 0, 100);
 	ok(netbuf_close_epoch(nb, &why));
-	send_from(0, 100);
+	send_held(nb, 0, 100);
 	assert_int_equal(access(record, F_OK), 0);
 	ok(netbuf_remove(nb, &why));
 	nothing_left();
@@ -504,7 +540,7 @@ static void dead_worker_is_swept(void **state)
 	for (int release = 0; release < 2; release++) {
 		struct netbuf *nb = installed(2, 0);
 
-		send_from(0, 10);
+		send_held(nb, 0, 10);
 		ok(netbuf_close_epoch(nb, &why));
 		netbuf_free(nb);
 		nb = netbuf_new(&netbuf_kernel_ops, UUID, both, 2, 0, state_dir);
@@ -544,7 +580,7 @@ static void vanished_vif_is_no_obstacle(void **state)
 
 	need_plug();
 	nb = installed(1, 0);
-	send_from(0, 10);
+	send_held(nb, 0, 10);
 	ok(netbuf_close_epoch(nb, &why));
 	delete_link("guest0");
 	ok(netbuf_release_epoch(nb, &why));
