@@ -38,7 +38,8 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *data)
 			ANNOUNCE_ROUNDS, r->n_vifs, why.text[0] ? "; last trouble: " : "",
 			why.text);
 	if (++a->next < ANNOUNCE_ROUNDS)
-		schedule(a, failover_announce_schedule_ms[a->next] - failover_announce_schedule_ms[a->next - 1]);
+		schedule(a, failover_announce_schedule_ms[a->next] -
+				    failover_announce_schedule_ms[a->next - 1]);
 	return 0;
 }
 

@@ -4,7 +4,6 @@
 #include "common/cleanup.h"
 #include "failover/config.h"
 
-
 void failover_timeouts_init(struct failover_timeouts *t, const struct failover_config *c)
 {
 	uint64_t dead_after = (uint64_t)c->dead_after_ms;

@@ -28,5 +28,4 @@ void failover_timeouts_init(struct failover_timeouts *t, const struct failover_c
 /* Doubling backoff: the wait after @attempts failures (1, 2 ...). */
 uint64_t failover_backoff(uint64_t first, uint64_t last, unsigned int attempts);
 
-
 #endif

@@ -3,12 +3,11 @@
  * lab-client: the lab's user, on the guest LAN. Every verb prints one JSON line as its last output.
  *
  * lab-client redis ADDRESS[:PORT] --seconds N [--limit S] [--tag TEXT] [--log FILE]
- *     One TCP connection that is never reopened. INCR of a counter and SET of a sequence in turn; each
- *     acknowledged write is logged ("MONOTONIC_MS NUMBER"). At the end, on the same connection, reads
- *     all of it back. Waits through an outage for up to S seconds (default 120). Exit 1 if a write
- *     that was acknowledged is missing or the connection broke.
- * lab-client watch --seconds N [--log FILE]
- *     Collects pulse's reports: iterations per second; median, p99 and longest stop.
+ *     One TCP connection that is never reopened. INCR of a counter and SET of a sequence in turn;
+ * each acknowledged write is logged ("MONOTONIC_MS NUMBER"). At the end, on the same connection,
+ * reads all of it back. Waits through an outage for up to S seconds (default 120). Exit 1 if a
+ * write that was acknowledged is missing or the connection broke. lab-client watch --seconds N
+ * [--log FILE] Collects pulse's reports: iterations per second; median, p99 and longest stop.
  * lab-client chirps --seconds N --if INTERFACE [--log FILE]
  *     Notes the arrival of each chirp ("MONOTONIC_MS udp4|udp6|arp NUMBER"), in order.
  * lab-client tell ADDRESS COMMAND...
@@ -50,7 +49,7 @@ static double now_ms(void)
 /* Reads --NAME VALUE pairs from argv; returns false at the first that it does not know. */
 static bool read_options(struct options *o, char **argv)
 {
-	*o = (struct options){ .seconds = 10, .limit = 120, .tag = "lab", .interface = "guest" };
+	*o = (struct options){.seconds = 10, .limit = 120, .tag = "lab", .interface = "guest"};
 	for (; argv[0] && argv[1]; argv += 2) {
 		if (!strcmp(argv[0], "--seconds"))
 			o->seconds = atof(argv[1]);
@@ -95,7 +94,7 @@ static bool redis_ask(struct redis *r, const char *command, char *reply)
 		return false;
 	}
 	while (lines) {
-		struct pollfd p = { .fd = r->fd, .events = POLLIN };
+		struct pollfd p = {.fd = r->fd, .events = POLLIN};
 		double left = until - now_ms();
 		ssize_t got;
 
@@ -110,7 +109,8 @@ static bool redis_ask(struct redis *r, const char *command, char *reply)
 		}
 		if (reply[at] == '\n') {
 			lines--;
-			if (reply[0] == '$' && reply[1] != '-' && at < 16 && !memchr(reply, ' ', at)) {
+			if (reply[0] == '$' && reply[1] != '-' && at < 16 &&
+				!memchr(reply, ' ', at)) {
 				reply[0] = ' '; /* header seen: the value is the next line */
 				lines = 1;
 				at = 0;
@@ -137,7 +137,7 @@ static int local_port(int fd)
 
 static int connect_to(const char *where, int default_port)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET };
+	struct sockaddr_in to = {.sin_family = AF_INET};
 	char address[64];
 	char *colon;
 	int fd, one = 1;
@@ -158,7 +158,7 @@ static int connect_to(const char *where, int default_port)
 
 static int redis_main(const char *where, const struct options *o)
 {
-	struct redis r = { .limit_ms = o->limit * 1e3 };
+	struct redis r = {.limit_ms = o->limit * 1e3};
 	unsigned long long number = 0, acked_incr = 0, acked_set = 0, found_incr = 0, found_set = 0;
 	unsigned long long missing;
 	double start, last, longest = 0, longest_at = 0, end;
@@ -183,7 +183,8 @@ static int redis_main(const char *where, const struct options *o)
 		if (incr)
 			snprintf(command, sizeof(command), "INCR %s:counter\r\n", o->tag);
 		else
-			snprintf(command, sizeof(command), "SET %s:sequence %llu\r\n", o->tag, number);
+			snprintf(command, sizeof(command), "SET %s:sequence %llu\r\n", o->tag,
+				number);
 		if (!redis_ask(&r, command, reply))
 			break;
 		t = now_ms();
@@ -206,7 +207,8 @@ static int redis_main(const char *where, const struct options *o)
 			longest_at = last - start;
 		}
 		if (t - last > NOTABLE_GAP_MS)
-			fprintf(stderr, "lab-client: first reply after a gap of %.0f ms, write %llu\n",
+			fprintf(stderr,
+				"lab-client: first reply after a gap of %.0f ms, write %llu\n",
 				t - last, number);
 		last = t;
 	}
@@ -223,9 +225,9 @@ static int redis_main(const char *where, const struct options *o)
 	printf("{\"acked\":%llu,\"found\":%llu,\"missing\":%llu,\"seconds\":%.1f,"
 	       "\"writes_per_second\":%.1f,\"longest_gap_ms\":%.0f,\"longest_gap_at_ms\":%.0f,"
 	       "\"same_connection\":%s,\"local_port\":%d,\"error\":\"%s\"}\n",
-	       acked_incr + acked_set / 2, found_incr + found_set / 2, missing, (end - start) / 1e3,
-	       (double)number / (end - start) * 1e3, longest, longest_at, same ? "true" : "false", port,
-	       r.error ? r.error : "");
+		acked_incr + acked_set / 2, found_incr + found_set / 2, missing,
+		(end - start) / 1e3, (double)number / (end - start) * 1e3, longest, longest_at,
+		same ? "true" : "false", port, r.error ? r.error : "");
 	return missing || !same;
 out:
 	fprintf(stderr, "lab-client: %s\n", r.error);
@@ -234,8 +236,8 @@ out:
 
 static int udp_socket(int family, int port)
 {
-	struct sockaddr_in6 any6 = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
-	struct sockaddr_in any4 = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	struct sockaddr_in6 any6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+	struct sockaddr_in any4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
 	int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0), one = 1, error;
 
 	if (fd < 0)
@@ -280,7 +282,7 @@ static int watch_main(const struct options *o)
 	}
 	until = now_ms() + o->seconds * 1e3;
 	while (now_ms() < until) {
-		struct pollfd p = { .fd = fd, .events = POLLIN };
+		struct pollfd p = {.fd = fd, .events = POLLIN};
 		unsigned listed = 0;
 		ssize_t got;
 		double t;
@@ -305,7 +307,8 @@ static int watch_main(const struct options *o)
 		if (field(line, "\"longest_ms\":") > longest)
 			longest = field(line, "\"longest_ms\":");
 		at = strstr(line, "\"stops\":[");
-		for (at = at ? at + 9 : NULL; at && *at && *at != ']' && count < MAX_STOPS; listed++) {
+		for (at = at ? at + 9 : NULL; at && *at && *at != ']' && count < MAX_STOPS;
+			listed++) {
 			stops[count++] = strtod(at, &at);
 			if (*at == ',')
 				at++;
@@ -316,19 +319,19 @@ static int watch_main(const struct options *o)
 	printf("{\"reports\":%u,\"seconds\":%.1f,\"iterations_per_second\":%.0f,\"stops\":%zu,"
 	       "\"stops_per_second\":%.2f,\"median_ms\":%.1f,\"p99_ms\":%.1f,\"max_ms\":%.1f,"
 	       "\"stopped_percent\":%.1f,\"unlisted\":%u,\"longest_silence_ms\":%.0f}\n",
-	       reports, window / 1e3, window > 0 ? iterations / window * 1e3 : 0, count,
-	       window > 0 ? (double)count / window * 1e3 : 0, count ? stops[count / 2] : 0,
-	       count ? stops[(size_t)((double)(count - 1) * 0.99 + 0.5)] : 0, longest,
-	       window > 0 ? stopped / window * 100 : 0, unlisted, silence);
+		reports, window / 1e3, window > 0 ? iterations / window * 1e3 : 0, count,
+		window > 0 ? (double)count / window * 1e3 : 0, count ? stops[count / 2] : 0,
+		count ? stops[(size_t)((double)(count - 1) * 0.99 + 0.5)] : 0, longest,
+		window > 0 ? stopped / window * 100 : 0, unlisted, silence);
 	return reports == 0;
 }
 
 static int chirps_main(const struct options *o)
 {
-	static const char *const names[] = { "udp4 ", "udp6 ", "arp " };
-	struct sockaddr_ll from = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ARP) };
+	static const char *const names[] = {"udp4 ", "udp6 ", "arp "};
+	struct sockaddr_ll from = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ARP)};
 	struct pollfd p[3];
-	unsigned long long seen[3] = { 0 }, last[3] = { 0 }, back = 0;
+	unsigned long long seen[3] = {0}, last[3] = {0}, back = 0;
 	uint8_t frame[2048];
 	double until;
 	int i;
@@ -338,7 +341,7 @@ static int chirps_main(const struct options *o)
 	p[2].fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ARP));
 	from.sll_ifindex = (int)if_nametoindex(o->interface);
 	if (p[0].fd < 0 || p[1].fd < 0 || p[2].fd < 0 || !from.sll_ifindex ||
-	    bind(p[2].fd, (struct sockaddr *)&from, sizeof(from)) < 0) {
+		bind(p[2].fd, (struct sockaddr *)&from, sizeof(from)) < 0) {
 		fprintf(stderr, "lab-client: cannot listen on %s\n", o->interface);
 		return 1;
 	}
@@ -375,13 +378,13 @@ static int chirps_main(const struct options *o)
 	}
 	printf("{\"udp4\":%llu,\"udp6\":%llu,\"arp\":%llu,\"last_udp4\":%llu,\"last_udp6\":%llu,"
 	       "\"last_arp\":%llu,\"went_back\":%llu}\n",
-	       seen[0], seen[1], seen[2], last[0], last[1], last[2], back);
+		seen[0], seen[1], seen[2], last[0], last[1], last[2], back);
 	return !seen[0] || !seen[1] || !seen[2];
 }
 
 static int tell_main(const char *address, char **words)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(CONTROL_PORT) };
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(CONTROL_PORT)};
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), attempt;
 	char line[256] = "";
 
@@ -393,7 +396,7 @@ static int tell_main(const char *address, char **words)
 	}
 	/* every command may safely arrive twice, so a lost datagram is sent again */
 	for (attempt = 0; attempt < 5; attempt++) {
-		struct pollfd p = { .fd = fd, .events = POLLIN };
+		struct pollfd p = {.fd = fd, .events = POLLIN};
 		char answer[256];
 		ssize_t got;
 
@@ -420,7 +423,8 @@ int main(int argc, char **argv)
 		return chirps_main(&o);
 	if (argc >= 4 && !strcmp(argv[1], "tell"))
 		return tell_main(argv[2], argv + 3);
-	fprintf(stderr, "usage: lab-client redis ADDRESS | watch | chirps | tell ADDRESS COMMAND..., "
-			"then --seconds N --limit S --tag TEXT --if INTERFACE --log FILE\n");
+	fprintf(stderr,
+		"usage: lab-client redis ADDRESS | watch | chirps | tell ADDRESS COMMAND..., "
+		"then --seconds N --limit S --tag TEXT --if INTERFACE --log FILE\n");
 	return 2;
 }

@@ -6,19 +6,18 @@
  *
  * Control, one UDP datagram to port 7700, answered with one line:
  *   start [dirty=PAGES] [writes=PER_SECOND] [bytes=PER_WRITE] [threshold=US]
- *       work loop: counts iterations, keeps PAGES pages dirty (each written ten times a second unless
- *       `writes` says otherwise), notes every stop longer than the threshold (default 12000 us)
+ *       work loop: counts iterations, keeps PAGES pages dirty (each written ten times a second
+ * unless `writes` says otherwise), notes every stop longer than the threshold (default 12000 us)
  *   stop
  *   chirp rate=PER_SECOND [count=N]
- *       per tick one IPv4 UDP datagram, one IPv6 UDP datagram and one raw ARP frame, all carrying the
- *       same sequence number
- *   hush
- *   status
+ *       per tick one IPv4 UDP datagram, one IPv6 UDP datagram and one raw ARP frame, all carrying
+ * the same sequence number hush status
  *
- * While working, one JSON line a second goes to CLIENT4, UDP port 7701. Chirps go to port 7702 and as
- * ARP broadcasts whose padding holds "CHRP" and the big-endian number.
+ * While working, one JSON line a second goes to CLIENT4, UDP port 7701. Chirps go to port 7702 and
+ * as ARP broadcasts whose padding holds "CHRP" and the big-endian number.
  *
- * Time is the TSC: it is what the guest sees, so a stop is what the guest lost, whatever the reason.
+ * Time is the TSC: it is what the guest sees, so a stop is what the guest lost, whatever the
+ * reason.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -100,17 +99,17 @@ static void send_report(struct pulse *p, uint64_t now)
 	uint32_t i;
 
 	at = (size_t)snprintf(line, sizeof(line),
-			      "{\"seq\":%u,\"window_ms\":%.1f,\"iterations\":%llu,\"dirty\":%u,"
-			      "\"stopped_ms\":%.1f,\"longest_ms\":%.1f,\"stop_count\":%u,\"stops\":[",
-			      p->report_seq++, (double)(now - p->window_start) / p->tsc_per_us / 1e3,
-			      (unsigned long long)p->iterations, p->page_count, p->stopped_ms,
-			      p->longest_ms, p->stop_count);
+		"{\"seq\":%u,\"window_ms\":%.1f,\"iterations\":%llu,\"dirty\":%u,"
+		"\"stopped_ms\":%.1f,\"longest_ms\":%.1f,\"stop_count\":%u,\"stops\":[",
+		p->report_seq++, (double)(now - p->window_start) / p->tsc_per_us / 1e3,
+		(unsigned long long)p->iterations, p->page_count, p->stopped_ms, p->longest_ms,
+		p->stop_count);
 	for (i = 0; i < p->stop_count && i < MAX_STOPS; i++)
-		at += (size_t)snprintf(line + at, sizeof(line) - at, "%s%.1f", i ? "," : "",
-				       p->stops[i]);
+		at += (size_t)snprintf(
+			line + at, sizeof(line) - at, "%s%.1f", i ? "," : "", p->stops[i]);
 	at += (size_t)snprintf(line + at, sizeof(line) - at, "]}\n");
 	sendto(p->out4, line, at, MSG_DONTWAIT, (struct sockaddr *)&p->report_to,
-	       sizeof(p->report_to));
+		sizeof(p->report_to));
 	p->window_start = now;
 	p->iterations = 0;
 	p->stop_count = 0;
@@ -128,7 +127,7 @@ static void start_work(struct pulse *p, const char *line)
 	p->page_count = pages < 0 ? 0 : pages > MAX_DIRTY_PAGES ? MAX_DIRTY_PAGES : (uint32_t)pages;
 	if (p->page_count) {
 		p->pages = mmap(NULL, (size_t)p->page_count * PAGE_BYTES, PROT_READ | PROT_WRITE,
-				MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 		if (p->pages == MAP_FAILED) {
 			p->pages = NULL;
 			p->page_count = 0;
@@ -149,7 +148,7 @@ static void control(struct pulse *p)
 	struct sockaddr_storage from;
 	socklen_t from_len = sizeof(from);
 	ssize_t got = recvfrom(p->control, line, sizeof(line) - 1, MSG_DONTWAIT,
-			       (struct sockaddr *)&from, &from_len);
+		(struct sockaddr *)&from, &from_len);
 
 	if (got < 0)
 		return;
@@ -166,23 +165,23 @@ static void control(struct pulse *p)
 		p->chirp_left = 0;
 	}
 	snprintf(answer, sizeof(answer), "working=%d dirty=%u chirping=%d chirp_seq=%u\n",
-		 p->working, p->page_count, p->chirp_left > 0, p->chirp_seq);
+		p->working, p->page_count, p->chirp_left > 0, p->chirp_seq);
 	sendto(p->control, answer, strlen(answer), MSG_DONTWAIT, (struct sockaddr *)&from,
-	       from_len);
+		from_len);
 }
 
 static void send_chirp(struct pulse *p)
 {
 	uint32_t seq = htonl(++p->chirp_seq);
-	uint8_t frame[CHIRP_FRAME_BYTES] = { 0 };
-	uint8_t arp[28] = { 0, 1, 8, 0, 6, 4, 0, 1 };
+	uint8_t frame[CHIRP_FRAME_BYTES] = {0};
+	uint8_t arp[28] = {0, 1, 8, 0, 6, 4, 0, 1};
 	char text[64];
 	int length = snprintf(text, sizeof(text), "chirp %u\n", p->chirp_seq);
 
 	sendto(p->out4, text, (size_t)length, MSG_DONTWAIT, (struct sockaddr *)&p->chirp4_to,
-	       sizeof(p->chirp4_to));
+		sizeof(p->chirp4_to));
 	sendto(p->out6, text, (size_t)length, MSG_DONTWAIT, (struct sockaddr *)&p->chirp6_to,
-	       sizeof(p->chirp6_to));
+		sizeof(p->chirp6_to));
 	/* A gratuitous ARP request (RFC 826 layout); the number rides in the Ethernet padding. */
 	memcpy(arp + 8, p->mac, 6);
 	memcpy(arp + 14, &p->address, 4);
@@ -195,7 +194,7 @@ static void send_chirp(struct pulse *p)
 	memcpy(frame + 42, "CHRP", 4);
 	memcpy(frame + 46, &seq, 4);
 	sendto(p->raw, frame, sizeof(frame), MSG_DONTWAIT, (struct sockaddr *)&p->arp_to,
-	       sizeof(p->arp_to));
+		sizeof(p->arp_to));
 }
 
 /* Sends the chirps that are due; time lost in a stop is not caught up. */
@@ -266,8 +265,8 @@ static void work(struct pulse *p)
 
 static int open_sockets(struct pulse *p, const char *client4, const char *client6, const char *name)
 {
-	struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_port = htons(CONTROL_PORT) };
-	struct ifreq request = { 0 };
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(CONTROL_PORT)};
+	struct ifreq request = {0};
 
 	p->control = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	p->out4 = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -277,11 +276,11 @@ static int open_sockets(struct pulse *p, const char *client4, const char *client
 		return -errno;
 	if (bind(p->control, (struct sockaddr *)&any, sizeof(any)) < 0)
 		return -errno;
-	p->report_to = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(REPORT_PORT) };
+	p->report_to = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(REPORT_PORT)};
 	p->chirp6_to =
-		(struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htons(CHIRP_PORT) };
+		(struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(CHIRP_PORT)};
 	if (inet_pton(AF_INET, client4, &p->report_to.sin_addr) != 1 ||
-	    inet_pton(AF_INET6, client6, &p->chirp6_to.sin6_addr) != 1)
+		inet_pton(AF_INET6, client6, &p->chirp6_to.sin6_addr) != 1)
 		return -EINVAL;
 	p->chirp4_to = p->report_to;
 	p->chirp4_to.sin_port = htons(CHIRP_PORT);
@@ -292,10 +291,10 @@ static int open_sockets(struct pulse *p, const char *client4, const char *client
 	if (ioctl(p->out4, SIOCGIFADDR, &request) < 0)
 		return -errno;
 	memcpy(&p->address, request.ifr_addr.sa_data + 2, 4);
-	p->arp_to = (struct sockaddr_ll){ .sll_family = AF_PACKET,
-					  .sll_protocol = htons(ETH_P_ARP),
-					  .sll_ifindex = (int)if_nametoindex(name),
-					  .sll_halen = 6 };
+	p->arp_to = (struct sockaddr_ll){.sll_family = AF_PACKET,
+		.sll_protocol = htons(ETH_P_ARP),
+		.sll_ifindex = (int)if_nametoindex(name),
+		.sll_halen = 6};
 	memset(p->arp_to.sll_addr, 0xff, 6);
 	return 0;
 }
@@ -316,7 +315,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	p.tsc_per_us = calibrate_tsc();
-	ready = (struct pollfd){ .fd = p.control, .events = POLLIN };
+	ready = (struct pollfd){.fd = p.control, .events = POLLIN};
 	for (;;) {
 		if (p.working) {
 			work(&p);
