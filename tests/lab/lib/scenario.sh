@@ -5,6 +5,7 @@
 # everything of lib/ at hand, on hosts that have just been started from the snapshot.
 
 readonly SKIP=77
+SCENARIO_BODY= # pid of the running scenario
 
 fail() {
 	echo "fail: $*" >&2
@@ -91,6 +92,7 @@ scenario_run_one() { # returns 0, 1 or 77
 	(lab_up) || { lab_down; echo "FAIL $name (the lab did not start)"; return 1; }
 	(scenario_body "$name") &
 	body=$!
+	SCENARIO_BODY=$body
 	until=$((SECONDS + ${limit:-300}))
 	while [ $SECONDS -lt $until ] && kill -0 "$body" 2>/dev/null; do sleep 0.2; done
 	if kill -0 "$body" 2>/dev/null; then
@@ -102,6 +104,7 @@ scenario_run_one() { # returns 0, 1 or 77
 		wait "$body"
 		status=$?
 	fi
+	SCENARIO_BODY=
 	case $status in
 	0) word=PASS ;;
 	"$SKIP") word=SKIP ;;
@@ -123,7 +126,7 @@ scenario_run() {
 	for name in "$@"; do
 		[ -e "$(scenario_file "$name")" ] || die "no scenario '$name'"
 	done
-	trap 'scenario_stop_clients; lab_down; trap - EXIT' EXIT
+	trap 'scenario_kill "$SCENARIO_BODY"; scenario_stop_clients; lab_down; trap - EXIT' EXIT
 	trap 'exit 130' INT TERM HUP
 	for name in "$@"; do
 		scenario_run_one "$name"
