@@ -6,6 +6,11 @@
 #include "failover/announce.h"
 #include "failover/daemon.h"
 
+/* A back end that its guest has not taken up yet is a bridge port that does not forward: go on
+ * until one round reaches everything, or this is over. */
+#define PATIENCE_ROUNDS 40
+#define PATIENCE_MS 500
+
 struct failover_announcement {
 	struct failover_domain *domain;
 	Romulus__Report *running; /* a copy */
@@ -24,22 +29,26 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *data)
 		failover_config_domain(d->fo->config, d->record.name);
 	const Romulus__Report *r = a->running;
 	struct why why = {""};
+	bool all = true;
 
-	for (size_t i = 0; i < r->n_vifs && i < r->n_macs && i < r->n_bridges; i++)
+	for (size_t i = 0; i < r->n_vifs && i < r->n_macs && i < r->n_bridges; i++) {
 		if (failover_announce(r->vifs[i], r->bridges[i], r->macs[i],
 			    c ? (const char *const *)c->addresses : NULL, c ? c->addresses_n : 0,
 			    &why) == 0)
 			a->sent++;
-	/* The first rounds may find a port that does not forward yet; that is why there are more.
-	 */
-	if (a->next + 1 == ANNOUNCE_ROUNDS)
-		failover_event(&d->fo->events, d->record.name, a->sent ? "announced" : "failed",
-			"announced %zu times in %d rounds on %zu interfaces%s%s", a->sent,
-			ANNOUNCE_ROUNDS, r->n_vifs, why.text[0] ? "; last trouble: " : "",
-			why.text);
-	if (++a->next < ANNOUNCE_ROUNDS)
+		else
+			all = false;
+	}
+	a->next++;
+	if (a->next < ANNOUNCE_ROUNDS)
 		schedule(a, failover_announce_schedule_ms[a->next] -
 				    failover_announce_schedule_ms[a->next - 1]);
+	else if (!all && a->next < ANNOUNCE_ROUNDS + PATIENCE_ROUNDS)
+		schedule(a, PATIENCE_MS);
+	else
+		failover_event(&d->fo->events, d->record.name, all ? "announced" : "failed",
+			"announced %zu times in %zu rounds on %zu interfaces%s%s", a->sent, a->next,
+			r->n_vifs, all ? "" : "; last trouble: ", all ? "" : why.text);
 	return 0;
 }
 

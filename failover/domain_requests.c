@@ -144,6 +144,11 @@ void failover_domain_unprotect(
 {
 	struct failover_domain *d = failover_domain_by_name(fo, name);
 
+	/* What a failed attempt left behind for `status` is no protection that could end. */
+	if (d && !d->recorded && d->state == FAILOVER_IDLE) {
+		failover_domain_free(d);
+		d = NULL;
+	}
 	if (!d) {
 		answer(client, EXIT_CODE_UNKNOWN, "%s is not known to this host", name);
 		return;
