@@ -42,7 +42,7 @@ def comparison($runs; $free; $interval):
 
 def stages($runs; $intervals):
 	"", "## Stages of an epoch of Romulus, ms", "",
-	(["interval, ms", "suspend", "capture", "resume", "= pause", "ship", "until acked"] | row),
+	(["interval, ms", "suspend", "capture", "resume", "= pause", "ship", "wait for ack"] | row),
 	"|--:|--:|--:|--:|--:|--:|--:|",
 	($intervals[] as $i
 		| ($runs | map(select(.mode == "romulus" and .interval == $i) | .stages) | average) as $s
