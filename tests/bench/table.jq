@@ -13,35 +13,40 @@ def row: "| " + join(" | ") + " |";
 # One run to its figures, in the order of the table; null where a figure means nothing.
 def figures($free):
 	(if .epochs > 0 then .epochs else null end) as $epochs
-	| (.stops > 0) as $stops
 	| {
 		"epochs per second": $epochs,
-		"stops seen by the guest, per second": .stops,
-		"stop seen by the guest, median, ms": (if $stops then .median else null end),
-		"stop seen by the guest, p99, ms": (if $stops then .p99 else null end),
-		"time lost per epoch, mean, ms": (if $epochs then .stopped * 10 / $epochs else null end),
-		"time lost, %": .stopped,
+		"all stops, per second": .stops,
+		"stop per epoch as the guest sees it, median, ms": .pauses.median,
+		"stop per epoch as the guest sees it, p99, ms": .pauses.p99,
+		"all stops per epoch, mean sum, ms": (if $epochs then .stopped * 10 / $epochs else null end),
+		"guest stopped, % of the time": .stopped,
 		"guest work, 1000 iterations/s": (.work / 1000),
 		"guest work, % of unprotected": (if $free then .work / $free * 100 else null end),
 		"sent, KiB/s": (.bytes / 1024),
-		"sent per epoch, KiB": (if $epochs then .bytes / 1024 / $epochs else null end)
+		"sent per epoch, KiB": (if $epochs then .bytes / 1024 / $epochs else null end),
+		"machine used by others, %": .others
 	};
 
 def average: . as $all | if length == 0 then {} else .[0] | with_entries(.key as $k | .value = ($all | map(.[$k]) | mean)) end;
 
+# Only what was measured has a column; the ratios are those of Romulus to each kind of xl remus.
 def comparison($runs; $free; $interval):
 	def of($mode; $i): $runs | map(select(.mode == $mode and .interval == $i) | figures($free)) | average;
-	of("unprotected"; 0) as $none | of("xl-ssh"; $interval) as $ssh
-	| of("xl-tcp"; $interval) as $tcp | of("romulus"; $interval) as $romulus
+	([["unprotected", of("unprotected"; 0)], ["xl remus (ssh)", of("xl-ssh"; $interval)],
+		["xl remus (TCP)", of("xl-tcp"; $interval)], ["Romulus", of("romulus"; $interval)]]
+		| map(select(.[1] != {}))) as $columns
+	| ($columns | map(select(.[0] == "Romulus") | .[1]) | first) as $romulus
+	| ($columns | map(select(.[0] | startswith("xl remus")))) as $others
 	| "", "## Interval \($interval) ms", "",
-	(["", "unprotected", "xl remus (ssh)", "xl remus (TCP)", "Romulus", "Romulus / ssh", "Romulus / TCP"] | row),
-	"|---|--:|--:|--:|--:|--:|--:|",
+	([""] + ($columns | map(.[0])) + ($others | map("Romulus / \(.[0])")) | row),
+	(["---"] + ($columns + $others | map("--:")) | row),
 	($runs[0] | figures($free) | keys_unsorted[] as $k
-		| [$k, ($none, $ssh, $tcp, $romulus | .[$k] | number),
-			ratio($romulus[$k]; $ssh[$k]), ratio($romulus[$k]; $tcp[$k])] | row);
+		| [$k] + ($columns | map(.[1][$k] | number)) + ($others | map(ratio($romulus[$k]; .[1][$k])))
+		| row);
 
 def stages($runs; $intervals):
-	"", "## Stages of an epoch of Romulus, ms", "",
+	if $runs | any(.mode == "romulus") | not then empty else . end
+	| "", "## Stages of an epoch of Romulus, ms", "",
 	(["interval, ms", "suspend", "capture", "resume", "= pause", "ship", "wait for ack"] | row),
 	"|--:|--:|--:|--:|--:|--:|--:|",
 	($intervals[] as $i
