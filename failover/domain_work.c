@@ -101,6 +101,7 @@ static void take_running(struct failover_domain *d, const Romulus__Report *r)
 {
 	if (!failover_domain_on(d, FAILOVER_ON_RUNNING))
 		return;
+	d->worker_leaving = true; /* that was its last word */
 	failover_announcement_free(d->announcement);
 	d->announcement = failover_announcement_start(d, r);
 }

@@ -6,6 +6,7 @@
 #include "replicator/hv_xen.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,7 +48,14 @@ out:
 int hv_xen_activate(struct hv *hv, uint32_t domid, const char *standby, const char *name,
 	struct hv_domain *ret, struct why *why)
 {
-	int r;
+	char path[80];
+
+	/*
+	 * A guest announces this once, when it boots (Linux: drivers/xen/manage.c), and its new
+	 * xenstore directory knows nothing of it. It was protected, so it could be suspended.
+	 */
+	snprintf(path, sizeof(path), "/local/domain/%u/control/feature-suspend", domid);
+	xs_write(hv->xs, XBT_NULL, path, "1", 1);
 
 	/* A guest under the wrong name serves its users; one that stays paused does not. */
 	if (libxl_domain_rename(hv->xl, domid, standby, name))
@@ -57,6 +65,5 @@ int hv_xen_activate(struct hv *hv, uint32_t domid, const char *standby, const ch
 			"domain '%s' is restored but could not be unpaused; try "
 			"`xl unpause %u`",
 			name, domid);
-	r = hv_xen_find(hv, name, ret, why);
-	return r;
+	return hv_xen_find(hv, name, ret, why);
 }
