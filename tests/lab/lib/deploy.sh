@@ -10,7 +10,7 @@ deploy() { # deploy [DESTDIR]
 		# the root is on merged /usr: a directory lib in the archive must not replace the link
 		tar -C "$destdir" --owner=0 --group=0 -cf - . | host_ssh "$host" \
 			'tar -C / --keep-directory-symlink --no-overwrite-dir --warning=no-timestamp -xf - &&
-			ldconfig && systemctl daemon-reload' &
+			ldconfig && systemctl daemon-reload && sync' &
 		pids+=($!)
 	done
 	for host in "${pids[@]}"; do wait "$host" || die "the deployment failed"; done

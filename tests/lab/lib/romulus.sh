@@ -31,7 +31,8 @@ romulus_config() { # romulus_config HOST [EXTRA]
 	END
 }
 
-# romulus_up [FAULT]: deploy what is built, configure both hosts, start both daemons. FAULT is armed
+# romulus_up [FAULT]: deploy what is built, configure both hosts, start both daemons; synced, because a
+# power cut loses what is only in the page cache, as in life. FAULT is armed
 # on both of them and their workers (common/fault.h).
 romulus_up() {
 	local host fault=${1:-}
@@ -41,7 +42,7 @@ romulus_up() {
 			cat >/etc/romulus/romulus.conf
 			printf '[Service]\nEnvironment=ROMULUS_FAULT=%s ROMULUS_DEBUG=1\n' '$fault' \
 				>/etc/systemd/system/romulusd.service.d/lab.conf
-			systemctl daemon-reload && systemctl restart romulusd" ||
+			systemctl daemon-reload && sync && systemctl restart romulusd" ||
 			fail "romulusd does not start on $host: $(host_ssh "$host" journalctl -u romulusd -n 20 --no-pager)"
 	done
 	for host in $HOSTS; do
