@@ -14,10 +14,11 @@ void log_open(const char *name)
 
 void log_line(int priority, const char *fmt, ...)
 {
+	const char *debug = getenv("ROMULUS_DEBUG");
 	char line[1024];
 	va_list ap;
 
-	if (priority == LOG_DEBUG && !getenv("ROMULUS_DEBUG"))
+	if (priority == LOG_DEBUG && !(debug && *debug))
 		return;
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);

@@ -188,6 +188,14 @@ int proto_session_send(struct proto_session *s, enum proto_type type,
 int proto_session_send_pages(struct proto_session *s, const void *data, size_t length,
 	uint64_t deadline_ns, struct why *why);
 
+/*
+ * The same with @length bytes at @offset of @fd, a file that is mapped: @data is their place in
+ * memory. The kernel sends the file's pages by reference, not a copy: they must not change until
+ * the peer has acknowledged them in words of its own. SIGPIPE must be ignored by the process.
+ */
+int proto_session_send_file_pages(struct proto_session *s, int fd, size_t offset, const void *data,
+	size_t length, uint64_t deadline_ns, struct why *why);
+
 /* Say Bye (best effort, does not block) and mark the session dead. */
 void proto_session_bye(struct proto_session *s, enum proto_bye code, const char *reason);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The writing half of a session. A frame goes out whole or the session is dead: nothing may follow
- * a torn frame. Pages are written from the caller's memory, never copied.
+ * a torn frame. Pages are written from where they are, never gathered in a buffer.
  */
 #include "proto/internal.h"
 
@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -47,8 +48,36 @@ static int farewell(struct proto_session *s, int err, struct why *why)
 	return session_fail(s, -ECONNRESET, why, "cannot send to %s: %s", s->peer, strerror(-err));
 }
 
-static int send_all(struct proto_session *s, struct iovec *iov, size_t count, uint64_t deadline_ns,
-	struct why *why)
+/*
+ * A write to the socket failed with errno @err: 0 when it may be tried again, else the session is
+ * dead.
+ */
+static int after_failure(struct proto_session *s, int err, uint64_t deadline_ns, struct why *why)
+{
+	if (err == EINTR)
+		return 0;
+	if (err == EPIPE || err == ECONNRESET)
+		return farewell(s, -err, why);
+	if (err != EAGAIN && err != EWOULDBLOCK)
+		return session_fail(s, -err, why, "cannot send to %s: %s", s->peer, strerror(err));
+	err = proto_wait(s->fd, POLLOUT, deadline_ns);
+	if (err < 0)
+		return session_fail(s, err, why, "cannot wait for %s: %s", s->peer, strerror(-err));
+	if (err == 0)
+		return session_fail(s, -ETIMEDOUT, why,
+			"%s has not taken what was sent to it in time", s->peer);
+	return 0;
+}
+
+static int frame_sent(struct proto_session *s)
+{
+	s->torn = false;
+	s->next_out++;
+	return 0;
+}
+
+static int send_all(struct proto_session *s, struct iovec *iov, size_t count, int flags,
+	uint64_t deadline_ns, struct why *why)
 {
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = count};
 
@@ -61,38 +90,43 @@ static int send_all(struct proto_session *s, struct iovec *iov, size_t count, ui
 			msg.msg_iovlen--;
 		}
 		if (msg.msg_iovlen == 0)
-			break;
+			return 0;
 		/* writev, but without SIGPIPE */
-		n = sendmsg(s->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n >= 0) {
-			s->torn = true;
-			for (size_t i = 0; n > 0; i++) {
-				struct iovec *v = &msg.msg_iov[i];
-				size_t part = (size_t)n < v->iov_len ? (size_t)n : v->iov_len;
-
-				v->iov_base = (uint8_t *)v->iov_base + part;
-				v->iov_len -= part;
-				n -= (ssize_t)part;
-			}
+		n = sendmsg(s->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
+		if (n < 0) {
+			err = after_failure(s, errno, deadline_ns, why);
+			if (err)
+				return err;
 			continue;
 		}
-		if (errno == EINTR)
-			continue;
-		if (errno == EPIPE || errno == ECONNRESET)
-			return farewell(s, -errno, why);
-		if (errno != EAGAIN && errno != EWOULDBLOCK)
-			return session_fail(
-				s, -errno, why, "cannot send to %s: %s", s->peer, strerror(errno));
-		err = proto_wait(s->fd, POLLOUT, deadline_ns);
-		if (err < 0)
-			return session_fail(
-				s, err, why, "cannot wait for %s: %s", s->peer, strerror(-err));
-		if (err == 0)
-			return session_fail(s, -ETIMEDOUT, why,
-				"%s has not taken what was sent to it in time", s->peer);
+		s->torn = true;
+		for (size_t i = 0; n > 0; i++) {
+			struct iovec *v = &msg.msg_iov[i];
+			size_t part = (size_t)n < v->iov_len ? (size_t)n : v->iov_len;
+
+			v->iov_base = (uint8_t *)v->iov_base + part;
+			v->iov_len -= part;
+			n -= (ssize_t)part;
+		}
 	}
-	s->torn = false;
-	s->next_out++;
+}
+
+/* The socket does not block (proto_session_new), so neither does sendfile. */
+static int send_file(struct proto_session *s, int fd, size_t offset, size_t length,
+	uint64_t deadline_ns, struct why *why)
+{
+	off_t at = (off_t)offset, end = (off_t)(offset + length);
+
+	while (at < end) {
+		ssize_t n = sendfile(s->fd, fd, &at, (size_t)(end - at));
+		int err = n < 0 ? after_failure(s, errno, deadline_ns, why) : 0;
+
+		if (err)
+			return err;
+		if (n == 0)
+			return session_fail(s, -EIO, why,
+				"cannot send to %s: the file of the pages is too short", s->peer);
+	}
 	return 0;
 }
 
@@ -111,7 +145,19 @@ int proto_session_send(struct proto_session *s, enum proto_type type,
 		return session_refuse(s, PROTO_BYE_FAILED, err, why, "cannot send %s: %s",
 			proto_type_name(type), strerror(-err));
 	iov = (struct iovec){.iov_base = frame, .iov_len = length};
-	return send_all(s, &iov, 1, deadline_ns, why);
+	err = send_all(s, &iov, 1, 0, deadline_ns, why);
+	return err ? err : frame_sent(s);
+}
+
+static int check_pages(struct proto_session *s, size_t length, struct why *why)
+{
+	if (s->dead)
+		return session_dead(s, why);
+	if (length > PROTO_MAX_PAGES)
+		return session_refuse(s, PROTO_BYE_FAILED, -EMSGSIZE, why,
+			"cannot send %zu bytes in one Pages frame, the limit is %u", length,
+			PROTO_MAX_PAGES);
+	return 0;
 }
 
 int proto_session_send_pages(struct proto_session *s, const void *data, size_t length,
@@ -122,13 +168,27 @@ int proto_session_send_pages(struct proto_session *s, const void *data, size_t l
 		{.iov_base = header, .iov_len = sizeof(header)},
 		{.iov_base = (void *)(uintptr_t)data, .iov_len = length},
 	};
+	int err = check_pages(s, length, why);
 
-	if (s->dead)
-		return session_dead(s, why);
-	if (length > PROTO_MAX_PAGES)
-		return session_refuse(s, PROTO_BYE_FAILED, -EMSGSIZE, why,
-			"cannot send %zu bytes in one Pages frame, the limit is %u", length,
-			PROTO_MAX_PAGES);
+	if (err)
+		return err;
 	proto_header_encode(header, PROTO_PAGES, s->next_out, data, length);
-	return send_all(s, iov, 2, deadline_ns, why);
+	err = send_all(s, iov, 2, 0, deadline_ns, why);
+	return err ? err : frame_sent(s);
+}
+
+int proto_session_send_file_pages(struct proto_session *s, int fd, size_t offset, const void *data,
+	size_t length, uint64_t deadline_ns, struct why *why)
+{
+	uint8_t header[PROTO_HEADER_BYTES];
+	struct iovec iov = {.iov_base = header, .iov_len = sizeof(header)};
+	int err = check_pages(s, length, why);
+
+	if (err)
+		return err;
+	proto_header_encode(header, PROTO_PAGES, s->next_out, data, length);
+	err = send_all(s, &iov, 1, length ? MSG_MORE : 0, deadline_ns, why);
+	if (!err)
+		err = send_file(s, fd, offset, length, deadline_ns, why);
+	return err ? err : frame_sent(s);
 }

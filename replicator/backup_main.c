@@ -142,7 +142,7 @@ static int on_frame(struct backup *b, const struct proto_frame *frame)
 		event = BACKUP_EV_END;
 		end = (const Romulus__EpochEnd *)frame->message;
 		epoch = end->epoch;
-		r = receive_verify(&b->rx, end->bytes, end->digest, &b->why);
+		r = receive_verify(&b->rx, end->bytes, &b->why);
 		break;
 	default:
 		return why_set(&b->why, -EBADMSG, "a %s frame has no place in a stream",
@@ -156,7 +156,7 @@ static int on_frame(struct backup *b, const struct proto_frame *frame)
 			proto_type_name(frame->type), (unsigned long long)epoch,
 			backup_state_name(b->epoch.state));
 	if (event == BACKUP_EV_BEGIN)
-		receive_begin(&b->rx, epoch);
+		receive_begin(&b->rx);
 	if (actions & BACKUP_START)
 		r = start_standby(b, (const Romulus__DomainConfig *)frame->message);
 	if (actions & BACKUP_STORE)
@@ -174,7 +174,7 @@ static void lose_stream(struct backup *b, int err)
 		proto_session_bye(b->stream, PROTO_BYE_MALFORMED, b->why.text);
 	b->stream = proto_session_free(b->stream);
 	if (actions > 0 && actions & BACKUP_DROP)
-		receive_begin(&b->rx, 0);
+		receive_begin(&b->rx);
 	if (actions > 0 && actions & BACKUP_REPORT_LOST)
 		worker_say(&b->worker, PROTO_REPORT_LOST, b->why.text, 0);
 }
@@ -410,9 +410,8 @@ int main(int argc, char **argv)
 		why_set(&b.why, -EINVAL, "--uuid and --listen are missing");
 		return fail(&b, -EINVAL);
 	}
+	receive_init(&b.rx, w->staging_bytes);
 	r = b.ops->can_host(b.hv, w->domain, w->uuid, w->memory_kb, &b.why);
-	if (!r)
-		r = receive_init(&b.rx, w->staging_bytes);
 	if (!r)
 		r = accept_stream(&b);
 	if (r)

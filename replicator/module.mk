@@ -3,14 +3,14 @@ libexec += romulus-primary romulus-backup
 romulus-primary_src := replicator/primary_main.c replicator/primary_epoch.c replicator/ship.c \
 	replicator/staging.c replicator/hv_xen.c replicator/hv_save.c replicator/hv_restore.c replicator/worker.c \
 	$(netbuf_src) $(proto_src) $(common_src)
-romulus-primary_pkg := $(netbuf_pkg) $(proto_pkg) libxxhash xencontrol xenguest xenlight xenstore \
+romulus-primary_pkg := $(netbuf_pkg) $(proto_pkg) xencontrol xenguest xenlight xenstore \
 	xenevtchn xentoollog
 romulus-primary_lib := -lpthread
 
 romulus-backup_src := replicator/backup_main.c replicator/backup_epoch.c replicator/receive.c \
 	replicator/feed.c replicator/standby.c replicator/hv_xen.c replicator/hv_save.c replicator/hv_restore.c \
 	replicator/worker.c $(proto_src) $(common_src)
-romulus-backup_pkg := $(proto_pkg) libxxhash xencontrol xenguest xenlight xenstore xenevtchn \
+romulus-backup_pkg := $(proto_pkg) xencontrol xenguest xenlight xenstore xenevtchn \
 	xentoollog
 romulus-backup_lib := -lpthread
 
@@ -19,5 +19,5 @@ tests/unit/epochs_src := tests/unit/epochs.c replicator/primary_epoch.c replicat
 tests/unit/epochs_pkg := cmocka
 tests/unit/receive_src := tests/unit/receive.c replicator/receive.c replicator/feed.c \
 	replicator/staging.c $(common_src)
-tests/unit/receive_pkg := cmocka libxxhash
+tests/unit/receive_pkg := cmocka
 tests/unit/receive_lib := -lpthread

@@ -121,14 +121,12 @@ static int commit(struct primary *p)
 
 	if (fault_point(FAULT_SHIP))
 		return why_set(&p->why, -EIO, "fault point ship");
-	r = ship_epoch(p->stream, p->epoch.epoch, p->staging.map, p->staging.length,
-		ack_deadline(p), &p->why);
+	r = ship_epoch(p->stream, p->epoch.epoch, &p->staging, ack_deadline(p), &p->why);
 	if (r)
 		return r;
 	shipped = clock_now_ns();
 	p->ship_ns = shipped - begun;
 	p->bytes += p->staging.length;
-	staging_shipped(&p->staging);
 	step(p, PRIMARY_EV_SHIPPED, 0);
 
 	r = proto_session_receive(p->stream, ack_deadline(p), &frame, &p->why);
@@ -145,6 +143,7 @@ static int commit(struct primary *p)
 		return why_set(&p->why, -EBADMSG,
 			"%s sent a %s frame where the ack of epoch %lu belongs", p->worker.peer,
 			proto_type_name(frame.type), p->epoch.epoch);
+	staging_committed(&p->staging);
 	return netbuf_release_epoch(p->netbuf, &p->why);
 }
 

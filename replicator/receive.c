@@ -5,34 +5,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "common/why.h"
 
 #define FIRST_CAPACITY (1024u * 1024u)
 
-int receive_init(struct receive *rx, size_t limit)
+void receive_init(struct receive *rx, size_t limit)
 {
 	memset(rx, 0, sizeof(*rx));
 	rx->limit = limit;
-	rx->digest = XXH3_createState();
-	return rx->digest ? 0 : -ENOMEM;
 }
 
 void receive_clear(struct receive *rx)
 {
 	free(rx->open);
-	XXH3_freeState(rx->digest);
 	memset(rx, 0, sizeof(*rx));
 }
 
-void receive_begin(struct receive *rx, uint64_t epoch)
+void receive_begin(struct receive *rx)
 {
 	if (rx->open)
 		rx->open->length = 0;
 	rx->bytes = 0;
-	XXH3_64bits_reset(rx->digest);
 }
 
 int receive_add(struct receive *rx, const void *data, size_t length, struct why *why)
@@ -61,7 +54,6 @@ int receive_add(struct receive *rx, const void *data, size_t length, struct why 
 	memcpy(rx->open->data + have, data, length);
 	rx->open->length += length;
 	rx->bytes += length;
-	XXH3_64bits_update(rx->digest, data, length);
 	return 0;
 }
 
@@ -77,13 +69,11 @@ struct chunk *receive_take(struct receive *rx)
 	return c;
 }
 
-int receive_verify(struct receive *rx, uint64_t bytes, uint64_t digest, struct why *why)
+int receive_verify(struct receive *rx, uint64_t bytes, struct why *why)
 {
 	if (bytes != rx->bytes)
 		return why_set(why, -EBADMSG,
 			"the primary says the epoch has %llu bytes, %llu arrived",
 			(unsigned long long)bytes, (unsigned long long)rx->bytes);
-	if (digest != XXH3_64bits_digest(rx->digest))
-		return why_set(why, -EBADMSG, "the epoch arrived with a wrong digest");
 	return 0;
 }

@@ -20,14 +20,13 @@ struct receive {
 	size_t limit; /* bytes of one epoch */
 	struct chunk *open;
 	uint64_t bytes; /* of the epoch so far, initial copy included */
-	void *digest;   /* XXH3 state */
 };
 
-int receive_init(struct receive *rx, size_t limit);
+void receive_init(struct receive *rx, size_t limit);
 void receive_clear(struct receive *rx);
 
-/* Start epoch @epoch. Whatever was open is dropped. */
-void receive_begin(struct receive *rx, uint64_t epoch);
+/* Start an epoch. Whatever was open is dropped. */
+void receive_begin(struct receive *rx);
 
 /* Add bytes. -ENOSPC with a sentence when the epoch outgrows the limit, -ENOMEM. */
 int receive_add(struct receive *rx, const void *data, size_t length, struct why *why);
@@ -35,7 +34,7 @@ int receive_add(struct receive *rx, const void *data, size_t length, struct why 
 /* Take what has been gathered, so that it can be fed on; NULL when there is nothing. */
 struct chunk *receive_take(struct receive *rx);
 
-/* Check the totals that the primary states. 0 or -EBADMSG with a sentence. */
-int receive_verify(struct receive *rx, uint64_t bytes, uint64_t digest, struct why *why);
+/* Check the total that the primary states. 0 or -EBADMSG with a sentence. */
+int receive_verify(struct receive *rx, uint64_t bytes, struct why *why);
 
 #endif

@@ -7,11 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "replicator/staging.h"
 #include "replicator/worker.h"
 
 #define SHIP_CHUNK (256u * 1024u)
@@ -28,32 +26,28 @@ static int ship_begin(
 	return proto_session_send(s, PROTO_EPOCH_BEGIN, &begin.base, deadline_ns, why);
 }
 
-static int ship_end(struct proto_session *s, uint64_t epoch, uint64_t bytes, uint64_t digest,
-	uint64_t deadline_ns, struct why *why)
+static int ship_end(struct proto_session *s, uint64_t epoch, uint64_t bytes, uint64_t deadline_ns,
+	struct why *why)
 {
 	Romulus__EpochEnd end = ROMULUS__EPOCH_END__INIT;
 
 	end.epoch = epoch;
 	end.bytes = bytes;
-	end.digest = digest;
 	return proto_session_send(s, PROTO_EPOCH_END, &end.base, deadline_ns, why);
 }
 
-int ship_epoch(struct proto_session *s, uint64_t epoch, const void *data, size_t length,
+int ship_epoch(struct proto_session *s, uint64_t epoch, const struct staging *st,
 	uint64_t deadline_ns, struct why *why)
 {
-	const uint8_t *p = data;
-	size_t left = length, n;
+	size_t at, n;
 	int r;
 
 	r = ship_begin(s, epoch, deadline_ns, why);
-	for (; !r && left; left -= n, p += n) {
-		n = left < SHIP_CHUNK ? left : SHIP_CHUNK;
-		r = proto_session_send_pages(s, p, n, deadline_ns, why);
+	for (at = 0; !r && at < st->length; at += n) {
+		n = st->length - at < SHIP_CHUNK ? st->length - at : SHIP_CHUNK;
+		r = proto_session_send_file_pages(s, st->fd, at, st->map + at, n, deadline_ns, why);
 	}
-	if (r)
-		return r;
-	return ship_end(s, epoch, length, XXH3_64bits(data, length), deadline_ns, why);
+	return r ? r : ship_end(s, epoch, st->length, deadline_ns, why);
 }
 
 static void report_progress(struct ship_copy *c, uint64_t started_ns)
@@ -76,17 +70,12 @@ static void *copy_thread(void *opaque)
 	struct ship_copy *c = opaque;
 	CLEANUP_FREE uint8_t *buffer = malloc(SHIP_CHUNK);
 	uint64_t started = clock_now_ns(), reported = started, now;
-	XXH3_state_t *digest = XXH3_createState();
 	ssize_t n = -1;
 
-	c->err = buffer && digest
-			 ? ship_begin(c->session, 0, started + COPY_SEND_TIMEOUT_NS, &c->why)
-			 : -ENOMEM;
-	if (!c->err)
-		XXH3_64bits_reset(digest);
+	c->err = buffer ? ship_begin(c->session, 0, started + COPY_SEND_TIMEOUT_NS, &c->why)
+			: -ENOMEM;
 	while (!c->err && (n = read(c->pipe_out, buffer, SHIP_CHUNK)) > 0) {
 		now = clock_now_ns();
-		XXH3_64bits_update(digest, buffer, (size_t)n);
 		c->err = proto_session_send_pages(
 			c->session, buffer, (size_t)n, now + COPY_SEND_TIMEOUT_NS, &c->why);
 		c->bytes += (uint64_t)n;
@@ -101,10 +90,9 @@ static void *copy_thread(void *opaque)
 	if (!c->err && n < 0)
 		c->err = why_set(&c->why, -errno, "reading the initial copy: %s", strerror(errno));
 	if (!c->err)
-		c->err = ship_end(c->session, 0, c->bytes, XXH3_64bits_digest(digest),
-			clock_now_ns() + COPY_SEND_TIMEOUT_NS, &c->why);
+		c->err = ship_end(
+			c->session, 0, c->bytes, clock_now_ns() + COPY_SEND_TIMEOUT_NS, &c->why);
 	report_progress(c, started);
-	XXH3_freeState(digest);
 	/* Upon an error the save core's next write fails with EPIPE, which ends it. */
 	close(TAKE_FD(c->pipe_out));
 	return NULL;

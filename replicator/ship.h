@@ -12,10 +12,14 @@
 #include "common/why.h"
 #include "proto/proto.h"
 
+struct staging;
 struct worker;
 
-/* Ship a whole captured epoch; returns when all of it is in the socket. */
-int ship_epoch(struct proto_session *s, uint64_t epoch, const void *data, size_t length,
+/*
+ * Ship the captured epoch in @st; returns when all of it is in the socket, which still refers to
+ * the staging buffer: nothing may be written there before the backup's ack.
+ */
+int ship_epoch(struct proto_session *s, uint64_t epoch, const struct staging *st,
 	uint64_t deadline_ns, struct why *why);
 
 /*

@@ -43,16 +43,16 @@ void staging_taken(struct staging *st)
 {
 	off_t end = lseek(st->fd, 0, SEEK_CUR);
 
-	assert(!st->unshipped && end >= 0);
-	st->unshipped = 1;
+	assert(!st->uncommitted && end >= 0);
+	st->uncommitted = 1;
 	st->length = (size_t)end;
 	if (st->length > st->largest)
 		st->largest = st->length;
 }
 
-void staging_shipped(struct staging *st)
+void staging_committed(struct staging *st)
 {
-	assert(st->unshipped);
-	st->unshipped = 0;
+	assert(st->uncommitted);
+	st->uncommitted = 0;
 	lseek(st->fd, 0, SEEK_SET);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Where the save core writes an epoch: a memfd of bounded size, kept mapped, reused from epoch to
- * epoch. One epoch at a time: staging_rewind only after the epoch before has been shipped, which
- * staging_taken and staging_shipped assert.
+ * epoch. One epoch at a time: the socket refers to these pages until the backup has the epoch, so
+ * the next one is written only after the ack of the one before, which staging_taken and
+ * staging_committed assert.
  */
 #ifndef REPLICATOR_STAGING_H
 #define REPLICATOR_STAGING_H
@@ -18,7 +19,7 @@ struct staging {
 	size_t limit;
 	size_t length;  /* of the captured epoch */
 	size_t largest; /* so far */
-	int unshipped;
+	int uncommitted;
 };
 
 /* @limit: bytes, page multiple. Memory is only used as it is written. 0 or a negative errno. */
@@ -27,7 +28,7 @@ void staging_close(struct staging *st);
 
 /* The core has written an epoch: take its length. */
 void staging_taken(struct staging *st);
-/* The epoch is shipped: the core may write the next one from the start. */
-void staging_shipped(struct staging *st);
+/* The epoch is acknowledged: the core may write the next one from the start. */
+void staging_committed(struct staging *st);
 
 #endif

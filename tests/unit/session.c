@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -104,6 +105,34 @@ static void frames_arrive_in_order(void **state)
 		assert_int_equal(frame.length, 0);
 	}
 	assert_int_equal(proto_session_receive(p.b, 0, &frame, NULL), 0);
+	close_pair(&p);
+}
+
+static void pages_of_a_file_arrive_too(void **state)
+{
+	CLEANUP_FREE uint8_t *pages = calloc(4, 4096);
+	struct pair p = open_pair(true);
+	struct proto_frame frame;
+	int fd = memfd_create("pages", MFD_CLOEXEC);
+
+	for (size_t i = 0; i < 3 * 4096; i++)
+		pages[i] = (uint8_t)(i * 7);
+	assert_int_equal(write(fd, pages, 3 * 4096), 3 * 4096);
+	assert_int_equal(
+		proto_session_send_file_pages(p.a, fd, 4096, pages + 4096, 5000, SOON, NULL), 0);
+	assert_int_equal(proto_session_send_file_pages(p.a, fd, 0, pages, 0, SOON, NULL), 0);
+	assert_int_equal(proto_session_receive(p.b, SOON, &frame, NULL), 1);
+	assert_int_equal(frame.type, PROTO_PAGES);
+	assert_int_equal(frame.length, 5000);
+	assert_memory_equal(frame.data, pages + 4096, 5000);
+	assert_int_equal(proto_session_receive(p.b, SOON, &frame, NULL), 1);
+	assert_int_equal(frame.length, 0);
+	/* Shorter than promised: the frame cannot be finished, nothing may follow it. */
+	assert_int_equal(proto_session_send_file_pages(
+				 p.a, fd, 2 * 4096, pages + 2 * 4096, 5000, SOON, NULL),
+		-EIO);
+	assert_int_equal(proto_session_send_pages(p.a, "x", 1, SOON, NULL), -EIO);
+	close(fd);
 	close_pair(&p);
 }
 
@@ -350,6 +379,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(frames_arrive_in_order),
+		cmocka_unit_test(pages_of_a_file_arrive_too),
 		cmocka_unit_test(pending_tells_what_poll_cannot),
 		cmocka_unit_test(single_bytes_make_a_frame),
 		cmocka_unit_test(malformed_input_is_refused),

@@ -40,7 +40,7 @@ romulus_up() {
 	for host in $HOSTS; do
 		romulus_config "$host" | host_ssh "$host" "mkdir -p /etc/romulus /etc/systemd/system/romulusd.service.d
 			cat >/etc/romulus/romulus.conf
-			printf '[Service]\nEnvironment=ROMULUS_FAULT=%s ROMULUS_DEBUG=1\n' '$fault' \
+			printf '[Service]\nEnvironment=ROMULUS_FAULT=%s ROMULUS_DEBUG=%s\n' '$fault' '${ROMULUS_DEBUG-1}' \
 				>/etc/systemd/system/romulusd.service.d/lab.conf
 			systemctl daemon-reload && sync && systemctl restart romulusd" ||
 			fail "romulusd does not start on $host: $(host_ssh "$host" journalctl -u romulusd -n 20 --no-pager)"
