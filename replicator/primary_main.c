@@ -40,6 +40,7 @@ struct primary {
 	int io_fd;    /* what the save core writes to: the pipe, then the staging buffer */
 	struct primary_epoch epoch;
 	uint64_t resumed_ns, reported_ns, bytes;
+	uint64_t shipped_at_ns; /* the last epoch left this host */
 	uint64_t ship_ns, ack_ns;
 	struct why why;
 };
@@ -125,6 +126,7 @@ static int commit(struct primary *p)
 	if (r)
 		return r;
 	shipped = clock_now_ns();
+	p->shipped_at_ns = shipped;
 	p->ship_ns = shipped - begun;
 	p->bytes += p->staging.length;
 	step(p, PRIMARY_EV_SHIPPED, 0);
@@ -243,18 +245,20 @@ static int run_epoch(struct primary *p, uint64_t until_ns)
 	return r;
 }
 
-/* Guest runs. An epoch lasts from one resumption to the next suspension: committing is part of it.
+/*
+ * Guest runs. It is left alone for the interval once its epoch has left this host: shipping takes
+ * CPU from it where the two share one, and an epoch that were spent on shipping the one before
+ * would be all cost. Waiting for the ack takes nothing and is part of the interval.
  */
 static int running(void *opaque, const struct hv_pause *pause)
 {
 	struct primary *p = opaque;
-	uint64_t resumed = clock_now_ns();
 
 	step(p, PRIMARY_EV_RESUMED, 0);
 	if (commit(p))
 		return hold_until_ordered(p);
 	report_epoch(p, pause);
-	return run_epoch(p, resumed + p->worker.interval_ms * NSEC_PER_MSEC);
+	return run_epoch(p, p->shipped_at_ns + p->worker.interval_ms * NSEC_PER_MSEC);
 }
 
 /* ---- setting up, and putting everything back ---------------------------------------------- */
