@@ -33,8 +33,8 @@ unit:
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)-asan CFLAGS='-O1 -g $(SANITIZE)' \
 		HARDENING= LDFLAGS= unit-run
 
-unit-run: $(unit_tests:%=$(BUILD)/%)
-	$(Q)tests/unit/run $^
+unit-run: $(unit_tests:%=$(BUILD)/%) $(plugins:%=$(BUILD)/%)
+	$(Q)tests/unit/run $(unit_tests:%=$(BUILD)/%)
 
 check: deps
 	$(Q)BUILD=$(BUILD) MAKE='$(MAKE)' tests/check

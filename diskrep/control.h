@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the undo store and its worker say to each other: one line of text per SOCK_SEQPACKET
+ * message, without a line end. Numbers are decimal, 64 bits.
+ *
+ *   worker -> store                      answer
+ *   expect UUID NONCE GENERATION         ok       forget everything, wait for boundary 1
+ *   commit EPOCH                         ok       drop what is older than boundary EPOCH
+ *   dump EPOCH PATH                      ok BYTES rollback file to boundary EPOCH
+ *   status                               ok STATE OLDEST NEWEST USED LIMIT LOCKED
+ *   stop                                 ok       then exit
+ *
+ * Any of them: `failed TEXT`. At any time the store says `boundary EPOCH`, `overflow`, `error
+ * TEXT`. Pure: no I/O. The parsers take anything and read no further than @length.
+ */
+#ifndef DISKREP_CONTROL_H
+#define DISKREP_CONTROL_H
+
+#include <limits.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "diskrep/marker.h"
+#include "diskrep/undo.h"
+
+#define DISKREP_CONTROL_MAX (PATH_MAX + 64) /* bytes of a message; longer ones are malformed */
+
+enum diskrep_control_verb {
+	DISKREP_CONTROL_EXPECT,
+	DISKREP_CONTROL_COMMIT,
+	DISKREP_CONTROL_DUMP,
+	DISKREP_CONTROL_STATUS,
+	DISKREP_CONTROL_STOP,
+};
+
+struct diskrep_control_request {
+	enum diskrep_control_verb verb;
+	struct diskrep_marker expected; /* expect */
+	uint64_t epoch;                 /* commit, dump; never 0 */
+	char path[PATH_MAX];            /* dump; absolute, printable */
+};
+
+/* 0 with all of *ret set, or -EINVAL. */
+int diskrep_control_parse(const char *line, size_t length, struct diskrep_control_request *ret);
+
+/* All of @text is a decimal number that fits. 0 or -EINVAL. */
+int diskrep_control_number(const char *text, uint64_t *ret);
+
+/* The arguments of `ok` after status. */
+void diskrep_control_print_info(const struct diskrep_undo_info *info, char *ret, size_t size);
+int diskrep_control_parse_info(const char *text, struct diskrep_undo_info *ret); /* 0 or -EINVAL */
+
+#endif
