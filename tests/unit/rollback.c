@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The rollback file: whole or refused, and writing it back twice is writing it once. */
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -14,9 +15,11 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "common/crc32c.h"
 #include "common/why.h"
 #include "diskrep/marker.h"
 #include "diskrep/rollback.h"
+#include "diskrep/rollback_format.h"
 #include "diskrep/rollback_write.h"
 #include "diskrep/undo.h"
 
@@ -149,6 +152,29 @@ static void a_changed_byte_is_refused(void **state)
 	}
 }
 
+static void a_wrong_count_is_refused(void **state)
+{
+	static uint8_t file[4 * BLOCK];
+	uint32_t crc;
+	uint8_t *end;
+	size_t n;
+
+	write_list(7, 8, false);
+	n = get_file(path, file, sizeof(file));
+	end = file + n - sizeof(struct rollback_record);
+	memcpy(&crc, file + sizeof(struct rollback_header) + ROLLBACK_RECORD_SUMMED, 4);
+	for (uint8_t count = 0; count < 3; count++) {
+		uint32_t sum;
+
+		end[8] = count; /* the end record's offset */
+		sum = htole32(crc32c(le32toh(crc), end, ROLLBACK_RECORD_SUMMED));
+		memcpy(end + ROLLBACK_RECORD_SUMMED, &sum, sizeof(sum));
+		put_file(copy, file, n);
+		assert_int_equal(
+			diskrep_rollback_check(copy, NULL, NULL), count == 1 ? 0 : -EBADMSG);
+	}
+}
+
 static void garbage_is_refused(void **state)
 {
 	static uint8_t file[3000];
@@ -244,6 +270,7 @@ int main(void)
 		cmocka_unit_test(the_whole_file_is_accepted),
 		cmocka_unit_test(a_torn_file_is_refused_at_every_byte),
 		cmocka_unit_test(a_changed_byte_is_refused),
+		cmocka_unit_test(a_wrong_count_is_refused),
 		cmocka_unit_test(garbage_is_refused),
 		cmocka_unit_test(replaying_twice_is_replaying_once),
 		cmocka_unit_test(what_does_not_fit_writes_nothing),
