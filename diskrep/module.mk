@@ -23,6 +23,6 @@ tests/unit/control_pkg := cmocka
 tests/unit/undo_store_src := tests/unit/undo_store.c diskrep/rollback.c $(diskrep_undo_src) \
 	$(common_src)
 tests/unit/undo_store_pkg := cmocka
-tests/unit/undo_store_lib := -lpthread
+tests/unit/undo_store_lib := -lpthread -Wl,--wrap=diskrep_backing_read
 tests/unit/store_src := tests/unit/store.c tests/unit/nbd_client.c $(diskrep_store_src) $(common_src)
 tests/unit/store_pkg := cmocka

@@ -116,7 +116,7 @@ static int on_record(
 static int walk_file(struct walk *w, struct why *why)
 {
 	struct rollback_record rec;
-	uint32_t crc, length;
+	uint32_t crc = 0, length;
 	uint64_t offset;
 	int r;
 
