@@ -191,7 +191,7 @@ static int ask(struct diskrep_store *st, const char *request, unsigned timeout_m
 	if (strncmp(line, "ok", 2) != 0)
 		return why_set(why, -EIO, "the undo store of '%s' refused: %s", st->name,
 			strncmp(line, "failed ", 7) != 0 ? line : line + 7);
-	snprintf(answer, size, "%s", line[2] ? line + 3 : "");
+	snprintf(answer, size, "%.*s", (int)size - 1, line[2] ? line + 3 : "");
 	return 0;
 }
 
