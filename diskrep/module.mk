@@ -1,5 +1,5 @@
-diskrep_store_src := diskrep/store.c diskrep/store_process.c diskrep/control.c diskrep/marker.c \
-	diskrep/rollback.c diskrep/directory.c
+diskrep_store_src := diskrep/store.c diskrep/store_talk.c diskrep/store_process.c \
+	diskrep/control.c diskrep/marker.c diskrep/rollback.c diskrep/directory.c
 
 plugins += romulus-undo.so
 diskrep_undo_src := diskrep/undo_store.c diskrep/undo.c diskrep/backing.c diskrep/buffers.c \
