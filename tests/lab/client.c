@@ -397,7 +397,7 @@ static int tell_main(const char *address, char **words)
 	/* every command may safely arrive twice, so a lost datagram is sent again */
 	for (attempt = 0; attempt < 5; attempt++) {
 		struct pollfd p = {.fd = fd, .events = POLLIN};
-		char answer[256];
+		char answer[512];
 		ssize_t got;
 
 		sendto(fd, line, strlen(line), 0, (struct sockaddr *)&to, sizeof(to));

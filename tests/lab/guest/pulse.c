@@ -12,6 +12,7 @@
  *   chirp rate=PER_SECOND [count=N]
  *       per tick one IPv4 UDP datagram, one IPv6 UDP datagram and one raw ARP frame, all carrying
  * the same sequence number hush status
+ *   stamp start|hold|go|check|status: writes to the disks and compares them with RAM, see stamp.c
  *
  * While working, one JSON line a second goes to CLIENT4, UDP port 7701. Chirps go to port 7702 and
  * as ARP broadcasts whose padding holds "CHRP" and the big-endian number.
@@ -35,6 +36,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "probe.h"
 
 enum { CONTROL_PORT = 7700, REPORT_PORT = 7701, CHIRP_PORT = 7702 };
 enum { PAGE_BYTES = 4096, MAX_DIRTY_PAGES = 65536, MAX_STOPS = 96, WORK_STEPS = 256 };
@@ -85,7 +88,7 @@ static double calibrate_tsc(void)
 	       ((double)(t1.tv_sec - t0.tv_sec) * 1e6 + (double)(t1.tv_nsec - t0.tv_nsec) / 1e3);
 }
 
-static double option(const char *line, const char *name, double missing)
+double probe_option(const char *line, const char *name, double missing)
 {
 	const char *at = strstr(line, name);
 
@@ -118,8 +121,8 @@ static void send_report(struct pulse *p, uint64_t now)
 
 static void start_work(struct pulse *p, const char *line)
 {
-	double pages = option(line, "dirty=", 0), bytes = option(line, "bytes=", 64);
-	double writes = option(line, "writes=", pages * 10);
+	double pages = probe_option(line, "dirty=", 0), bytes = probe_option(line, "bytes=", 64);
+	double writes = probe_option(line, "writes=", pages * 10);
 
 	if (p->pages)
 		munmap(p->pages, (size_t)p->page_count * PAGE_BYTES);
@@ -135,7 +138,7 @@ static void start_work(struct pulse *p, const char *line)
 	}
 	p->bytes = bytes < 8 ? 8 : bytes > PAGE_BYTES ? PAGE_BYTES : (uint32_t)bytes;
 	p->writes_per_us = writes / 1e6;
-	p->threshold_us = option(line, "threshold=", 12000);
+	p->threshold_us = probe_option(line, "threshold=", 12000);
 	p->iterations = p->stop_count = p->next_page = 0;
 	p->stopped_ms = p->longest_ms = 0;
 	p->window_start = p->last = p->last_write = p->last_poll = tsc();
@@ -144,7 +147,7 @@ static void start_work(struct pulse *p, const char *line)
 
 static void control(struct pulse *p)
 {
-	char line[256], answer[256];
+	char line[256], answer[512];
 	struct sockaddr_storage from;
 	socklen_t from_len = sizeof(from);
 	ssize_t got = recvfrom(p->control, line, sizeof(line) - 1, MSG_DONTWAIT,
@@ -158,14 +161,17 @@ static void control(struct pulse *p)
 	} else if (!strncmp(line, "stop", 4)) {
 		p->working = false;
 	} else if (!strncmp(line, "chirp", 5)) {
-		p->chirp_per_us = option(line, "rate=", 20) / 1e6;
-		p->chirp_left = (uint32_t)option(line, "count=", 4e9);
+		p->chirp_per_us = probe_option(line, "rate=", 20) / 1e6;
+		p->chirp_left = (uint32_t)probe_option(line, "count=", 4e9);
 		p->chirp_last = tsc();
 	} else if (!strncmp(line, "hush", 4)) {
 		p->chirp_left = 0;
 	}
-	snprintf(answer, sizeof(answer), "working=%d dirty=%u chirping=%d chirp_seq=%u\n",
-		p->working, p->page_count, p->chirp_left > 0, p->chirp_seq);
+	if (!strncmp(line, "stamp ", 6))
+		stamp_command(line + 6, answer, sizeof(answer));
+	else
+		snprintf(answer, sizeof(answer), "working=%d dirty=%u chirping=%d chirp_seq=%u\n",
+			p->working, p->page_count, p->chirp_left > 0, p->chirp_seq);
 	sendto(p->control, answer, strlen(answer), MSG_DONTWAIT, (struct sockaddr *)&from,
 		from_len);
 }

@@ -67,11 +67,11 @@ image_guest() { # image_guest ROOT OUTPUT
 	done
 	# numbered in the order in which they must be loaded
 	for module in $(chroot "$root" modprobe -S "$kernel" -a --show-depends \
-		xen-netfront xen-blkfront ext4 | sed -n 's/^insmod //p' | awk '!seen[$1]++ { print $1 }'); do
+		xen-netfront xen-blkfront crc32c_generic ext4 | sed -n 's/^insmod //p' | awk '!seen[$1]++ { print $1 }'); do
 		cp "$root/$module" "$tree/modules/$number-$(basename "$module")"
 		number=$((number + 1))
 	done
-	cc -O2 -static -o "$tree/bin/pulse" "$LAB_DIR/guest/pulse.c"
+	cc -O2 -static -pthread -o "$tree/bin/pulse" "$LAB_DIR"/guest/{pulse,record,stamp}.c
 	install -m 755 "$LAB_DIR/guest/init" "$tree/init"
 	(cd "$tree" && find . | cpio --quiet -o -H newc) >"$2"
 }
@@ -88,7 +88,9 @@ image_fill_root() { # image_fill_root ROOT
 		>>"$root/etc/initramfs-tools/modules"
 	for unit in $IMAGE_MASK; do ln -sf /dev/null "$root/etc/systemd/system/$unit"; done
 	mkdir -p "$root/etc/systemd/system/sysinit.target.wants"
-	ln -sf ../lab-host.service "$root/etc/systemd/system/sysinit.target.wants/lab-host.service"
+	for unit in lab-host lab-disks; do
+		ln -sf "../$unit.service" "$root/etc/systemd/system/sysinit.target.wants/$unit.service"
+	done
 	: >"$root/etc/machine-id"
 	chroot "$root" passwd -qd root
 	chroot "$root" update-initramfs -u >/dev/null
