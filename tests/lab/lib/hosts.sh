@@ -13,6 +13,8 @@ BOOT_LIMIT=400
 host_pid() { process_pid "$RUN/$1.pid" "$RUN/$1.monitor"; }
 host_is_on() { host_pid "$1" >/dev/null; }
 
+# What a host has flushed must survive its power cut: cache=unsafe would keep the images' own metadata in
+# the process that power-cut kills.
 host_start() { # host_start HOST [QEMU ARGUMENTS]
 	local host=$1 image segment nics=()
 	shift
@@ -26,8 +28,8 @@ host_start() { # host_start HOST [QEMU ARGUMENTS]
 		-machine q35 -accel tcg,tb-size=512 -cpu "$QEMU_CPU" -smp 1 -m "$HOST_MB" \
 		-kernel "$image/xen" -append "$XEN_ARGS" \
 		-initrd "$image/vmlinuz ${DOM0_ARGS//,/,,} lab.host=$host,$image/initrd" \
-		-drive "file=$STATE/$host.qcow2,if=virtio,cache=unsafe" \
-		-drive "file=$STATE/$host-data.qcow2,if=virtio,cache=unsafe" "${nics[@]}" \
+		-drive "file=$STATE/$host.qcow2,if=virtio,cache=writeback" \
+		-drive "file=$STATE/$host-data.qcow2,if=virtio,cache=writeback" "${nics[@]}" \
 		-chardev "socket,id=console,path=$RUN/$host.console,server=on,wait=off,logfile=$STATE/$host-console.log,logappend=on" \
 		-serial chardev:console \
 		-chardev "socket,id=monitor,path=$RUN/$host.monitor,server=on,wait=off" \
