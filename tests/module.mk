@@ -62,6 +62,6 @@ lint: $(generated)
 		--suppress=missingIncludeSystem -j $(shell nproc) \
 		--library=tests/cppcheck.cfg -I. -I$(BUILD) $(filter %.c,$(SOURCES))
 	shellcheck -x $(SCRIPTS)
-	codespell -q 3 --ignore-words-list=fo --skip=COPYING,./build*,.git .
+	codespell -q 3 --ignore-words-list=fo,uptodate --skip=COPYING,./build*,.git .
 
 .PHONY: unit unit-run check lab-all demo bench deps lint

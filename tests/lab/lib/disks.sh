@@ -1,0 +1,206 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# domU db with disks: the DRBD resource on both hosts, the guest on it, the stamp that says whether disk
+# and RAM agree, and whether both hosts' disks do. The host image gives /dev/mapper/lab-db-0, -1, -marker
+# and -meta (host/tree/usr/local/sbin/lab-disks); a resource's lower devices are romulus-db-VOLUME.
+
+DISK_VOLUMES="0 1"                # volume 2 is the marker; DRBD minors are 10, 11 and 12
+DISK_SECTORS=$((131072 + 67585))  # of both data volumes
+DISK_PORT=7789
+
+# What romulus_config says of db's disks.
+# shellcheck disable=SC2034
+DB_DISKS='disks { resource = "db" volumes = {"/dev/mapper/lab-db-0", "/dev/mapper/lab-db-1"}
+	marker = "/dev/mapper/lab-db-marker" meta = "/dev/mapper/lab-db-meta" undo-limit = 64
+	port = 7789 minor = 10 }'
+
+# shellcheck disable=SC2016
+DISK_DEVICES='
+modprobe -a drbd dm-mod nbd
+linear() { # linear NAME DEVICE [FIRST SECTORS]
+	dmsetup info "$1" >/dev/null 2>&1 ||
+		dmsetup create "$1" --table "0 ${4:-$(blockdev --getsz "$2")} linear $2 ${3:-0}"
+}
+linear romulus-db-0 /dev/mapper/lab-db-0 &&
+linear romulus-db-1 /dev/mapper/lab-db-1 &&
+linear romulus-db-2 /dev/mapper/lab-db-marker &&
+for v in 0 1 2; do linear romulus-db-meta-$v /dev/mapper/lab-db-meta $((v * 4096)) 4096; done
+'
+
+disk_resource() { # the resource file, as `romulus disk prepare` would have it
+	local host volume
+	echo "resource db {"
+	echo "    net { protocol A; verify-alg crc32c; }"
+	echo "    disk { disk-drain yes; on-io-error detach; }"
+	for host in $HOSTS; do
+		echo "    on $host {"
+		echo "        address $(host_address "$host" repl):$DISK_PORT;"
+		for volume in $DISK_VOLUMES 2; do
+			echo "        volume $volume { device minor 1$volume; disk /dev/mapper/romulus-db-$volume;" \
+				"meta-disk /dev/mapper/romulus-db-meta-$volume; }"
+		done
+		echo "    }"
+	done
+	echo "}"
+}
+
+# By hand what `romulus disk prepare` is for; both hosts' disks are zeros, so they need no first sync.
+resource_prepare() { # resource_prepare HOST
+	disk_resource | host_ssh "$1" "cat >/etc/drbd.d/romulus-db.res && $DISK_DEVICES
+		drbdadm dump-md db/0 >/dev/null 2>&1 || drbdadm create-md --force db
+		drbdadm up db && sync" 1>&2
+}
+
+# disks_up: the resource on both hosts, connected and equal
+disks_up() {
+	local host volume pids=()
+	for host in $HOSTS; do
+		resource_prepare "$host" &
+		pids+=($!)
+	done
+	for host in "${pids[@]}"; do wait "$host" || fail "no DRBD resource: $(drbd_state alpha; drbd_state beta)"; done
+	wait_for 60 drbd_is alpha Connected || fail "DRBD does not connect: $(drbd_state alpha; drbd_state beta)"
+	if ! drbd_is alpha UpToDate/UpToDate; then
+		for volume in $DISK_VOLUMES 2; do
+			host_ssh alpha drbdadm new-current-uuid --clear-bitmap "db/$volume" ||
+				fail "the first sync of volume $volume could not be left out"
+		done
+	fi
+	for host in $HOSTS; do
+		wait_for 30 drbd_is "$host" UpToDate/UpToDate || fail "the disks are not equal: $(drbd_state "$host")"
+	done
+}
+
+# drbd_state HOST: per volume "MINOR CONNECTION ROLE/PEER DISK/PEER OUT-OF-SYNC(KiB)"
+drbd_state() {
+	host_ssh "$1" "awk '/^ *1[0-2]: cs:/ { sub(\":\", \"\", \$1); sub(\"cs:\", \"\", \$2); sub(\"ro:\", \"\", \$3)
+		sub(\"ds:\", \"\", \$4); printf \"%s %s %s %s\", \$1, \$2, \$3, \$4 }
+		/ oos:/ { sub(\".* oos:\", \"\"); print \" \" \$1 }' /proc/drbd"
+}
+
+# drbd_is HOST WORD: WORD (Connected, Primary/Secondary, UpToDate/UpToDate) holds for all volumes
+drbd_is() { [ "$(drbd_state "$1" | grep -cwF -- "$2")" = 3 ]; }
+
+drbd_settled() { drbd_is "$1" Connected && drbd_is "$1" UpToDate/UpToDate && ! drbd_state "$1" | grep -qv ' 0$'; }
+
+# guest_with_disks HOST: db as the host's db-disk.cfg has it; the db without disks makes way
+guest_with_disks() {
+	local host
+	for host in $HOSTS; do host_ssh "$host" 'xl destroy db' 2>/dev/null; done
+	host_ssh "$1" 'drbdadm primary db && xl create -q /etc/xen/db-disk.cfg' || fail "db with disks does not start on $1"
+	wait_for 180 pulse_send db stamp status || fail "db with disks does not answer"
+	wait_for 60 redis_answers "${GUEST_ADDRESS[db]}" || fail "redis in db does not answer"
+	# shellcheck disable=SC2016
+	wait_for 60 host_ssh "$1" 'xenstore-read /local/domain/$(xl domid db)/control/feature-suspend' ||
+		fail "db does not announce that it can be suspended"
+}
+
+# The stamp in db (guest/stamp.c). A status is one line of JSON.
+stamp_status() { pulse_send db stamp status; }
+stamp_is() { stamp_status | jq -e --arg state "$1" '.state == $state' >/dev/null; } # stamp_is STATE
+stamp_beyond() { stamp_status | jq -e --argjson n "$1" '.writes > $n' >/dev/null; }    # stamp_beyond N
+stamp_writes() { stamp_status | jq .writes; }
+
+stamp_goes() { pulse_send db stamp go | jq -e '.state == "writing"' >/dev/null; }
+
+# stamp_more N: N more writes at least are done
+stamp_more() {
+	local writes
+	writes=$(stamp_writes)
+	wait_for 120 stamp_beyond "$((writes + $1))" || fail "the stamp does not write: $(stamp_status)"
+}
+
+# shellcheck disable=SC2120
+stamp_start() { # stamp_start [OPTION...]: returns when it writes
+	pulse_send db stamp start "$@" >/dev/null || fail "the stamp does not answer"
+	wait_for 120 stamp_is writing || fail "the stamp does not start: $(stamp_status)"
+}
+
+stamp_go() { wait_for 60 stamp_goes || fail "the stamp does not go on: $(stamp_status)"; }
+
+# stamp_check: hold, compare every sector of both disks with RAM, print the result
+stamp_check() {
+	pulse_send db stamp check >/dev/null || fail "the stamp does not answer"
+	wait_for 180 stamp_is checked || fail "the stamp's check does not end: $(stamp_status)"
+	stamp_status
+}
+
+# stamp_agrees: check, and disk and RAM are the same
+stamp_agrees() {
+	local result
+	result=$(stamp_check) || exit 1
+	step "stamp: $result"
+	jq -e --argjson all "$DISK_SECTORS" '.mismatches == 0 and .errors == 0 and .sectors == $all' \
+		<<<"$result" >/dev/null || fail "disk and RAM differ: $result"
+}
+
+# stamp_finds KIND (ahead, behind, garbage, mismatches): check, and this is found; a guard for the test
+stamp_finds() {
+	local result
+	result=$(stamp_check) || exit 1
+	step "stamp: $result"
+	jq -e --arg kind "$1" '.[$kind] > 0' <<<"$result" >/dev/null || fail "the stamp finds nothing $1: $result"
+}
+
+# backing_sums HOST: a sum of each data volume's real device, read past every cache
+backing_sums() {
+	host_ssh "$1" "for v in $DISK_VOLUMES; do
+		dd if=/dev/mapper/lab-db-\$v iflag=direct bs=1M status=none | md5sum || exit; done" >"$STATE/sums-$1"
+}
+
+# disk_compare: how many data volumes differ between the hosts. Nothing may be writing.
+disk_compare() {
+	local host pids=()
+	for host in $HOSTS; do
+		backing_sums "$host" &
+		pids+=($!)
+	done
+	for host in "${pids[@]}"; do wait "$host" || fail "cannot read the volumes"; done
+	[ "$(wc -l <"$STATE/sums-alpha")" = "$(wc -w <<<"$DISK_VOLUMES")" ] || fail "not all volumes were read"
+	diff "$STATE/sums-alpha" "$STATE/sums-beta" | grep -c '^<'
+}
+
+# disk_verify HOST [VOLUME...]: DRBD itself compares, online; prints how many KiB it found out of sync
+disk_verify() {
+	local host=$1
+	shift
+	host_ssh "$host" "drbdadm net-options --verify-alg=crc32c db &&
+		for v in ${*:-$DISK_VOLUMES}; do drbdadm verify db/\$v || exit; done" ||
+		fail "drbdadm verify does not start: $(drbd_state "$host")"
+	wait_for 180 drbd_is "$host" Connected || fail "drbdadm verify does not end: $(drbd_state "$host")"
+	drbd_state "$host" | awk '{ n += $NF } END { print n + 0 }'
+}
+
+# What a protected domain with disks needs of Romulus; a scenario without it is skipped.
+disks_supported() { host_ssh alpha 'romulus help | grep -qw disk'; }
+
+# disks_protected FROM TO [FAULT]: db with disks runs on FROM, protected, under the stamp's load
+disks_protected() {
+	disks_up
+	guest_with_disks "$1"
+	romulus_up "${3:-}"
+	protect db "$1" "$2"
+	stamp_start rate=100
+}
+
+# disk_cut FROM TO: FROM loses its power under load; TO takes over, the stamp notices and holds
+disk_cut() {
+	stamp_more 50
+	# A random moment of the epoch: this wait is the scenario's subject, not a hope.
+	sleep "$((RANDOM % 3)).$((RANDOM % 1000))"
+	step "cutting $1's power after $(stamp_writes) writes"
+	host_power_cut "$1"
+	wait_for 180 is_state "$2" db taken-over || fail "$2 did not take over: $(status_json "$2")"
+	domain_runs "$2" db || fail "db does not run on $2: $(host_ssh "$2" xl list)"
+	wait_for 60 stamp_is held || fail "the stamp did not notice the takeover: $(stamp_status)"
+}
+
+host_is_ready() { host_booted "$1" && host_set_clock "$1"; }
+
+# disk_rejoin LOST RUNNING: the lost host comes back and protection returns
+disk_rejoin() {
+	host_power_on "$1"
+	wait_for 400 host_is_ready "$1" || fail "$1 does not boot again"
+	host_ssh "$1" systemctl start romulusd || fail "romulusd does not start on $1"
+	wait_for 400 is_protected "$2" db || fail "protection did not return: $(status_json "$2"; drbd_state "$2")"
+}

@@ -1,0 +1,23 @@
+# shellcheck shell=bash
+# At a takeover the disks are those of the checkpoint that RAM is: no sector differs; it is red without the rollback
+# SPDX-License-Identifier: GPL-2.0-or-later
+TIMEOUT=1800
+
+. "$LAB_DIR/lib/romulus.sh"
+. "$LAB_DIR/lib/disks.sh"
+
+requires disks_supported
+
+for i in $(seq "${ROUNDS:-1}"); do
+	[ "$i" = 1 ] || lab_restart
+	disks_protected alpha beta
+	disk_cut alpha beta
+	stamp_agrees
+	step "round $i of ${ROUNDS:-1} passed"
+done
+
+step "again without the rollback: now the disks must be ahead of RAM"
+lab_restart
+disks_protected alpha beta rollback-skip=fail
+disk_cut alpha beta
+stamp_finds ahead
