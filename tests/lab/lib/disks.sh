@@ -48,7 +48,7 @@ disk_resource() { # the resource file, as `romulus disk prepare` would have it
 resource_prepare() { # resource_prepare HOST
 	disk_resource | host_ssh "$1" "cat >/etc/drbd.d/romulus-db.res && $DISK_DEVICES
 		drbdadm dump-md db/0 >/dev/null 2>&1 || drbdadm create-md --force db
-		drbdadm up db && sync" 1>&2
+		drbdadm up db && sync" >"$STATE/resource-$1.log" 2>&1
 }
 
 # disks_up: the resource on both hosts, connected and equal
@@ -58,7 +58,7 @@ disks_up() {
 		resource_prepare "$host" &
 		pids+=($!)
 	done
-	for host in "${pids[@]}"; do wait "$host" || fail "no DRBD resource: $(drbd_state alpha; drbd_state beta)"; done
+	for host in "${pids[@]}"; do wait "$host" || fail "no DRBD resource: $(cat "$STATE"/resource-*.log)"; done
 	wait_for 60 drbd_is alpha Connected || fail "DRBD does not connect: $(drbd_state alpha; drbd_state beta)"
 	if ! drbd_is alpha UpToDate/UpToDate; then
 		for volume in $DISK_VOLUMES 2; do
@@ -110,7 +110,6 @@ stamp_more() {
 	wait_for 120 stamp_beyond "$((writes + $1))" || fail "the stamp does not write: $(stamp_status)"
 }
 
-# shellcheck disable=SC2120
 stamp_start() { # stamp_start [OPTION...]: returns when it writes
 	pulse_send db stamp start "$@" >/dev/null || fail "the stamp does not answer"
 	wait_for 120 stamp_is writing || fail "the stamp does not start: $(stamp_status)"
@@ -180,7 +179,8 @@ disks_protected() {
 	guest_with_disks "$1"
 	romulus_up "${3:-}"
 	protect db "$1" "$2"
-	stamp_start rate=100
+	# A takeover is behind its checkpoint by DEAD_AFTER at least; a slow epoch of an emulated host is not.
+	stamp_start hold=4000
 }
 
 # disk_cut FROM TO: FROM loses its power under load; TO takes over, the stamp notices and holds
