@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "diskrep/drbd.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "diskrep/command.h"
+
+#define DRBDADM "/usr/sbin/drbdadm"
+#define DRBDSETUP "/usr/sbin/drbdsetup"
+#define QUERY_MS 10000
+/* A disconnect waits for the peer's answer or for DRBD's own time-outs, which are shorter. */
+#define VERB_MS 60000
+#define POLL_MS 100
+
+int diskrep_drbd_version(char *text, size_t size, struct why *why)
+{
+	CLEANUP_FCLOSE FILE *f = fopen("/proc/drbd", "re");
+	char version[32];
+
+	if (!f || fscanf(f, "version: %31s", version) != 1)
+		return why_set(why, -ENOENT, "the kernel module drbd is not loaded");
+	snprintf(text, size, "%s", version);
+	return 0;
+}
+
+int diskrep_drbd_status(const char *resource, struct diskrep_drbd_status *ret, struct why *why)
+{
+	struct diskrep_command c;
+	struct stat st;
+	char said[256];
+	int r;
+
+	if (stat("/sys/module/drbd", &st) < 0) {
+		*ret = (struct diskrep_drbd_status){0};
+		return 0;
+	}
+	r = diskrep_command_run((const char *const[]){DRBDSETUP, "events2", "--now", "--statistics",
+					resource, NULL},
+		QUERY_MS, &c, why);
+	if (r)
+		return r;
+	diskrep_command_complaint(&c, said, sizeof(said));
+	if (c.truncated)
+		r = why_set(why, -EOVERFLOW, "drbdsetup says too much of resource %s", resource);
+	else if (c.status == 0) /* also when there is no such resource */
+		r = diskrep_drbd_status_parse(c.output ? c.output : "",
+			c.output ? strlen(c.output) : 0, resource, ret, why);
+	else
+		r = why_set(why, -EIO, "cannot learn the state of DRBD resource %s: %s", resource,
+			said);
+	diskrep_command_clear(&c);
+	return r;
+}
+
+static int verb(struct why *why, const char *resource, const char *verb_name, const char *option)
+{
+	const char *argv[] = {
+		DRBDADM, verb_name, option ? option : resource, option ? resource : NULL, NULL};
+
+	return diskrep_command(argv, VERB_MS, why, "%s DRBD resource %s", verb_name, resource);
+}
+
+static int verb_of_volume(struct why *why, const char *resource, size_t volume,
+	const char *verb_name, const char *option)
+{
+	char object[DISKREP_DRBD_NAME_MAX + 16];
+
+	snprintf(object, sizeof(object), "%s/%zu", resource, volume);
+	return verb(why, object, verb_name, option);
+}
+
+int diskrep_drbd_up(const char *resource, struct why *why)
+{
+	struct diskrep_drbd_status s;
+	int r = diskrep_load_module("drbd", why);
+
+	if (r == 0)
+		r = diskrep_drbd_status(resource, &s, why);
+	if (r || s.up)
+		return r;
+	return verb(why, resource, "up", NULL);
+}
+
+int diskrep_drbd_down(const char *resource, struct why *why)
+{
+	struct diskrep_drbd_status s;
+	int r = diskrep_drbd_status(resource, &s, why);
+
+	return r || !s.up ? r : verb(why, resource, "down", NULL);
+}
+
+static int not_up(const char *resource, struct why *why)
+{
+	return why_set(why, -ENODEV,
+		"DRBD resource %s is not up on this host: romulus disk up starts it", resource);
+}
+
+int diskrep_drbd_connect(const char *resource, bool discard_my_data, struct why *why)
+{
+	struct diskrep_drbd_status s;
+	int r = diskrep_drbd_status(resource, &s, why);
+
+	if (r)
+		return r;
+	if (!s.up)
+		return not_up(resource, why);
+	if (s.connection >= DISKREP_DRBD_CONNECTED)
+		return 0;
+	if (s.connection == DISKREP_DRBD_CONNECTING) {
+		if (!discard_my_data)
+			return 0;
+		/* Only a connection that begins takes the order. */
+		r = diskrep_drbd_disconnect(resource, why);
+		if (r)
+			return r;
+	}
+	return verb(why, resource, "connect", discard_my_data ? "--discard-my-data" : NULL);
+}
+
+int diskrep_drbd_disconnect(const char *resource, struct why *why)
+{
+	struct diskrep_drbd_status s;
+	int r = diskrep_drbd_status(resource, &s, why);
+
+	if (r || !s.up || s.connection == DISKREP_DRBD_STANDALONE)
+		return r;
+	return verb(why, resource, "disconnect", NULL);
+}
+
+int diskrep_drbd_primary(const char *resource, bool force, struct why *why)
+{
+	struct diskrep_drbd_status s;
+	int r = diskrep_drbd_status(resource, &s, why);
+
+	if (r)
+		return r;
+	if (!s.up)
+		return not_up(resource, why);
+	if (s.role == DISKREP_DRBD_PRIMARY)
+		return 0;
+	return verb(why, resource, "primary", force ? "--force" : NULL);
+}
+
+int diskrep_drbd_secondary(const char *resource, struct why *why)
+{
+	struct diskrep_drbd_status s;
+	int r = diskrep_drbd_status(resource, &s, why);
+
+	if (r || !s.up || s.role == DISKREP_DRBD_SECONDARY)
+		return r;
+	return verb(why, resource, "secondary", NULL);
+}
+
+int diskrep_drbd_attach(const char *resource, struct why *why)
+{
+	struct diskrep_drbd_status s;
+	int r = diskrep_drbd_status(resource, &s, why);
+
+	if (r)
+		return r;
+	if (!s.up)
+		return not_up(resource, why);
+	for (size_t i = 0; i < s.volumes && r == 0; i++)
+		if (s.volume[i].disk == DISKREP_DRBD_DISKLESS)
+			r = verb_of_volume(why, resource, i, "attach", NULL);
+	return r;
+}
+
+int diskrep_drbd_skip_initial_sync(const char *resource, struct why *why)
+{
+	struct diskrep_drbd_status s;
+	int r = diskrep_drbd_status(resource, &s, why);
+
+	if (r)
+		return r;
+	if (!s.up)
+		return not_up(resource, why);
+	for (size_t i = 0; i < s.volumes && r == 0; i++)
+		if (s.volume[i].disk != DISKREP_DRBD_UP_TO_DATE ||
+			s.volume[i].peer_disk != DISKREP_DRBD_UP_TO_DATE)
+			r = verb_of_volume(why, resource, i, "new-current-uuid", "--clear-bitmap");
+	return r;
+}
+
+int diskrep_drbd_wait(const char *resource, bool (*done)(const struct diskrep_drbd_status *),
+	int timeout_ms, struct diskrep_drbd_status *ret, struct why *why)
+{
+	const struct timespec pause = {.tv_nsec = POLL_MS * (long)NSEC_PER_MSEC};
+	uint64_t deadline = clock_now_ns() + (uint64_t)timeout_ms * NSEC_PER_MSEC;
+	char text[DISKREP_DRBD_SUMMARY_MAX];
+
+	for (;;) {
+		int r = diskrep_drbd_status(resource, ret, why);
+
+		if (r || done(ret))
+			return r;
+		if (clock_now_ns() >= deadline)
+			return why_set(why, -ETIMEDOUT,
+				"DRBD resource %s did not get there within %d s, it is: %s",
+				resource, timeout_ms / 1000, diskrep_drbd_summary(ret, text));
+		nanosleep(&pause, NULL);
+	}
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The kernel's NBD client, on a unix socket of this host; by nbd-client(8) over netlink. */
+#ifndef DISKREP_NBD_H
+#define DISKREP_NBD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/why.h"
+
+/*
+ * Attach export @export_name of the server at the unix socket @socket to a free /dev/nbdX, whose
+ * path is then at @ret_device (@size bytes). The kernel holds the connection: nothing of it dies
+ * with the caller, and it has no time-out. Sector size 512; requests as large as DRBD makes them.
+ * 0 or a negative errno with a sentence: -EBUSY no device is free.
+ */
+int diskrep_nbd_attach(const char *socket, const char *export_name, char *ret_device, size_t size,
+	struct why *why);
+
+/*
+ * End the connection of @device (/dev/nbdX) and wait until it is free. 0 also when it was; -EBUSY
+ * while it is open elsewhere: pulling it away would fail the writes that are under way.
+ */
+int diskrep_nbd_detach(const char *device, struct why *why);
+
+/* Whether /dev/nbdX has a connection, of whomever. */
+bool diskrep_nbd_in_use(const char *device);
+
+#endif
