@@ -49,7 +49,7 @@ static const struct option_row rows[] = {
 		"where DRBD finds its files (" DISKREP_CONFIG_DIR ")"},
 	{"yes", FLAG, offsetof(struct disk, how.yes), NULL, "prepare: do it, not only say it"},
 	{"force", FLAG, offsetof(struct disk, how.force), NULL,
-		"prepare: overwrite a file, label or metadata that is there"},
+		"prepare: overwrite a file, label or DRBD metadata that is there"},
 	{"initial", STRING, 0, "primary", "prepare: this host has the good data"},
 	{"clean", FLAG, offsetof(struct disk, how.clean), NULL,
 		"with --initial: the disks of both hosts are identical, no first resync"},

@@ -15,7 +15,7 @@ struct collected {
 static int add(struct collected *c, const struct diskrep_drbd_event *e)
 {
 	struct diskrep_drbd_status *s = &c->status;
-	struct diskrep_drbd_volume *v;
+	struct diskrep_drbd_volume *v = &s->volume[0];
 
 	if (e->object == DISKREP_DRBD_DEVICE || e->object == DISKREP_DRBD_PEER_DEVICE) {
 		if (e->volume < 0 || (size_t)e->volume >= DISKREP_MAX_VOLUMES)

@@ -61,8 +61,9 @@ int diskrep_resource_text(const struct diskrep_resource *res, char **ret);
 typedef void diskrep_resource_say(void *data, const char *text);
 
 struct diskrep_prepare {
-	bool yes;             /* do it; else only say what would be done */
-	bool force;           /* overwrite a file, a label or metadata that is in the way */
+	bool yes;   /* do it; else only say what would be done */
+	bool force; /* overwrite a foreign file, a label, DRBD's metadata: all is to be synced again
+		     */
 	bool initial_primary; /* this host's disks are the good ones; it becomes primary */
 	bool clean;           /* with that: the disks are identical already, no first resync */
 	unsigned int wait_s;  /* with clean: how long the peer may take to connect */

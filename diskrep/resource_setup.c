@@ -199,13 +199,12 @@ static int write_file(struct setup *s, struct why *why)
 			say(s, "keep %s, it is as it must be", path);
 			return 0;
 		}
-		if (!s->how->force)
+		if (!s->how->force && strncmp(old, text, strcspn(text, "\n")) != 0)
 			return why_set(why, -EEXIST,
-				"%s exists with another content: look at the difference, then add "
-				"--force",
-				path);
+				"%s exists and was not written by Romulus: move it away", path);
 	}
-	say(s, "%s %s", f ? "overwrite" : "write", path);
+	say(s, "%s %s%s", f ? "overwrite" : "write", path,
+		s->up ? ", in force after drbdadm adjust" : "");
 	return s->how->yes ? write_whole(path, text, why) : 0;
 }
 
