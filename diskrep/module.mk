@@ -39,10 +39,11 @@ diskrep_pkg := devmapper
 romulus-disk_src := diskrep/disk_main.c $(diskrep_src) $(common_src)
 romulus-disk_pkg := $(diskrep_pkg)
 
-diskrep_test_names := drbd_events drbd_status drbd_command drbd_resource
+diskrep_test_names := drbd_events drbd_status drbd_command drbd_resource disk_kernel
 unit_tests += $(diskrep_test_names:%=tests/unit/%)
 define diskrep_test
 tests/unit/$(1)_src := tests/unit/$(1).c $(diskrep_src) $(common_src)
 tests/unit/$(1)_pkg := cmocka $(diskrep_pkg)
+tests/unit/$(1)_lib := -lpthread
 endef
 $(foreach t,$(diskrep_test_names),$(eval $(call diskrep_test,$(t))))
