@@ -14,7 +14,8 @@ struct command {
 	const char *name;
 	const char *synopsis; /* what follows the name; a word in brackets is optional */
 	const char *summary;
-	const char *flags; /* letters of the options that it takes besides -s and -h */
+	const char *flags; /* letters of the options that it takes besides -s and -h; NULL: all that
+			      follows it belongs to a program of its own */
 	int min, max;      /* number of positional arguments */
 	int (*run)(struct cli *cli, const struct command *c);
 };
@@ -217,6 +218,15 @@ static int run_check_config(struct cli *cli, const struct command *c)
 	return EXIT_CODE_FAILED;
 }
 
+/* The disks need no daemon, and are set up before there is anything for one to do. */
+static int run_disk(struct cli *cli, const struct command *c)
+{
+	fflush(NULL);
+	execv(cli->rest[0], cli->rest);
+	fprintf(cli->err, "romulus: cannot run %s: %s\n", cli->rest[0], strerror(errno));
+	return EXIT_CODE_FAILED;
+}
+
 static const struct command commands[] = {
 	{"protect", "DOMAIN HOST", "replicate a running domain to HOST and keep doing so", "", 2, 2,
 		run_protect},
@@ -230,6 +240,8 @@ static const struct command commands[] = {
 	{"version", "", "versions of this tool and of the daemon", "", 0, 0, run_version},
 	{"check-config", "[FILE]", "check a configuration file without using it", "", 0, 1,
 		run_check_config},
+	{"disk", "VERB DOMAIN", "set up, check, start or stop the replication of its disks", NULL,
+		0, 0, run_disk},
 };
 
 /* ---- usage and dispatch ---------------------------------------------------------------------- */
@@ -245,7 +257,7 @@ static const struct flag *flag_find(int letter)
 static void synopsis(FILE *out, const struct command *c)
 {
 	fprintf(out, "romulus %s", c->name);
-	for (const char *f = c->flags; *f; f++)
+	for (const char *f = c->flags; f && *f; f++)
 		fprintf(out, " [--%s]", flag_find(*f)->name);
 	fprintf(out, "%s%s\n", c->synopsis[0] ? " " : "", c->synopsis);
 }
@@ -321,9 +333,14 @@ int cli_run(struct cli *cli, int argc, char **argv)
 {
 	struct option options[ARRAY_SIZE(flags) + 1] = {0};
 	char given[ARRAY_SIZE(flags) + 1] = "";
-	const struct command *c;
+	const struct command *c = argc > 1 ? command_find(argv[1]) : NULL;
 	int letter, code;
 
+	if (c && !c->flags) {
+		argv[1] = ROMULUS_LIBEXECDIR "/romulus-disk";
+		cli->rest = argv + 1;
+		return c->run(cli, c);
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
 		options[i] = (struct option){flags[i].name,
 			flags[i].argument ? required_argument : no_argument, NULL, flags[i].letter};
@@ -347,12 +364,14 @@ int cli_run(struct cli *cli, int argc, char **argv)
 	c = optind < argc ? command_find(argv[optind]) : NULL;
 	if (optind < argc && !c)
 		return usage_error(cli, NULL, "no such command:", argv[optind]);
-	if (strchr(given, 'h')) {
+	if (strchr(given, 'h') && !(c && !c->flags)) {
 		help(cli->out, c);
 		return EXIT_CODE_OK;
 	}
 	if (!c)
 		return usage_error(cli, NULL, "no command", NULL);
+	if (!c->flags)
+		return usage_error(cli, NULL, "no option may stand before", c->name);
 	for (const char *g = given; *g; g++)
 		if (*g != 's' && !strchr(c->flags, *g))
 			return stray_option(cli, c, flag_find(*g));

@@ -47,3 +47,8 @@ tests/unit/$(1)_pkg := cmocka $(diskrep_pkg)
 tests/unit/$(1)_lib := -lpthread
 endef
 $(foreach t,$(diskrep_test_names),$(eval $(call diskrep_test,$(t))))
+
+# Not installed: scenarios copy it to the hosts.
+lab_programs += tests/lab/disk_driver
+tests/lab/disk_driver_src := tests/lab/disk_driver.c $(diskrep_src) $(common_src)
+tests/lab/disk_driver_pkg := $(diskrep_pkg)
