@@ -38,8 +38,10 @@ static void capture_read(struct capture *c)
 	for (;;) {
 		bool full = c->length == c->capacity;
 
-		n = read(c->fd, full ? spill : c->text + c->length,
-			full ? sizeof(spill) : c->capacity - c->length);
+		if (full)
+			n = read(c->fd, spill, sizeof(spill));
+		else
+			n = read(c->fd, c->text + c->length, c->capacity - c->length);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)

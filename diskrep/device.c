@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 
@@ -29,44 +31,50 @@ int diskrep_device_look(const char *path, struct diskrep_device *ret, struct why
 	return 0;
 }
 
+int diskrep_read_text(const char *path, char *text, size_t size)
+{
+	CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t length = 0;
+	ssize_t n = 0;
+
+	if (fd < 0)
+		return -errno;
+	while (length < size - 1 && (n = read(fd, text + length, size - 1 - length)) > 0)
+		length += (size_t)n;
+	if (n < 0)
+		return -errno;
+	text[length] = '\0';
+	return 0;
+}
+
 int diskrep_device_attribute(dev_t number, const char *attribute, char *text, size_t size)
 {
-	CLEANUP_CLOSE int fd = -1;
 	char path[DISKREP_PATH_MAX];
-	ssize_t n;
+	int r;
 
 	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s", major(number), minor(number),
 		attribute);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	n = read(fd, text, size - 1);
-	if (n < 0)
-		return -errno;
-	text[n] = '\0';
-	text[strcspn(text, "\n")] = '\0';
-	return 0;
+	r = diskrep_read_text(path, text, size);
+	if (r == 0)
+		text[strcspn(text, "\n")] = '\0';
+	return r;
 }
 
 void diskrep_device_path(dev_t number, char *path, size_t size)
 {
-	CLEANUP_FREE char *line = NULL;
-	CLEANUP_FCLOSE FILE *f = NULL;
-	char text[DISKREP_PATH_MAX];
-	size_t capacity = 0;
+	char text[1024], *line, *rest = NULL;
 
 	if (diskrep_device_attribute(number, "dm/name", text, sizeof(text)) == 0) {
 		snprintf(path, size, "/dev/mapper/%s", text);
 		return;
 	}
-	snprintf(text, sizeof(text), "/sys/dev/block/%u:%u/uevent", major(number), minor(number));
-	f = fopen(text, "re");
-	while (f && getline(&line, &capacity, f) > 0)
-		if (strncmp(line, "DEVNAME=", 8) == 0) {
-			line[strcspn(line, "\n")] = '\0';
-			snprintf(path, size, "/dev/%s", line + 8);
-			return;
-		}
+	snprintf(path, size, "/sys/dev/block/%u:%u/uevent", major(number), minor(number));
+	if (diskrep_read_text(path, text, sizeof(text)) == 0)
+		for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+			if (!strncmp(line, "DEVNAME=", 8)) {
+				snprintf(path, size, "/dev/%s", line + 8);
+				return;
+			}
 	snprintf(path, size, "/dev/block/%u:%u", major(number), minor(number));
 }
 

@@ -32,6 +32,12 @@ void diskrep_device_path(dev_t number, char *path, size_t size);
  */
 int diskrep_device_attribute(dev_t number, const char *attribute, char *text, size_t size);
 
+/*
+ * The first @size - 1 bytes of the file @path, of sysfs, proc or DRBD's configuration, as a string
+ * at @text. 0 or a negative errno.
+ */
+int diskrep_read_text(const char *path, char *text, size_t size);
+
 /* Whether @path exists (1), does not (0), or the errno of the failure, negative. */
 int diskrep_path_exists(const char *path);
 

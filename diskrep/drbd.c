@@ -7,9 +7,9 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "common/cleanup.h"
 #include "common/clock.h"
 #include "diskrep/command.h"
+#include "diskrep/device.h"
 
 #define DRBDADM "/usr/sbin/drbdadm"
 #define DRBDSETUP "/usr/sbin/drbdsetup"
@@ -20,10 +20,10 @@
 
 int diskrep_drbd_version(char *text, size_t size, struct why *why)
 {
-	CLEANUP_FCLOSE FILE *f = fopen("/proc/drbd", "re");
-	char version[32];
+	char line[256], version[32];
 
-	if (!f || fscanf(f, "version: %31s", version) != 1)
+	if (diskrep_read_text("/proc/drbd", line, sizeof(line)) ||
+		sscanf(line, "version: %31s", version) != 1)
 		return why_set(why, -ENOENT, "the kernel module drbd is not loaded");
 	snprintf(text, size, "%s", version);
 	return 0;

@@ -32,15 +32,10 @@ static void sysfs_path(const char *device, const char *attribute, char *path, si
 
 static long sysfs_number(const char *device, const char *attribute)
 {
-	CLEANUP_FCLOSE FILE *f = NULL;
-	char path[DISKREP_PATH_MAX];
-	long n = -1;
+	char path[DISKREP_PATH_MAX], text[32];
 
 	sysfs_path(device, attribute, path, sizeof(path));
-	f = fopen(path, "re");
-	if (f && fscanf(f, "%ld", &n) != 1)
-		n = -1;
-	return n;
+	return diskrep_read_text(path, text, sizeof(text)) ? -1 : strtol(text, NULL, 10);
 }
 
 bool diskrep_nbd_in_use(const char *device)

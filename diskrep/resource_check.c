@@ -67,19 +67,14 @@ static void deviates(struct check *c, const char *format, ...)
 static void check_file(struct check *c)
 {
 	CLEANUP_FREE char *text = NULL;
-	CLEANUP_FCLOSE FILE *f = NULL;
 	char path[DISKREP_PATH_MAX], have[16384];
-	size_t n;
+	int r;
 
 	diskrep_resource_path(c->res, path, sizeof(path));
-	f = fopen(path, "re");
-	if (!f) {
-		deviates(c, "%s cannot be read: %s", path, strerror(errno));
-		return;
-	}
-	n = fread(have, 1, sizeof(have) - 1, f);
-	have[n] = '\0';
-	if (diskrep_resource_text(c->res, &text) == 0 && strcmp(have, text) != 0)
+	r = diskrep_read_text(path, have, sizeof(have));
+	if (r)
+		deviates(c, "%s cannot be read: %s", path, strerror(-r));
+	else if (diskrep_resource_text(c->res, &text) == 0 && strcmp(have, text) != 0)
 		deviates(c, "%s is not what the configuration of resource %s gives", path,
 			c->res->name);
 }

@@ -181,20 +181,17 @@ static int write_whole(const char *path, const char *text, struct why *why)
 static int write_file(struct setup *s, struct why *why)
 {
 	CLEANUP_FREE char *text = NULL;
-	CLEANUP_FCLOSE FILE *f = NULL;
 	char path[DISKREP_PATH_MAX - 8], old[FILE_MOST];
-	size_t n;
-	int r = diskrep_resource_text(s->res, &text);
+	int there, r = diskrep_resource_text(s->res, &text);
 
 	if (r)
 		return why_set(why, r, "no memory to write the file of resource %s", s->res->name);
 	diskrep_resource_path(s->res, path, sizeof(path));
-	f = fopen(path, "re");
-	if (!f && errno != ENOENT)
-		return why_set(why, -errno, "cannot read %s: %s", path, strerror(errno));
-	if (f) {
-		n = fread(old, 1, sizeof(old) - 1, f);
-		old[n] = '\0';
+	r = diskrep_read_text(path, old, sizeof(old));
+	if (r && r != -ENOENT)
+		return why_set(why, r, "cannot read %s: %s", path, strerror(-r));
+	there = r == 0;
+	if (there) {
 		if (!strcmp(old, text)) {
 			say(s, "keep %s, it is as it must be", path);
 			return 0;
@@ -203,7 +200,7 @@ static int write_file(struct setup *s, struct why *why)
 			return why_set(why, -EEXIST,
 				"%s exists and was not written by Romulus: move it away", path);
 	}
-	say(s, "%s %s%s", f ? "overwrite" : "write", path,
+	say(s, "%s %s%s", there ? "overwrite" : "write", path,
 		s->up ? ", in force after drbdadm adjust" : "");
 	return s->how->yes ? write_whole(path, text, why) : 0;
 }
