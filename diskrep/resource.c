@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/cleanup.h"
 #include "diskrep/device.h"
 
 #define NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
@@ -127,32 +128,46 @@ void diskrep_resource_path(const struct diskrep_resource *res, char *path, size_
  * Only with draining and flushes does DRBD keep the order in which the marker must arrive. Nothing
  * is decided without the daemon: a split brain stays one until a host is told to give up its data.
  */
-static const char options[] = "\toptions {\n"
-			      "\t\ton-no-data-accessible io-error;\n"
-			      "\t}\n"
-			      "\tnet {\n"
-			      "\t\tprotocol A;\n"
-			      "\t\tallow-two-primaries no;\n"
-			      "\t\tafter-sb-0pri disconnect;\n"
-			      "\t\tafter-sb-1pri disconnect;\n"
-			      "\t\tafter-sb-2pri disconnect;\n"
-			      "\t\talways-asbp no;\n"
-			      "\t\trr-conflict disconnect;\n"
-			      "\t\ttimeout 60;\n"
-			      "\t\tping-int 5;\n"
-			      "\t\tping-timeout 20;\n"
-			      "\t\tconnect-int 3;\n"
-			      "\t\tko-count 7;\n"
-			      "\t\tverify-alg crc32c;\n"
-			      "\t}\n"
-			      "\tdisk {\n"
-			      "\t\ton-io-error detach;\n"
-			      "\t\tdisk-barrier no;\n"
-			      "\t\tdisk-flushes yes;\n"
-			      "\t\tdisk-drain yes;\n"
-			      "\t\tmd-flushes yes;\n"
-			      "\t\tal-extents 1237;\n"
-			      "\t}\n";
+static const struct diskrep_option options[] = {
+	{"options", "on-no-data-accessible", "io-error", NULL},
+	{"net", "protocol", "A", "a write need not wait for the backup, the epoch does"},
+	{"net", "allow-two-primaries", "no", "a domain runs on one host"},
+	{"net", "after-sb-0pri", "disconnect", "no data may be thrown away unasked"},
+	{"net", "after-sb-1pri", "disconnect", "no data may be thrown away unasked"},
+	{"net", "after-sb-2pri", "disconnect", "no data may be thrown away unasked"},
+	{"net", "always-asbp", "no", "no data may be thrown away unasked"},
+	{"net", "rr-conflict", "disconnect", "no data may be thrown away unasked"},
+	{"net", "timeout", "60", NULL},
+	{"net", "ping-int", "5", NULL},
+	{"net", "ping-timeout", "20", NULL},
+	{"net", "connect-int", "3", NULL},
+	{"net", "ko-count", "7", NULL},
+	{"net", "verify-alg", "crc32c", NULL},
+	{"disk", "on-io-error", "detach", "the guest must go on when the store or a disk fails"},
+	{"disk", "disk-barrier", "no", "the kernel has no barriers any more"},
+	{"disk", "disk-flushes", "yes", "without it the marker comes out of order"},
+	{"disk", "disk-drain", "yes", "without it the marker comes out of order"},
+	{"disk", "md-flushes", "yes", "a power cut would lose what is out of sync"},
+	{"disk", "al-extents", "1237", NULL},
+};
+
+const struct diskrep_option *diskrep_resource_option(size_t i)
+{
+	return i < ARRAY_SIZE(options) ? &options[i] : NULL;
+}
+
+static void write_options(FILE *out)
+{
+	const char *section = "";
+
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+		if (strcmp(section, options[i].section) != 0)
+			fprintf(out, "%s\t%s {\n", *section ? "\t}\n" : "", options[i].section);
+		section = options[i].section;
+		fprintf(out, "\t\t%s %s;\n", options[i].key, options[i].value);
+	}
+	fprintf(out, "\t}\n");
+}
 
 static void write_volumes(const struct diskrep_resource *res, FILE *out)
 {
@@ -193,8 +208,9 @@ int diskrep_resource_text(const struct diskrep_resource *res, char **ret)
 		return -ENOMEM;
 	fprintf(out,
 		"# Written by `romulus disk prepare`, the same on both hosts. `romulus disk check` "
-		"looks\n# whether it is in force.\nresource %s {\n%s",
-		res->name, options);
+		"looks\n# whether it is in force.\nresource %s {\n",
+		res->name);
+	write_options(out);
 	write_volumes(res, out);
 	write_end(res, &ends[swap], out);
 	write_end(res, &ends[!swap], out);

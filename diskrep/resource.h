@@ -57,6 +57,15 @@ void diskrep_resource_path(const struct diskrep_resource *res, char *path, size_
  */
 int diskrep_resource_text(const struct diskrep_resource *res, char **ret);
 
+/* One line of the file: "KEY VALUE;" in SECTION ("disk": of every volume). */
+struct diskrep_option {
+	const char *section, *key, *value;
+	const char *because; /* what is not true any more with another value; NULL: may be tuned */
+};
+
+/* The options in order; NULL after the last. */
+const struct diskrep_option *diskrep_resource_option(size_t i);
+
 /* Called with each line for the operator: one phrase, no line end. */
 typedef void diskrep_resource_say(void *data, const char *text);
 

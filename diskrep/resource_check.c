@@ -29,26 +29,6 @@ struct check {
 	char *show; /* `drbdsetup show --show-defaults` */
 };
 
-/* Options without which something above is not true, and what that is. */
-static const struct {
-	bool of_volume;
-	const char *section, *key, *value, *because;
-} wanted[] = {
-	{false, "net", "protocol", "A", "a write need not wait for the backup, the epoch does"},
-	{false, "net", "allow-two-primaries", "no", "a domain runs on one host"},
-	{false, "net", "after-sb-0pri", "disconnect", "no data may be thrown away unasked"},
-	{false, "net", "after-sb-1pri", "disconnect", "no data may be thrown away unasked"},
-	{false, "net", "after-sb-2pri", "disconnect", "no data may be thrown away unasked"},
-	{false, "net", "always-asbp", "no", "no data may be thrown away unasked"},
-	{false, "net", "rr-conflict", "disconnect", "no data may be thrown away unasked"},
-	{true, "disk", "disk-drain", "yes", "without it the marker comes out of order"},
-	{true, "disk", "disk-barrier", "no", "the kernel has no barriers any more"},
-	{true, "disk", "disk-flushes", "yes", "without it the marker comes out of order"},
-	{true, "disk", "md-flushes", "yes", "a power cut would lose what is out of sync"},
-	{true, "disk", "on-io-error", "detach",
-		"the guest must go on when the store or a disk fails"},
-};
-
 static void deviates(struct check *c, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
@@ -133,23 +113,21 @@ static void check_lower(struct check *c, size_t volume)
 		deviates(c, "%s", why.text);
 }
 
-static void check_options(struct check *c, int volume)
+/* Those of the connection, or of a volume. */
+static void check_options(struct check *c, const char *section, int volume)
 {
-	char value[DISKREP_DRBD_VALUE_MAX];
+	const struct diskrep_option *o;
+	char value[DISKREP_DRBD_VALUE_MAX], whose[32] = "";
 
-	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
-		if (wanted[i].of_volume != (volume >= 0))
+	if (volume >= 0)
+		snprintf(whose, sizeof(whose), "volume %d: ", volume);
+	for (size_t i = 0; (o = diskrep_resource_option(i)); i++) {
+		if (!o->because || strcmp(o->section, section) != 0)
 			continue;
-		if (diskrep_drbd_show_value(
-			    c->show, volume, wanted[i].section, wanted[i].key, value) &&
-			!strcmp(value, wanted[i].value))
-			continue;
-		if (volume < 0)
-			deviates(c, "%s is %s, not %s: %s", wanted[i].key,
-				value[0] ? value : "not said", wanted[i].value, wanted[i].because);
-		else
-			deviates(c, "volume %d: %s is %s, not %s: %s", volume, wanted[i].key,
-				value[0] ? value : "not said", wanted[i].value, wanted[i].because);
+		diskrep_drbd_show_value(c->show, volume, section, o->key, value);
+		if (strcmp(value, o->value) != 0)
+			deviates(c, "%s%s is %s, not %s: %s", whose, o->key,
+				value[0] ? value : "not said", o->value, o->because);
 	}
 }
 
@@ -182,7 +160,7 @@ static void check_volume(struct check *c, size_t volume)
 	check_path(c, volume, "disk", name);
 	diskrep_resource_meta(c->res->name, volume, name);
 	check_path(c, volume, "meta-disk", name);
-	check_options(c, (int)volume);
+	check_options(c, "disk", (int)volume);
 }
 
 /* On kernels where a flush of this device is no barrier the marker would come out of order. */
@@ -205,7 +183,7 @@ static void check_running(struct check *c)
 		deviates(c, "DRBD resource %s is not up: romulus disk up starts it", c->res->name);
 		return;
 	}
-	check_options(c, -1);
+	check_options(c, "net", -1);
 	if (c->status.volumes != diskrep_resource_volumes(c->res)) {
 		deviates(c, "resource %s has %zu volumes, not %zu: the disks and, last, the marker",
 			c->res->name, c->status.volumes, diskrep_resource_volumes(c->res));

@@ -152,6 +152,29 @@ static void a_lower_device_is_made_once(void **state)
 	assert_int_equal(access(PATH, F_OK), -1);
 }
 
+/* udev handles what was created and removed a moment ago: it must not take the node away. */
+static void udev_comes_late(void **state)
+{
+	struct diskrep_device d;
+	struct why why;
+
+	need_kernel();
+	for (int i = 0; i < 30; i++) {
+		assert_int_equal(diskrep_lower_create(NAME, disk[i % 2], &why), 0);
+		assert_int_equal(diskrep_lower_remove(NAME, &why), 0);
+		assert_int_equal(access(PATH, F_OK), -1);
+	}
+	assert_int_equal(diskrep_lower_create(NAME, disk[0], &why), 0);
+	if (access("/run/udev/control", F_OK) == 0)
+		TOOL("/bin/udevadm", "settle");
+	assert_int_equal(diskrep_device_look(PATH, &d, &why), 0);
+	target_is(disk[0]);
+	assert_int_equal(diskrep_lower_remove(NAME, &why), 0);
+	if (access("/run/udev/control", F_OK) == 0)
+		TOOL("/bin/udevadm", "settle");
+	assert_int_equal(access(PATH, F_OK), -1);
+}
+
 static void a_part_of_a_device(void **state)
 {
 	struct why why;
@@ -380,6 +403,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_lower_device_is_made_once),
+		cmocka_unit_test(udev_comes_late),
 		cmocka_unit_test(a_part_of_a_device),
 		cmocka_unit_test(it_is_switched_under_a_writer),
 		cmocka_unit_test(a_failed_switch_changes_nothing),
