@@ -18,6 +18,7 @@ static const char *const fault_names[FAULT_COUNT] = {
 	[FAULT_PLUG_BYPASS] = "plug-bypass",
 	[FAULT_CAPTURED] = "captured",
 	[FAULT_TAKEOVER_GRANT] = "takeover-grant",
+	[FAULT_LOWER_SWITCH] = "lower-switch",
 };
 
 static struct {

@@ -21,6 +21,7 @@ enum fault {
 	FAULT_PLUG_BYPASS,    /* primary: skip the plug (a test must then go red) */
 	FAULT_CAPTURED,       /* primary: inside the pause, after the capture */
 	FAULT_TAKEOVER_GRANT, /* backup daemon: grant persisted, takeover not begun */
+	FAULT_LOWER_SWITCH,   /* a lower device is suspended, its new table not yet in place */
 	FAULT_COUNT,
 };
 

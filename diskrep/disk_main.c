@@ -8,6 +8,7 @@
 
 #include "common/cleanup.h"
 #include "common/exit_codes.h"
+#include "common/fault.h"
 #include "diskrep/resource.h"
 
 #define DEFAULT_WAIT_S 60u
@@ -232,6 +233,8 @@ int main(int argc, char **argv)
 		return usage_error("a verb and a domain are needed", NULL);
 	if (!d.res.name)
 		d.res.name = argv[optind + 1];
+	if (fault_init(&d.why))
+		return fail(&d, -EINVAL);
 	if (d.how.clean && !d.how.initial_primary)
 		return usage_error("--clean goes with --initial primary", NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)

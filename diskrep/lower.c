@@ -11,6 +11,7 @@
 #include <sys/sysmacros.h>
 
 #include "common/cleanup.h"
+#include "common/fault.h"
 #include "diskrep/command.h"
 #include "diskrep/device.h"
 
@@ -285,7 +286,7 @@ int diskrep_lower_switch(const char *name, const char *device, struct why *why)
 	r = simple(DM_DEVICE_SUSPEND, name);
 	if (r)
 		return back(name, r, "suspend", why);
-	r = simple(DM_DEVICE_RESUME, name);
+	r = fault_point(FAULT_LOWER_SWITCH) ? -EIO : simple(DM_DEVICE_RESUME, name);
 	return r ? back(name, r, "switch", why) : 0;
 }
 

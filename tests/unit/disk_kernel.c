@@ -22,6 +22,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "common/fault.h"
 #include "diskrep/command.h"
 #include "diskrep/device.h"
 #include "diskrep/lower.h"
@@ -159,7 +160,7 @@ static void udev_comes_late(void **state)
 	struct why why;
 
 	need_kernel();
-	for (int i = 0; i < 30; i++) {
+	for (int i = 0; i < 10; i++) {
 		assert_int_equal(diskrep_lower_create(NAME, disk[i % 2], &why), 0);
 		assert_int_equal(diskrep_lower_remove(NAME, &why), 0);
 		assert_int_equal(access(PATH, F_OK), -1);
@@ -305,6 +306,48 @@ static void what_a_crash_left_is_mended(void **state)
 	assert_int_equal(diskrep_lower_remove(NAME, &why), 0);
 }
 
+static void arm(const char *fault)
+{
+	struct why why;
+
+	setenv("ROMULUS_FAULT", fault, 1);
+	assert_int_equal(fault_init(&why), 0);
+}
+
+static void a_switch_that_fails_or_dies_halfway(void **state)
+{
+	struct writer w = {0};
+	struct why why;
+	pid_t child;
+	int status;
+
+	need_kernel();
+	assert_int_equal(diskrep_lower_create(NAME, disk[0], &why), 0);
+	assert_int_equal(pthread_create(&w.thread, NULL, write_on, &w), 0);
+	writes_until(&w, 20);
+	arm("lower-switch=fail");
+	assert_int_equal(diskrep_lower_switch(NAME, disk[1], &why), -EIO);
+	target_is(disk[0]);
+	writes_until(&w, 20);
+
+	child = fork();
+	if (child == 0) {
+		arm("lower-switch=crash");
+		diskrep_lower_switch(NAME, disk[1], NULL);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status));
+	arm("");
+	assert_int_equal(diskrep_lower_switch(NAME, disk[1], &why), 0);
+	target_is(disk[1]);
+	writes_until(&w, 20);
+	w.stop = true;
+	pthread_join(w.thread, NULL);
+	assert_int_equal(w.failed, 0);
+	assert_int_equal(diskrep_lower_remove(NAME, &why), 0);
+}
+
 static pid_t serve(char *socket, size_t size)
 {
 	char pidfile[128];
@@ -408,6 +451,7 @@ int main(void)
 		cmocka_unit_test(it_is_switched_under_a_writer),
 		cmocka_unit_test(a_failed_switch_changes_nothing),
 		cmocka_unit_test(what_a_crash_left_is_mended),
+		cmocka_unit_test(a_switch_that_fails_or_dies_halfway),
 		cmocka_unit_test(nbd_comes_and_goes),
 		cmocka_unit_test(a_lower_device_moves_onto_nbd_and_back),
 	};
