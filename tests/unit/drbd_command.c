@@ -7,8 +7,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "common/clock.h"
@@ -71,14 +73,23 @@ static void output_is_bounded(void **state)
 
 static void the_deadline_ends_it_and_its_children(void **state)
 {
+	char file[] = "/tmp/romulus-command-XXXXXX", script[128], pid[32] = "";
 	uint64_t before = clock_now_ns();
 	struct diskrep_command c;
 	struct why why;
+	int fd = mkstemp(file);
 
-	assert_int_equal(shell("sleep 1000 | sleep 1000", 200, &c, &why), -ETIMEDOUT);
-	assert_non_null(strstr(why.text, "200 ms"));
+	snprintf(script, sizeof(script), "echo $$ >%s; sleep 1000 | sleep 1000", file);
+	assert_int_equal(shell(script, 500, &c, &why), -ETIMEDOUT);
+	assert_non_null(strstr(why.text, "500 ms"));
 	assert_null(c.output);
-	assert_true(clock_now_ns() - before < 30 * NSEC_PER_SEC);
+	assert_true(read(fd, pid, sizeof(pid) - 1) > 0);
+	/* It leads its process group, which is empty when all of them are gone and waited for. */
+	while (kill(-atoi(pid), 0) == 0 && clock_now_ns() - before < 30 * NSEC_PER_SEC)
+		usleep(10000);
+	assert_true(kill(-atoi(pid), 0) == -1 && errno == ESRCH);
+	close(fd);
+	unlink(file);
 }
 
 static void a_child_that_stays_does_not_keep_us(void **state)
