@@ -18,6 +18,13 @@ static const char *const fault_names[FAULT_COUNT] = {
 	[FAULT_PLUG_BYPASS] = "plug-bypass",
 	[FAULT_CAPTURED] = "captured",
 	[FAULT_TAKEOVER_GRANT] = "takeover-grant",
+	[FAULT_HELLO_VERSION] = "hello-version",
+	[FAULT_DISKS_DISCONNECTED] = "disks-disconnected",
+	[FAULT_DISKS_DUMPED] = "disks-dumped",
+	[FAULT_DISKS_PROMOTED] = "disks-promoted",
+	[FAULT_DISKS_ROLLED_BACK] = "disks-rolled-back",
+	[FAULT_ROLLBACK_SKIP] = "rollback-skip",
+	[FAULT_ROLLBACK_BENEATH] = "rollback-beneath",
 	[FAULT_LOWER_SWITCH] = "lower-switch",
 };
 

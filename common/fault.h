@@ -21,7 +21,15 @@ enum fault {
 	FAULT_PLUG_BYPASS,    /* primary: skip the plug (a test must then go red) */
 	FAULT_CAPTURED,       /* primary: inside the pause, after the capture */
 	FAULT_TAKEOVER_GRANT, /* backup daemon: grant persisted, takeover not begun */
-	FAULT_LOWER_SWITCH,   /* a lower device is suspended, its new table not yet in place */
+	FAULT_HELLO_VERSION,  /* speak another protocol version */
+	/* backup, taking over its disks: */
+	FAULT_DISKS_DISCONNECTED, /* nothing arrives any more */
+	FAULT_DISKS_DUMPED,       /* what to roll back is on disk */
+	FAULT_DISKS_PROMOTED,
+	FAULT_DISKS_ROLLED_BACK,
+	FAULT_ROLLBACK_SKIP,    /* leave the disk ahead of the checkpoint (a test must go red) */
+	FAULT_ROLLBACK_BENEATH, /* behind DRBD's back (a test must go red) */
+	FAULT_LOWER_SWITCH,     /* a lower device is suspended, its new table not yet in place */
 	FAULT_COUNT,
 };
 

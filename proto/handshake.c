@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/fault.h"
 
 /* Constant time: how long it takes says nothing about how many bytes were right. */
 static bool same_token(const ProtobufCBinaryData *given, const uint8_t *expected)
@@ -31,6 +32,8 @@ static int send_hello(struct proto_session *s, const char *host, const char *ses
 
 	hello.version = PROTO_VERSION;
 	hello.version_min = PROTO_VERSION_MIN;
+	if (fault_point(FAULT_HELLO_VERSION))
+		hello.version = hello.version_min = PROTO_VERSION + 1;
 	hello.capabilities = PROTO_CAPABILITIES;
 	hello.host = (char *)(uintptr_t)host;
 	hello.software = (char *)(uintptr_t) "romulus " ROMULUS_VERSION;

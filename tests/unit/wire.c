@@ -69,6 +69,9 @@ static void fill_message(ProtobufCMessage *m)
 		case PROTOBUF_C_TYPE_UINT64:
 			*(uint64_t *)(void *)at = UINT64_MAX - f->id;
 			break;
+		case PROTOBUF_C_TYPE_BOOL:
+			*(protobuf_c_boolean *)(void *)at = 1;
+			break;
 		case PROTOBUF_C_TYPE_STRING:
 			*(char **)(void *)at = text;
 			break;

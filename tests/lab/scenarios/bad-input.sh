@@ -46,6 +46,24 @@ host_ssh beta 'for d in $(xl list | awk "/fill/{print \$1}"); do xl destroy $d; 
 host_ssh alpha "sed 's/dead-after = .*/dead-after = 7/' /etc/romulus/romulus.conf >/tmp/bad.conf"
 refused 78 dead-after alpha check-config /tmp/bad.conf
 
+# The peer speaks another version of the protocol: whoever asks, it is the same sentence.
+drop_in=/etc/systemd/system/romulusd.service.d/lab.conf
+speak() { # speak FAULTS: arm them on beta
+	host_ssh beta "sed -i 's/ROMULUS_FAULT=[^ ]*/ROMULUS_FAULT=$1/' $drop_in
+		systemctl daemon-reload && systemctl restart romulusd"
+	wait_for 60 peer_alive alpha || fail "alpha does not hear beta"
+	wait_for 60 peer_alive beta || fail "beta does not hear alpha"
+}
+speak hello-version=fail
+host_ssh beta xl create -q /etc/xen/web.cfg || fail "web does not start on beta"
+# shellcheck disable=SC2016
+wait_for 180 host_ssh beta 'xenstore-read /local/domain/$(xl domid web)/control/feature-suspend' ||
+	fail "web does not announce that it can be suspended"
+refused 7 'no common protocol version' alpha protect db beta
+refused 7 'no common protocol version' beta protect web alpha
+host_ssh beta xl destroy web
+speak ''
+
 # The peer does not answer.
 host_ssh beta systemctl stop romulusd
 refused 6 beta alpha protect db beta
