@@ -22,7 +22,6 @@ struct why;
 struct cli {
 	const char *socket;
 	const char *argument[2]; /* positional: domain, host or file; NULL when not given */
-	char **rest;             /* of a command that has a program of its own: its arguments */
 	bool json;
 	bool follow;
 	bool terminal; /* `out` is a terminal of `columns` columns */

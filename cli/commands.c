@@ -14,8 +14,7 @@ struct command {
 	const char *name;
 	const char *synopsis; /* what follows the name; a word in brackets is optional */
 	const char *summary;
-	const char *flags; /* letters of the options that it takes besides -s and -h; NULL: all that
-			      follows it belongs to a program of its own */
+	const char *flags; /* letters of the options that it takes besides -s and -h */
 	int min, max;      /* number of positional arguments */
 	int (*run)(struct cli *cli, const struct command *c);
 };
@@ -202,29 +201,32 @@ static int run_version(struct cli *cli, const struct command *c)
 	return EXIT_CODE_OK;
 }
 
-/* The daemon's own parser is the only one that knows: run it. */
-static int run_check_config(struct cli *cli, const struct command *c)
+/* The daemon's own parser is the only one that knows the configuration: run it. */
+static int become_romulusd(struct cli *cli, char **argv)
 {
-	char *argv[] = {"romulusd", "--check-config", "-c",
-		(char *)(cli->argument[0] ? cli->argument[0]
-					  : ROMULUS_SYSCONFDIR "/romulus/romulus.conf"),
-		NULL};
-
+	argv[0] = "romulusd";
 	fflush(NULL);
 	execvp(argv[0], argv);
 	execv("/usr/sbin/romulusd", argv); /* not in the path of an ordinary user */
-	fprintf(cli->err, "romulus: cannot run romulusd to check %s: %s\n", argv[3],
+	fprintf(cli->err, "romulus: cannot run romulusd to read the configuration: %s\n",
 		strerror(errno));
 	return EXIT_CODE_FAILED;
 }
 
-/* The disks need no daemon, and are set up before there is anything for one to do. */
+static int run_check_config(struct cli *cli, const struct command *c)
+{
+	char *argv[] = {NULL, "--check-config", "-c",
+		(char *)(cli->argument[0] ? cli->argument[0]
+					  : ROMULUS_SYSCONFDIR "/romulus/romulus.conf"),
+		NULL};
+
+	return become_romulusd(cli, argv);
+}
+
+/* Only without a verb: otherwise cli_run has passed all on as it is, options too. */
 static int run_disk(struct cli *cli, const struct command *c)
 {
-	fflush(NULL);
-	execv(cli->rest[0], cli->rest);
-	fprintf(cli->err, "romulus: cannot run %s: %s\n", cli->rest[0], strerror(errno));
-	return EXIT_CODE_FAILED;
+	return become_romulusd(cli, (char *[]){NULL, "--disk", NULL});
 }
 
 static const struct command commands[] = {
@@ -237,11 +239,11 @@ static const struct command commands[] = {
 	{"events", "[DOMAIN]", "what happened, oldest first", "jf", 0, 1, run_events},
 	{"failover", "DOMAIN", "grant this host the domain: say it only when the peer is off", "",
 		1, 1, run_call},
+	{"disk", "VERB DOMAIN", "prepare, check, up, down, status: the replication of its disks",
+		"", 0, 0, run_disk},
 	{"version", "", "versions of this tool and of the daemon", "", 0, 0, run_version},
 	{"check-config", "[FILE]", "check a configuration file without using it", "", 0, 1,
 		run_check_config},
-	{"disk", "VERB DOMAIN", "set up, check, start or stop the replication of its disks", NULL,
-		0, 0, run_disk},
 };
 
 /* ---- usage and dispatch ---------------------------------------------------------------------- */
@@ -257,7 +259,7 @@ static const struct flag *flag_find(int letter)
 static void synopsis(FILE *out, const struct command *c)
 {
 	fprintf(out, "romulus %s", c->name);
-	for (const char *f = c->flags; f && *f; f++)
+	for (const char *f = c->flags; *f; f++)
 		fprintf(out, " [--%s]", flag_find(*f)->name);
 	fprintf(out, "%s%s\n", c->synopsis[0] ? " " : "", c->synopsis);
 }
@@ -333,13 +335,12 @@ int cli_run(struct cli *cli, int argc, char **argv)
 {
 	struct option options[ARRAY_SIZE(flags) + 1] = {0};
 	char given[ARRAY_SIZE(flags) + 1] = "";
-	const struct command *c = argc > 1 ? command_find(argv[1]) : NULL;
+	const struct command *c;
 	int letter, code;
 
-	if (c && !c->flags) {
-		argv[1] = ROMULUS_LIBEXECDIR "/romulus-disk";
-		cli->rest = argv + 1;
-		return c->run(cli, c);
+	if (argc > 2 && strcmp(argv[1], "disk") == 0) {
+		argv[1] = "--disk";
+		return become_romulusd(cli, argv);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
 		options[i] = (struct option){flags[i].name,
@@ -364,14 +365,12 @@ int cli_run(struct cli *cli, int argc, char **argv)
 	c = optind < argc ? command_find(argv[optind]) : NULL;
 	if (optind < argc && !c)
 		return usage_error(cli, NULL, "no such command:", argv[optind]);
-	if (strchr(given, 'h') && !(c && !c->flags)) {
+	if (strchr(given, 'h')) {
 		help(cli->out, c);
 		return EXIT_CODE_OK;
 	}
 	if (!c)
 		return usage_error(cli, NULL, "no command", NULL);
-	if (!c->flags)
-		return usage_error(cli, NULL, "no option may stand before", c->name);
 	for (const char *g = given; *g; g++)
 		if (*g != 's' && !strchr(c->flags, *g))
 			return stray_option(cli, c, flag_find(*g));

@@ -44,6 +44,8 @@ static const struct number_option numbers[] = {
 	NUMBER("reprotect-delay", 100, 3600000, " ms", 5000, reprotect_delay_ms),
 };
 
+#define RESOURCE_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+#define RESOURCE_MAX 48
 #define FENCE_TIMEOUT_MIN 1
 #define FENCE_TIMEOUT_MAX 3600
 
@@ -99,6 +101,38 @@ static int check_absolute(cfg_t *cfg, cfg_opt_t *opt)
 	if (value[0] == '/')
 		return 0;
 	cfg_error(cfg, "%s is \"%s\", but must be an absolute path", cfg_opt_name(opt), value);
+	return -1;
+}
+
+/* Handed to programs as a list with commas. */
+static int check_device(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const char *value = cfg_opt_getnstr(opt, cfg_opt_size(opt) - 1);
+
+	if (strncmp(value, "/dev/", 5) == 0 && !strpbrk(value, ", \t\n\"'"))
+		return 0;
+	cfg_error(cfg, "%s has \"%s\", but must be a device below /dev, without blanks or commas",
+		cfg_opt_name(opt), value);
+	return -1;
+}
+
+static int check_disks_number(cfg_t *cfg, cfg_opt_t *opt)
+{
+	static const struct {
+		const char *key;
+		long min, max;
+		const char *unit;
+	} ranges[] = {
+		{"undo-limit", 8, 65536, " MB"},
+		{"port", 1, 65535, ""},
+		{"minor", 0, 65535, ""},
+	};
+	long value = cfg_opt_getnint(opt, cfg_opt_size(opt) - 1);
+
+	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++)
+		if (strcmp(ranges[i].key, cfg_opt_name(opt)) == 0)
+			return in_range(cfg, ranges[i].key, value, ranges[i].min, ranges[i].max,
+				ranges[i].unit);
 	return -1;
 }
 
@@ -161,7 +195,19 @@ static cfg_opt_t peer_options[] = {
 	CFG_SEC("fence", fence_options, CFGF_NODEFAULT),
 	CFG_END(),
 };
+static cfg_opt_t disks_options[] = {
+	CFG_STR("resource", NULL, CFGF_NODEFAULT),
+	CFG_STR("peer", NULL, CFGF_NODEFAULT),
+	CFG_STR_LIST("volumes", NULL, CFGF_NODEFAULT),
+	CFG_STR("marker", NULL, CFGF_NODEFAULT),
+	CFG_STR("meta", NULL, CFGF_NODEFAULT),
+	CFG_INT("undo-limit", 512, CFGF_NONE),
+	CFG_INT("port", 7789, CFGF_NONE),
+	CFG_INT("minor", 10, CFGF_NONE),
+	CFG_END(),
+};
 static cfg_opt_t domain_options[] = {
+	CFG_SEC("disks", disks_options, CFGF_NODEFAULT),
 	CFG_INT("interval", 0, CFGF_NODEFAULT),
 	CFG_INT("staging", 0, CFGF_NODEFAULT),
 	CFG_STR_LIST("addresses", NULL, CFGF_NODEFAULT),
@@ -184,6 +230,12 @@ static const struct {
 	{"domain|interval", check_number},
 	{"domain|staging", check_number},
 	{"domain|addresses", check_address},
+	{"domain|disks|volumes", check_device},
+	{"domain|disks|marker", check_device},
+	{"domain|disks|meta", check_device},
+	{"domain|disks|undo-limit", check_disks_number},
+	{"domain|disks|port", check_disks_number},
+	{"domain|disks|minor", check_disks_number},
 };
 
 static cfg_t *make_parser(void)
@@ -296,10 +348,49 @@ static int build_peer(cfg_t *sec, const char *file, struct failover_peer_config 
 	return 0;
 }
 
+static int build_disks(cfg_t *sec, const char *file, const char *domain,
+	struct failover_disks_config *d, struct why *why)
+{
+	const char *resource = cfg_getstr(sec, "resource");
+	char where[160];
+
+	snprintf(where, sizeof(where), "domain \"%s\" disks", domain);
+	d->resource = copy(resource ? resource : domain);
+	if (!d->resource[0] || strspn(d->resource, RESOURCE_CHARS) != strlen(d->resource) ||
+		strlen(d->resource) > RESOURCE_MAX)
+		return why_set(why, -EINVAL,
+			"%s: %s: \"%s\" is no name of a DRBD resource (letters, digits, - and _, "
+			"at "
+			"most %d)",
+			file, where, d->resource, RESOURCE_MAX);
+	d->volumes = copy_list(sec, "volumes", &d->volumes_n);
+	d->peer = copy(cfg_getstr(sec, "peer"));
+	d->marker = copy(cfg_getstr(sec, "marker"));
+	d->meta = copy(cfg_getstr(sec, "meta"));
+	d->undo_limit_mb = cfg_getint(sec, "undo-limit");
+	d->port = cfg_getint(sec, "port");
+	d->minor = cfg_getint(sec, "minor");
+	if (d->volumes_n == 0 || d->volumes_n > FAILOVER_MAX_VOLUMES)
+		return why_set(why, -EINVAL,
+			"%s: %s: volumes has %zu devices, but must have 1 to %u", file, where,
+			d->volumes_n, FAILOVER_MAX_VOLUMES);
+	if (!d->marker[0])
+		return lacks(file, where, "marker", why);
+	if (!d->meta[0])
+		return lacks(file, where, "meta", why);
+	return 0;
+}
+
 static int build_domain(
 	cfg_t *sec, const char *file, struct failover_domain_config *d, struct why *why)
 {
 	d->name = copy(cfg_title(sec));
+	if (cfg_size(sec, "disks")) {
+		int r = build_disks(cfg_getsec(sec, "disks"), file, d->name, &d->disks, why);
+
+		if (r < 0)
+			return r;
+	}
 	if (cfg_size(sec, "interval"))
 		d->interval_ms = cfg_getint(sec, "interval");
 	if (cfg_size(sec, "staging"))
@@ -308,6 +399,23 @@ static int build_domain(
 	if (d->addresses_n > FAILOVER_MAX_ADDRESSES)
 		return why_set(why, -EINVAL, "%s: domain \"%s\" has more than %u addresses", file,
 			d->name, FAILOVER_MAX_ADDRESSES);
+	return 0;
+}
+
+/* DRBD connects two hosts: which is the other one must be clear. */
+static int check_disks_peer(const struct failover_config *c, const struct failover_domain_config *d,
+	const char *file, struct why *why)
+{
+	if (!d->disks.resource)
+		return 0;
+	if (!d->disks.peer[0] && c->peers_n != 1)
+		return why_set(why, -EINVAL,
+			"%s: domain \"%s\" disks lacks the key peer, and there are %zu peers", file,
+			d->name, c->peers_n);
+	if (d->disks.peer[0] && !failover_config_peer(c, d->disks.peer))
+		return why_set(why, -EINVAL,
+			"%s: domain \"%s\" disks: peer \"%s\" has no section of its own", file,
+			d->name, d->disks.peer);
 	return 0;
 }
 
@@ -352,6 +460,8 @@ static int build(cfg_t *cfg, const char *file, struct failover_config *c, struct
 	for (size_t i = 0; i < c->domains_n; i++) {
 		r = build_domain(
 			cfg_getnsec(cfg, "domain", (unsigned int)i), file, &c->domains[i], why);
+		if (!r)
+			r = check_disks_peer(c, &c->domains[i], file, why);
 		if (r < 0)
 			return r;
 	}
@@ -414,6 +524,11 @@ struct failover_config *failover_config_free(struct failover_config *c)
 	}
 	for (size_t i = 0; c->domains && i < c->domains_n; i++) {
 		free_list(c->domains[i].addresses, c->domains[i].addresses_n);
+		free_list(c->domains[i].disks.volumes, c->domains[i].disks.volumes_n);
+		free(c->domains[i].disks.resource);
+		free(c->domains[i].disks.peer);
+		free(c->domains[i].disks.marker);
+		free(c->domains[i].disks.meta);
 		free(c->domains[i].name);
 	}
 	free(c->peers);
@@ -469,8 +584,16 @@ void failover_config_print(const struct failover_config *c)
 			printf("  path %s %s -> %s\n", c->peers[i].paths[k].name,
 				c->peers[i].paths[k].local, c->peers[i].paths[k].remote);
 	}
-	for (size_t i = 0; i < c->domains_n; i++)
+	for (size_t i = 0; i < c->domains_n; i++) {
+		const struct failover_disks_config *disks = &c->domains[i].disks;
+
 		printf("domain %s, interval %ld ms, staging %ld MB\n", c->domains[i].name,
 			failover_config_interval_ms(c, c->domains[i].name),
 			failover_config_staging_mb(c, c->domains[i].name));
+		if (disks->resource)
+			printf("  disks: DRBD resource %s, %zu volumes and a marker, undo limit "
+			       "%ld "
+			       "MB\n",
+				disks->resource, disks->volumes_n, disks->undo_limit_mb);
+	}
 }

@@ -14,6 +14,7 @@ struct why;
 #define FAILOVER_MAX_PATHS 8u
 #define FAILOVER_MAX_ADDRESSES 64u
 #define FAILOVER_MAX_OPTIONS 64u
+#define FAILOVER_MAX_VOLUMES 15u /* and the marker */
 
 enum failover_arbiter_kind { FAILOVER_ARBITER_MANUAL, FAILOVER_ARBITER_FENCE };
 
@@ -38,8 +39,22 @@ struct failover_peer_config {
 	struct failover_fence_config fence;
 };
 
+/* The domain's disks: a DRBD resource, and what of it lies on this host. */
+struct failover_disks_config {
+	char *resource; /* NULL: no replicated disks */
+	char **volumes; /* real devices, volume 0 first */
+	size_t volumes_n;
+	char *peer;         /* "": the only peer */
+	char *marker;       /* real device of the last, tiny volume */
+	char *meta;         /* device of DRBD's metadata */
+	long undo_limit_mb; /* old content that the backup may hold */
+	long port;          /* of DRBD's connection */
+	long minor;         /* of volume 0; the others follow */
+};
+
 struct failover_domain_config {
 	char *name;
+	struct failover_disks_config disks;
 	long interval_ms; /* 0: not set here */
 	long staging_mb;
 	char **addresses; /* to announce after a takeover */

@@ -15,6 +15,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "failover/daemon.h"
+#include "failover/disk_command.h"
 
 static int usage(FILE *to, int code)
 {
@@ -110,18 +111,19 @@ int main(int argc, char **argv)
 		{"config", required_argument, NULL, 'c'},
 		{"check-config", no_argument, NULL, 'k'},
 		{"libexec", required_argument, NULL, 'l'},
+		{"disk", no_argument, NULL, 'd'},
 		{"version", no_argument, NULL, 'V'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
 	static struct failover fo = {.libexec = ROMULUS_LIBEXECDIR};
 	const char *file = FAILOVER_CONFIG_FILE;
-	bool check = false;
+	bool check = false, disk = false;
 	struct why why = {""};
 	int c, r;
 
 	log_open("romulusd");
-	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+	while (!disk && (c = getopt_long(argc, argv, "+c:h", options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			file = optarg;
@@ -132,6 +134,9 @@ int main(int argc, char **argv)
 		case 'l':
 			fo.libexec = optarg;
 			break;
+		case 'd': /* what follows is for romulus-disk */
+			disk = true;
+			break;
 		case 'V':
 			puts("romulusd " ROMULUS_VERSION);
 			return 0;
@@ -141,15 +146,17 @@ int main(int argc, char **argv)
 			return usage(stderr, EXIT_CODE_USAGE);
 		}
 	}
-	if (optind != argc)
+	if (optind != argc && !disk)
 		return usage(stderr, EXIT_CODE_USAGE);
 	if (failover_config_load(file, &fo.config, &why) < 0) {
-		if (check)
+		if (check || disk)
 			puts(why.text);
 		else
 			log_error("%s", why.text);
 		return EXIT_CODE_CONFIG;
 	}
+	if (disk)
+		return failover_disk_command(fo.config, fo.libexec, argv + optind);
 	if (check) {
 		failover_config_print(fo.config);
 		failover_config_free(fo.config);

@@ -3,7 +3,7 @@ sbin += romulusd
 failover_core := failover/config.c failover/detector.c failover/timeouts.c failover/state.c \
 	failover/arbiter.c failover/fence_agent.c failover/child.c failover/events.c \
 	failover/domain_machine.c
-failover_src := $(failover_core) failover/address.c failover/hello.c failover/peers.c \
+failover_src := $(failover_core) failover/address.c failover/disk_command.c failover/hello.c failover/peers.c \
 	failover/listener.c failover/request.c failover/worker.c failover/domain.c \
 	failover/domain_actions.c failover/domain_work.c failover/domain_requests.c \
 	failover/control.c failover/status.c failover/announcement.c $(wildcard failover/announce.c)

@@ -352,7 +352,6 @@ static void wrong_usage_says_what_is_right(void **state)
 		{{"protect", "--json", "db", "beta"}, "does not take the option --json"},
 		{{"status", "--jsn"}, "unknown option --jsn"},
 		{{"failover", ""}, "an argument is empty"},
-		{{"disk", "up"}, "no option may stand before disk"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -373,7 +372,6 @@ static void help_names_every_command(void **state)
 	assert_int_equal(a.code, EXIT_CODE_OK);
 	assert_non_null(strstr(a.out, "  protect "));
 	assert_non_null(strstr(a.out, "  check-config "));
-	assert_non_null(strstr(a.out, "  disk "));
 	answer_free(&a);
 	a = ASK(NULL, "events", "--help");
 	assert_non_null(strstr(a.out, "usage: romulus events [--json] [--follow] [DOMAIN]\n"));

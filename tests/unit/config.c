@@ -19,6 +19,10 @@
 	"host = \"alpha\"\ntransport = \"plain\"\n"                                                \
 	"peer \"beta\" {\n path \"r\" { local = \"10.0.0.1\" remote = \"fd90::2\" }\n}\n"
 
+#define DISKS(more)                                                                                \
+	GOOD "domain \"d\" {\n disks {\n volumes = {\"/dev/a\"}\n marker = \"/dev/b\"\n meta = "   \
+	     "\"/dev/c\"\n" more "\n}\n}\n"
+
 static int load(const char *text, struct failover_config **ret, struct why *why)
 {
 	char name[] = "/tmp/romulus-config-XXXXXX";
@@ -56,6 +60,11 @@ static void the_example_is_good(void **state)
 	assert_int_equal(c->peers[0].paths_n, 2);
 	assert_int_equal(c->peers[0].fence.options_n, 3);
 	assert_int_equal(c->domains[0].addresses_n, 2);
+	assert_string_equal(c->domains[0].disks.resource, "db");
+	assert_int_equal(c->domains[0].disks.volumes_n, 2);
+	assert_string_equal(c->domains[0].disks.volumes[1], "/dev/vg/db-data");
+	assert_string_equal(c->domains[0].disks.peer, "");
+	assert_int_equal(c->domains[0].disks.undo_limit_mb, 512);
 	failover_config_free(c);
 }
 
@@ -79,6 +88,15 @@ static void mistakes_are_named(void **state)
 		{GOOD "colour = 1\n", "colour", "line 6"},
 		{GOOD "domain \"d\" {\n interval = 1\n}\n", "interval", "line 7"},
 		{GOOD "domain \"d\" {\n addresses = {\"x\"}\n}\n", "addresses", "line 7"},
+		{DISKS("undo-limit = 1"), "undo-limit", "line 11"},
+		{DISKS("volumes = {\"/dev/a,b\"}"), "volumes", "line 11"},
+		{DISKS("marker = \"b\""), "marker", "line 11"},
+		{DISKS("resource = \"a b\""), "resource", ""},
+		{DISKS("peer = \"nobody\""), "nobody", ""},
+		{GOOD "domain \"d\" { disks { marker = \"/dev/b\" meta = \"/dev/c\" } }\n",
+			"volumes", ""},
+		{GOOD "domain \"d\" { disks { volumes = {\"/dev/a\"} meta = \"/dev/c\" } }\n",
+			"marker", ""},
 		{"transport = \"plain\"\n", "host", ""},
 		{"host = \"a\"\n", "transport", ""},
 		{"host = \"a\"\ntransport = \"tls\"\n", "transport", "line 2"},
