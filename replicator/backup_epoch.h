@@ -2,18 +2,21 @@
 /*
  * The backup's epoch machine: what arrives in which order, what may be acked, and when the standby
  * may be resumed. Pure: no I/O, clock or allocation. Invariant 4: TAKEOVER is only legal with an
- * acked checkpoint, and always starts from the last one; a partial epoch is dropped.
+ * acked checkpoint, and always starts from the last one; a partial epoch is dropped. With disks an
+ * epoch is acked when its memory is complete and its boundary has arrived, in whichever order.
  */
 #ifndef REPLICATOR_BACKUP_EPOCH_H
 #define REPLICATOR_BACKUP_EPOCH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum backup_state {
 	BACKUP_GREETING, /* connected; the configuration comes first */
 	BACKUP_BETWEEN,  /* no epoch open */
 	BACKUP_RECEIVING,
-	BACKUP_LOST, /* stream gone: hold the last checkpoint, wait for an order */
+	BACKUP_HOLDING, /* memory complete, the boundary of the disks still missing */
+	BACKUP_LOST,    /* stream gone: hold the last checkpoint, wait for an order */
 	BACKUP_TAKING_OVER,
 	BACKUP_ENDED,
 	BACKUP_STATES,
@@ -23,11 +26,13 @@ enum backup_event {
 	BACKUP_EV_CONFIG,
 	BACKUP_EV_BEGIN, /* argument: epoch */
 	BACKUP_EV_PAGES,
-	BACKUP_EV_END, /* argument: epoch; its bytes and digest are verified */
+	BACKUP_EV_END,      /* argument: epoch; its bytes are verified */
+	BACKUP_EV_BOUNDARY, /* argument: epoch; all earlier disk writes are here */
 	BACKUP_EV_STREAM_LOST,
 	BACKUP_EV_TAKEOVER, /* order: granted */
 	BACKUP_EV_DISCARD,  /* order */
 	BACKUP_EV_STANDBY_LOST,
+	BACKUP_EV_END_EARLY, /* internal: END before its boundary */
 	BACKUP_EVENTS,
 };
 
@@ -41,8 +46,10 @@ enum backup_event {
 
 struct backup_epoch {
 	enum backup_state state;
-	uint64_t epoch; /* open, or to be opened next */
-	uint64_t acked; /* last acked checkpoint; 0: none */
+	uint64_t epoch;    /* open, or to be opened next */
+	uint64_t acked;    /* last acked checkpoint; 0: none */
+	bool disks;        /* the domain has disks: set before the first step */
+	uint64_t boundary; /* last that arrived; 0: none */
 };
 
 /* Step the machine; see primary_epoch_step. */

@@ -86,7 +86,7 @@ static void backup_acks_in_order(void **state)
 
 static void backup_needs_a_checkpoint_to_take_over(void **state)
 {
-	struct backup_epoch m = {BACKUP_LOST, 1, 0};
+	struct backup_epoch m = {.state = BACKUP_LOST, .epoch = 1};
 
 	assert_int_equal(backup_epoch_step(&m, BACKUP_EV_TAKEOVER, 0), -EPROTO);
 	m.acked = 1;
@@ -95,9 +95,38 @@ static void backup_needs_a_checkpoint_to_take_over(void **state)
 	assert_int_equal(backup_epoch_step(&m, BACKUP_EV_DISCARD, 0), -EPROTO);
 }
 
+/* Memory or boundary last: acked exactly when both are there, and never by the other's number. */
+static void backup_acks_with_both_halves(void **state)
+{
+	struct backup_epoch m = {.state = BACKUP_BETWEEN, .epoch = 1, .disks = true};
+
+	assert_int_equal(backup_epoch_step(&m, BACKUP_EV_BEGIN, 1), 0);
+	assert_int_equal(backup_epoch_step(&m, BACKUP_EV_END, 1), 0);
+	assert_int_equal(m.acked, 0);
+	assert_int_equal(m.state, BACKUP_HOLDING);
+	assert_int_equal(backup_epoch_step(&m, BACKUP_EV_TAKEOVER, 0), -EPROTO);
+	assert_int_equal(backup_epoch_step(&m, BACKUP_EV_BOUNDARY, 2), -EPROTO);
+	assert_int_equal(backup_epoch_step(&m, BACKUP_EV_BOUNDARY, 1), BACKUP_COMMIT);
+	assert_int_equal(m.acked, 1);
+	assert_int_equal(m.epoch, 2);
+
+	assert_int_equal(backup_epoch_step(&m, BACKUP_EV_BOUNDARY, 2), 0);
+	assert_int_equal(backup_epoch_step(&m, BACKUP_EV_BOUNDARY, 3), -EPROTO);
+	assert_int_equal(backup_epoch_step(&m, BACKUP_EV_BEGIN, 2), 0);
+	assert_int_equal(backup_epoch_step(&m, BACKUP_EV_END, 2), BACKUP_COMMIT);
+	assert_int_equal(m.acked, 2);
+
+	/* Complete in memory only: the takeover starts from the one before. */
+	assert_int_equal(backup_epoch_step(&m, BACKUP_EV_BEGIN, 3), 0);
+	assert_int_equal(backup_epoch_step(&m, BACKUP_EV_END, 3), 0);
+	assert_int_equal(
+		backup_epoch_step(&m, BACKUP_EV_TAKEOVER, 0), BACKUP_DROP | BACKUP_COMPLETE);
+	assert_int_equal(m.acked, 2);
+}
+
 static void backup_drops_the_partial_epoch(void **state)
 {
-	struct backup_epoch m = {BACKUP_RECEIVING, 5, 4};
+	struct backup_epoch m = {.state = BACKUP_RECEIVING, .epoch = 5, .acked = 4};
 
 	assert_int_equal(
 		backup_epoch_step(&m, BACKUP_EV_STREAM_LOST, 0), BACKUP_DROP | BACKUP_REPORT_LOST);
@@ -113,6 +142,7 @@ int main(void)
 		cmocka_unit_test(primary_never_closes_two_epochs),
 		cmocka_unit_test(backup_acks_in_order),
 		cmocka_unit_test(backup_needs_a_checkpoint_to_take_over),
+		cmocka_unit_test(backup_acks_with_both_halves),
 		cmocka_unit_test(backup_drops_the_partial_epoch),
 	};
 
