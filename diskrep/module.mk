@@ -1,3 +1,26 @@
+# DRBD, the lower devices, and the tool that sets them up.
+libexec += romulus-disk
+
+diskrep_drbd_src := diskrep/command.c diskrep/device.c diskrep/drbd.c diskrep/drbd_events.c \
+	diskrep/drbd_show.c diskrep/drbd_status.c diskrep/lower.c diskrep/nbd.c
+diskrep_resource_src := diskrep/meta.c diskrep/resource.c diskrep/resource_setup.c \
+	diskrep/resource_check.c
+diskrep_src := $(diskrep_drbd_src) $(diskrep_resource_src)
+diskrep_pkg := devmapper
+
+romulus-disk_src := diskrep/disk_main.c $(diskrep_src) $(common_src)
+romulus-disk_pkg := $(diskrep_pkg)
+
+diskrep_test_names := drbd_events drbd_status drbd_command drbd_resource disk_kernel
+unit_tests += $(diskrep_test_names:%=tests/unit/%)
+define diskrep_test
+tests/unit/$(1)_src := tests/unit/$(1).c $(diskrep_src) $(common_src)
+tests/unit/$(1)_pkg := cmocka $(diskrep_pkg)
+tests/unit/$(1)_lib := -lpthread
+endef
+$(foreach t,$(diskrep_test_names),$(eval $(call diskrep_test,$(t))))
+
+# The undo store: the plugin that nbdkit loads, and its client in the worker.
 diskrep_store_src := diskrep/store.c diskrep/store_talk.c diskrep/store_process.c \
 	diskrep/control.c diskrep/marker.c diskrep/rollback.c diskrep/directory.c
 
@@ -26,28 +49,6 @@ tests/unit/undo_store_pkg := cmocka
 tests/unit/undo_store_lib := -lpthread -Wl,--wrap=diskrep_backing_read
 tests/unit/store_src := tests/unit/store.c tests/unit/nbd_client.c $(diskrep_store_src) $(common_src)
 tests/unit/store_pkg := cmocka
-# DRBD, the lower devices, and the tool that sets them up.
-libexec += romulus-disk
-
-diskrep_drbd_src := diskrep/command.c diskrep/device.c diskrep/drbd.c diskrep/drbd_events.c \
-	diskrep/drbd_show.c diskrep/drbd_status.c diskrep/lower.c diskrep/nbd.c
-diskrep_resource_src := diskrep/meta.c diskrep/resource.c diskrep/resource_setup.c \
-	diskrep/resource_check.c
-diskrep_src := $(diskrep_drbd_src) $(diskrep_resource_src)
-diskrep_pkg := devmapper
-
-romulus-disk_src := diskrep/disk_main.c $(diskrep_src) $(common_src)
-romulus-disk_pkg := $(diskrep_pkg)
-
-diskrep_test_names := drbd_events drbd_status drbd_command drbd_resource disk_kernel
-unit_tests += $(diskrep_test_names:%=tests/unit/%)
-define diskrep_test
-tests/unit/$(1)_src := tests/unit/$(1).c $(diskrep_src) $(common_src)
-tests/unit/$(1)_pkg := cmocka $(diskrep_pkg)
-tests/unit/$(1)_lib := -lpthread
-endef
-$(foreach t,$(diskrep_test_names),$(eval $(call diskrep_test,$(t))))
-
 # Not installed: scenarios copy it to the hosts.
 lab_programs += tests/lab/disk_driver
 tests/lab/disk_driver_src := tests/lab/disk_driver.c $(diskrep_src) $(common_src)

@@ -149,6 +149,10 @@ static const struct diskrep_option options[] = {
 	{"disk", "disk-drain", "yes", "without it the marker comes out of order"},
 	{"disk", "md-flushes", "yes", "a power cut would lose what is out of sync"},
 	{"disk", "al-extents", "1237", NULL},
+	/* A resync that yields to the guest leaves it unprotected. */
+	{"disk", "resync-rate", "10M", NULL},
+	{"disk", "c-min-rate", "10M", NULL},
+	{"disk", "c-fill-target", "1M", NULL},
 };
 
 const struct diskrep_option *diskrep_resource_option(size_t i)

@@ -109,6 +109,9 @@ void failover_inbound_answer(
 	struct failover_inbound *in, enum proto_type type, const ProtobufCMessage *message);
 void failover_inbound_refuse(
 	struct failover_inbound *in, const char *uuid, uint64_t generation, const char *reason);
+/* The same; @later: nothing is wrong, it may be asked again soon. */
+void failover_inbound_put_off(struct failover_inbound *in, const char *uuid, uint64_t generation,
+	const char *reason, bool later);
 /* @slot is set to NULL when the asker goes away. */
 void failover_inbound_keep(struct failover_inbound *in, struct failover_inbound **slot);
 struct failover_peer *failover_inbound_peer(const struct failover_inbound *in);
@@ -158,6 +161,7 @@ struct failover_domain {
 	uint64_t attempt_generation;
 	uint64_t retry_at_ns;
 	unsigned int attempts;
+	bool not_yet; /* the last attempt was put off, which was said */
 	enum exit_code exit_code; /* of the last failure */
 
 	/* from FOUND or Prepare */

@@ -27,7 +27,8 @@ static void try_later(struct failover_domain *d)
 {
 	const struct failover_timeouts *t = &d->fo->timeouts;
 
-	d->attempts++;
+	/* What is only not ready yet is asked again at the same pace. */
+	d->attempts = d->not_yet ? 1 : d->attempts + 1;
 	d->retry_at_ns =
 		clock_now_ns() +
 		failover_backoff(t->retry_first, t->retry_last, d->attempts) * NSEC_PER_MSEC;
@@ -71,7 +72,8 @@ static bool do_spawn_primary(struct failover_domain *d)
 {
 	struct why why;
 
-	EVENT(d, "protect-begin", "protecting on %s", d->attempt_peer->conf->name);
+	if (!d->not_yet)
+		EVENT(d, "protect-begin", "protecting on %s", d->attempt_peer->conf->name);
 	if (failover_domain_spawn_primary(d, &why) == 0)
 		return true;
 	try_later(d);
@@ -100,6 +102,8 @@ static void on_prepare_answer(void *data, const struct proto_frame *frame, enum 
 		refused = (const Romulus__Refused *)frame->message;
 		if (refused->generation > d->record.generation)
 			d->attempt_generation = refused->generation; /* next attempt is above it */
+		if (refused->later)
+			d->exit_code = EXIT_CODE_NOT_YET;
 		snprintf(d->why, sizeof(d->why), "%s refused: %.400s", p->conf->name,
 			refused->reason);
 	} else if (frame->type != PROTO_PREPARED) {
@@ -161,6 +165,7 @@ static bool do_ask_peer(struct failover_domain *d)
 static bool do_note_protected(struct failover_domain *d)
 {
 	d->attempts = 0;
+	d->not_yet = false;
 	EVENT(d, "protected", "protected on %s, generation %lu", peer_name(d),
 		(unsigned long)d->record.generation);
 	failover_domain_settle(d, EXIT_CODE_OK, "%s", "");
@@ -213,8 +218,12 @@ static bool do_report_failure(struct failover_domain *d)
 
 	snprintf(text, sizeof(text), "%s", d->why);
 	d->request = failover_request_free(d->request);
+	if (d->exit_code != EXIT_CODE_NOT_YET)
+		EVENT(d, "failed", "%s", text);
+	else if (!d->not_yet)
+		EVENT(d, "waiting", "%s", text);
+	d->not_yet = d->exit_code == EXIT_CODE_NOT_YET;
 	try_later(d);
-	EVENT(d, "failed", "%s", text);
 	failover_domain_settle(d, d->exit_code ? d->exit_code : EXIT_CODE_FAILED, "%s", text);
 	return true;
 }
@@ -356,8 +365,11 @@ static bool do_answer_prepared(struct failover_domain *d)
 
 static bool do_answer_refused(struct failover_domain *d)
 {
-	EVENT(d, "failed", "cannot be its backup: %s", d->why);
-	failover_inbound_refuse(d->asker, d->uuid, d->record.generation, d->why);
+	bool later = d->exit_code == EXIT_CODE_NOT_YET;
+
+	if (!later) /* the other host says once that it waits */
+		EVENT(d, "failed", "cannot be its backup: %s", d->why);
+	failover_inbound_put_off(d->asker, d->uuid, d->record.generation, d->why, later);
 	return true;
 }
 

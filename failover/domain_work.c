@@ -185,9 +185,43 @@ static int start(struct failover_domain *d, char *const argv[], struct why *why)
 	return failover_worker_start(d->fo->event, argv, &worker_ops, d, &d->worker, why);
 }
 
+/* What a worker has to know of the domain's disks; all NULL when it has none. */
+struct disk_arguments {
+	char *resource, *volumes, *undo_limit;
+	char text[FAILOVER_MAX_VOLUMES * 128], limit[24];
+};
+
+static const struct disk_arguments *disk_arguments(
+	const struct failover_domain *d, struct disk_arguments *ret)
+{
+	const struct failover_domain_config *conf =
+		failover_config_domain(d->fo->config, d->record.name);
+	size_t n = 0;
+
+	if (!conf || !conf->disks.resource)
+		return ret;
+	for (size_t i = 0; i < conf->disks.volumes_n && n < sizeof(ret->text); i++)
+		n += (size_t)snprintf(
+			ret->text + n, sizeof(ret->text) - n, "%s,", conf->disks.volumes[i]);
+	if (n < sizeof(ret->text))
+		snprintf(ret->text + n, sizeof(ret->text) - n, "%s", conf->disks.marker);
+	snprintf(ret->limit, sizeof(ret->limit), "%ld", conf->disks.undo_limit_mb);
+	ret->resource = conf->disks.resource;
+	ret->volumes = ret->text;
+	ret->undo_limit = ret->limit;
+	return ret;
+}
+
+/* At the end of an argument vector: without disks it ends here already. */
+#define DISK_ARGUMENTS(d)                                                                          \
+	(d)->resource ? "--resource" : NULL, (d)->resource, "--volumes", (d)->volumes,             \
+		"--undo-limit", (d)->undo_limit, NULL
+
 int failover_domain_spawn_primary(struct failover_domain *d, struct why *why)
 {
 	const struct failover_config *c = d->fo->config;
+	const struct disk_arguments *disks =
+		disk_arguments(d, &(struct disk_arguments){.resource = NULL});
 	char program[PATH_MAX];
 	NUMBER_TEXT(interval, "%ld", failover_config_interval_ms(c, d->record.name));
 	NUMBER_TEXT(staging, "%ld", failover_config_staging_mb(c, d->record.name));
@@ -195,7 +229,8 @@ int failover_domain_spawn_primary(struct failover_domain *d, struct why *why)
 	NUMBER_TEXT(ack, "%ld", c->ack_timeout_ms);
 	char *const argv[] = {program, "--domain", d->record.name, "--host", c->host, "--peer",
 		(char *)d->attempt_peer->conf->name, "--interval", interval, "--staging", staging,
-		"--netbuf-limit", limit, "--ack-timeout", ack, "--run-dir", c->run_dir, NULL};
+		"--netbuf-limit", limit, "--ack-timeout", ack, "--run-dir", c->run_dir,
+		DISK_ARGUMENTS(disks)};
 
 	snprintf(program, sizeof(program), "%s/romulus-primary", d->fo->libexec);
 	return start(d, argv, why);
@@ -204,6 +239,8 @@ int failover_domain_spawn_primary(struct failover_domain *d, struct why *why)
 int failover_domain_spawn_backup(struct failover_domain *d, struct why *why)
 {
 	const struct failover_config *c = d->fo->config;
+	const struct disk_arguments *disks =
+		disk_arguments(d, &(struct disk_arguments){.resource = NULL});
 	char program[PATH_MAX];
 	NUMBER_TEXT(generation, "%" PRIu64, d->attempt_generation);
 	NUMBER_TEXT(memory, "%" PRIu64, d->memory_kb);
@@ -212,7 +249,8 @@ int failover_domain_spawn_backup(struct failover_domain *d, struct why *why)
 		"--generation", generation, "--memory-kb", memory, "--type", d->type,
 		"--hypervisor", d->hypervisor, "--staging-bytes", staging, "--peer",
 		(char *)d->attempt_peer->conf->name, "--host", c->host, "--listen",
-		d->attempt_peer->conf->paths[0].local, NULL};
+		d->attempt_peer->conf->paths[0].local, "--run-dir", c->run_dir, "--state-dir",
+		c->state_dir, DISK_ARGUMENTS(disks)};
 
 	snprintf(program, sizeof(program), "%s/romulus-backup", d->fo->libexec);
 	return start(d, argv, why);
@@ -256,11 +294,14 @@ void failover_domain_repair(struct failover_domain *d)
 void failover_domain_discard(struct failover_domain *d)
 {
 	bool backup = failover_machine_role(d->state) == PROTO_ROLE_BACKUP;
+	const struct disk_arguments *disks =
+		disk_arguments(d, &(struct disk_arguments){.resource = NULL});
 	char program[PATH_MAX], name[FAILOVER_NAME_MAX + sizeof(STANDBY_SUFFIX)];
 
 	snprintf(program, sizeof(program), "%s/romulus-%s", d->fo->libexec,
 		backup ? "backup" : "primary");
 	snprintf(name, sizeof(name), "%s%s", d->record.name, backup ? STANDBY_SUFFIX : "");
-	run_command(d, (char *const[]){program, "--discard", name, "--run-dir",
-			       d->fo->config->run_dir, NULL});
+	run_command(
+		d, (char *const[]){program, "--discard", name, "--run-dir", d->fo->config->run_dir,
+			   "--state-dir", d->fo->config->state_dir, DISK_ARGUMENTS(disks)});
 }

@@ -65,8 +65,15 @@ void failover_inbound_answer(
 void failover_inbound_refuse(
 	struct failover_inbound *in, const char *uuid, uint64_t generation, const char *reason)
 {
+	failover_inbound_put_off(in, uuid, generation, reason, false);
+}
+
+void failover_inbound_put_off(struct failover_inbound *in, const char *uuid, uint64_t generation,
+	const char *reason, bool later)
+{
 	Romulus__Refused refused = ROMULUS__REFUSED__INIT;
 
+	refused.later = later;
 	refused.uuid = (char *)uuid;
 	refused.generation = generation;
 	refused.reason = (char *)reason;

@@ -89,6 +89,12 @@ static json_t *domain_json(const struct failover_domain *d, uint64_t now)
 	return j;
 }
 
+/* A domain that nobody wants protected is only remembered for its generation: no cause for alarm. */
+static bool is_forgotten(const struct failover_domain *d)
+{
+	return d->state == FAILOVER_IDLE && !d->record.intent && !d->why[0];
+}
+
 json_t *failover_status(struct failover *fo, const char *domain)
 {
 	json_t *peers = json_array(), *domains = json_array();
@@ -97,7 +103,7 @@ json_t *failover_status(struct failover *fo, const char *domain)
 	for (size_t i = 0; i < fo->peers_n; i++)
 		json_array_append_new(peers, peer_json(&fo->peers[i], now));
 	for (const struct failover_domain *d = fo->domains; d; d = d->next)
-		if (!domain || strcmp(domain, d->record.name) == 0)
+		if (domain ? strcmp(domain, d->record.name) == 0 : !is_forgotten(d))
 			json_array_append_new(domains, domain_json(d, now));
 	return json_pack("{s:{s:s, s:s, s:I, s:I, s:I, s:o, s:o}}", "status", "host",
 		fo->config->host, "transport", fo->config->transport, "rss_kb", rss_kb(),

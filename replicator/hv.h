@@ -15,6 +15,7 @@ struct why;
 struct hv;
 
 #define HV_MAX_NICS 16
+#define HV_MAX_DISKS 16
 
 enum hv_type { HV_TYPE_PV, HV_TYPE_PVH, HV_TYPE_HVM };
 
@@ -34,6 +35,11 @@ struct hv_domain {
 		char mac[18];
 		char bridge[16];
 	} nics[HV_MAX_NICS];
+	size_t disk_count; /* writable ones; what the guest cannot change needs no replication */
+	struct {
+		char vdev[16];  /* as the guest sees it: "xvda" */
+		char path[256]; /* in dom0 */
+	} disks[HV_MAX_DISKS];
 };
 
 void hv_domain_clear(struct hv_domain *dom);
@@ -53,6 +59,8 @@ struct hv_save_calls {
 	/* Guest still runs; about to be suspended. Last chance for slow work. Redirect io_fd here.
 	 */
 	int (*before_suspend)(void *opaque);
+	/* Guest suspended; the capture begins when this returns. Start what may run beside it. */
+	int (*suspended)(void *opaque);
 	/* Guest suspended and captured to io_fd; resumed as soon as this returns. Nothing slow. */
 	int (*captured)(void *opaque);
 	/* Guest runs again. Ship, wait, release, sleep; -ECANCELED ends the save cleanly. */

@@ -201,6 +201,8 @@ static int on_suspend(void *opaque)
 	s->err = s->calls->before_suspend(s->calls->opaque);
 	if (!s->err)
 		s->err = suspend_guest(s);
+	if (!s->err)
+		s->err = s->calls->suspended(s->calls->opaque);
 	return !s->err;
 }
 

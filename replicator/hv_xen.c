@@ -102,6 +102,24 @@ static void describe_nics(const libxl_domain_config *config, struct hv_domain *r
 	}
 }
 
+static void describe_disks(const libxl_domain_config *config, struct hv_domain *ret)
+{
+	int i;
+
+	for (i = 0; i < config->num_disks && ret->disk_count < HV_MAX_DISKS; i++) {
+		const libxl_device_disk *disk = &config->disks[i];
+		size_t n = ret->disk_count;
+
+		if (!disk->readwrite || disk->is_cdrom)
+			continue;
+		ret->disk_count++;
+		snprintf(ret->disks[n].vdev, sizeof(ret->disks[n].vdev), "%s",
+			disk->vdev ? disk->vdev : "");
+		snprintf(ret->disks[n].path, sizeof(ret->disks[n].path), "%s",
+			disk->pdev_path ? disk->pdev_path : "");
+	}
+}
+
 int hv_xen_find(struct hv *hv, const char *name, struct hv_domain *ret, struct why *why)
 {
 	static const enum hv_type types[] = {
@@ -141,6 +159,7 @@ int hv_xen_find(struct hv *hv, const char *name, struct hv_domain *ret, struct w
 		snprintf(ret->hypervisor, sizeof(ret->hypervisor), "%d.%d",
 			version->xen_version_major, version->xen_version_minor);
 	describe_nics(&config, ret);
+	describe_disks(&config, ret);
 	ret->config_json = libxl_domain_config_to_json(hv->xl, &config);
 	if (!ret->config_json)
 		r = why_set(why, -ENOMEM, "no memory for the configuration of '%s'", name);
@@ -179,6 +198,9 @@ static int hv_xen_can_protect(struct hv *hv, const struct hv_domain *dom, struct
 	if (dom->nic_count >= HV_MAX_NICS)
 		return why_set(why, -E2BIG, "'%s' has more than %d network interfaces", dom->name,
 			HV_MAX_NICS - 1);
+	if (dom->disk_count >= HV_MAX_DISKS)
+		return why_set(
+			why, -E2BIG, "'%s' has more than %d disks", dom->name, HV_MAX_DISKS - 1);
 	return 0;
 }
 

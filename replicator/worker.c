@@ -29,10 +29,14 @@ static const struct worker_option {
 	{"host", TEXT, FIELD(host)},
 	{"peer", TEXT, FIELD(peer)},
 	{"run-dir", TEXT, FIELD(run_dir)},
+	{"state-dir", TEXT, FIELD(state_dir)},
 	{"uuid", TEXT, FIELD(uuid)},
 	{"type", TEXT, FIELD(type)},
 	{"hypervisor", TEXT, FIELD(hypervisor)},
 	{"listen", TEXT, FIELD(listen)},
+	{"resource", TEXT, FIELD(resource)},
+	{"volumes", TEXT, FIELD(volumes)},
+	{"undo-limit", MEGABYTES, FIELD(undo_limit)},
 	{"generation", NUMBER, FIELD(generation)},
 	{"memory-kb", NUMBER, FIELD(memory_kb)},
 	{"staging", MEGABYTES, FIELD(staging_bytes)},
@@ -75,7 +79,9 @@ int worker_parse(struct worker *w, int argc, char **argv, struct why *why)
 		.host = "?",
 		.peer = "the backup",
 		.run_dir = "/run/romulus",
+		.state_dir = "/var/lib/romulus",
 		.staging_bytes = 256u << 20,
+		.undo_limit = 512u << 20,
 		.netbuf_limit = 64u << 20,
 		.interval_ms = 200,
 		.ack_timeout_ms = 5000,
@@ -161,6 +167,8 @@ uint32_t worker_exit_code(int err)
 	case -ENOMEM:
 	case -EEXIST:
 		return EXIT_CODE_REFUSED;
+	case -EAGAIN:
+		return EXIT_CODE_NOT_YET;
 	case -EPROTONOSUPPORT:
 	case -EBADMSG:
 		return EXIT_CODE_PROTOCOL;

@@ -16,8 +16,11 @@
 #define WORKER_DAEMON_FD 3
 
 struct worker {
-	const char *domain, *host, *peer, *run_dir;
+	const char *domain, *host, *peer, *run_dir, *state_dir;
 	const char *uuid, *type, *hypervisor, *listen; /* backup */
+	const char *resource; /* DRBD resource with the domain's disks; NULL: has none */
+	const char *volumes;  /* backup: real devices of its volumes, comma between, marker last */
+	uint64_t undo_limit;  /* backup: bytes */
 	uint64_t generation, memory_kb;
 	size_t staging_bytes;
 	uint32_t netbuf_limit; /* bytes */

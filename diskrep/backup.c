@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The order of the takeover is what makes it repeatable: nothing arrives any more before the list
+ * of what to roll back is complete, the list is on disk before the first block is written back, and
+ * writing it back twice is writing it back once.
+ */
+#include "diskrep/backup.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/fault.h"
+#include "common/why.h"
+#include "diskrep/drbd.h"
+#include "diskrep/lower.h"
+#include "diskrep/nbd.h"
+#include "diskrep/resource.h"
+#include "diskrep/rollback.h"
+#include "diskrep/store.h"
+
+#define CONNECT_TIMEOUT_MS 10000
+
+struct diskrep_backup {
+	const struct diskrep_backup_spec *spec;
+	char *list; /* owns what `volumes` points to */
+	const char *volumes[DISKREP_MAX_VOLUMES];
+	size_t volumes_n; /* the marker included */
+	struct diskrep_store *store;
+	char rollback[PATH_MAX];
+};
+
+static int parse(struct diskrep_backup *b, const struct diskrep_backup_spec *spec, struct why *why)
+{
+	char *next, *item;
+
+	b->spec = spec;
+	snprintf(b->rollback, sizeof(b->rollback), "%s/rollback-%s", spec->state_dir,
+		spec->resource);
+	b->list = strdup(spec->volumes);
+	if (!b->list)
+		return why_set(why, -ENOMEM, "no memory for the disks of '%s'", spec->resource);
+	for (item = strtok_r(b->list, ",", &next); item; item = strtok_r(NULL, ",", &next)) {
+		if (b->volumes_n == DISKREP_MAX_VOLUMES)
+			return why_set(why, -E2BIG, "resource '%s' has more than %d volumes",
+				spec->resource, DISKREP_MAX_VOLUMES);
+		b->volumes[b->volumes_n++] = item;
+	}
+	if (b->volumes_n < 2)
+		return why_set(
+			why, -EINVAL, "resource '%s' needs a volume and a marker", spec->resource);
+	return 0;
+}
+
+/* ---- the store beneath DRBD ---------------------------------------------------------------- */
+
+static struct diskrep_store_spec store_spec(const struct diskrep_backup *b)
+{
+	return (struct diskrep_store_spec){
+		.name = b->spec->resource,
+		.run_dir = b->spec->run_dir,
+		.volumes = b->volumes,
+		.volumes_n = b->volumes_n - 1,
+		.marker = b->volumes[b->volumes_n - 1],
+		.undo_limit = b->spec->undo_limit,
+		.plugin = b->spec->plugin,
+	};
+}
+
+static int insert_store(struct diskrep_backup *b, struct why *why)
+{
+	const struct diskrep_store_spec spec = store_spec(b);
+	char name[DISKREP_LOWER_NAME_MAX], device[64], export[24];
+	size_t v;
+	int r = 0;
+
+	b->store = diskrep_store_start(&spec, why);
+	if (!b->store)
+		return -EIO;
+	for (v = 0; !r && v < b->volumes_n; v++) {
+		snprintf(export, sizeof(export), "%zu", v);
+		r = diskrep_nbd_attach(diskrep_store_nbd_socket(b->store),
+			v + 1 < b->volumes_n ? export : "marker", device, sizeof(device), why);
+		if (r)
+			break;
+		diskrep_resource_lower(b->spec->resource, v, name);
+		r = diskrep_lower_switch(name, device, why);
+		if (r)
+			diskrep_nbd_detach(device, NULL);
+	}
+	return r;
+}
+
+/* Real disks back beneath DRBD; everything is tried, the first error returned. */
+static int remove_store(struct diskrep_backup *b, struct why *why)
+{
+	char name[DISKREP_LOWER_NAME_MAX], target[PATH_MAX];
+	struct why w, *first = why;
+	int r = 0, err;
+	size_t v;
+
+	for (v = 0; v < b->volumes_n; v++) {
+		diskrep_resource_lower(b->spec->resource, v, name);
+		err = diskrep_lower_target(name, target, sizeof(target), &w);
+		if (!err && strncmp(target, "/dev/nbd", 8) == 0) {
+			err = diskrep_lower_switch(name, b->volumes[v], &w);
+			if (!err)
+				err = diskrep_nbd_detach(target, &w);
+		}
+		if (err && !r)
+			r = why_set(first, err, "%s", w.text);
+	}
+	/* While a device is still mapped to it the store must live: DRBD would lose its disk. */
+	if (!r)
+		b->store = diskrep_store_stop(b->store);
+	return r;
+}
+
+static struct diskrep_backup *free_backup(struct diskrep_backup *b)
+{
+	free(b->list);
+	free(b);
+	return NULL;
+}
+
+/* ---- getting ready --------------------------------------------------------------------------- */
+
+static int as_secondary(struct diskrep_backup *b, struct diskrep_drbd_status *st, struct why *why)
+{
+	const char *res = b->spec->resource;
+	int r = diskrep_drbd_up(res, why);
+
+	if (!r)
+		r = diskrep_drbd_secondary(res, why);
+	if (!r)
+		r = diskrep_drbd_attach(res, why);
+	if (!r)
+		r = diskrep_drbd_status(res, st, why);
+	if (!r && st->volumes != b->volumes_n)
+		r = why_set(why, -EINVAL,
+			"DRBD resource '%s' has %zu volumes on this host, %zu are configured; run "
+			"`romulus disk check` here",
+			res, st->volumes, b->volumes_n);
+	return r;
+}
+
+static bool is_connected(const struct diskrep_drbd_status *st)
+{
+	return st->connection >= DISKREP_DRBD_CONNECTED;
+}
+
+/* Whatever this host has and the primary has not belongs to a generation that is over. */
+static int follow(struct diskrep_backup *b, struct diskrep_drbd_status *st, struct why *why)
+{
+	const char *res = b->spec->resource;
+	char summary[DISKREP_DRBD_SUMMARY_MAX];
+	int r = 0;
+
+	if (!is_connected(st)) {
+		r = diskrep_drbd_disconnect(res, why);
+		if (!r)
+			r = diskrep_drbd_connect(res, true, why);
+		if (!r)
+			r = diskrep_drbd_wait(res, is_connected, CONNECT_TIMEOUT_MS, st, why);
+		if (r == -ETIMEDOUT)
+			r = -EAGAIN;
+	}
+	if (r)
+		return r;
+	if (!diskrep_drbd_in_step(st))
+		return why_set(why, -EAGAIN,
+			"the disks of '%s' are not up to date (%s); protection waits for the "
+			"resync",
+			res, diskrep_drbd_summary(st, summary));
+	if (st->peer_role != DISKREP_DRBD_PRIMARY)
+		return why_set(why, -EINVAL,
+			"DRBD resource '%s' is not primary on the other host, although its domain "
+			"runs there; see `romulus disk check` there",
+			res);
+	return 0;
+}
+
+int diskrep_backup_open(
+	const struct diskrep_backup_spec *spec, struct diskrep_backup **ret, struct why *why)
+{
+	struct diskrep_backup *b = calloc(1, sizeof(*b));
+	struct diskrep_drbd_status st;
+	int r;
+
+	if (!b)
+		return why_set(why, -ENOMEM, "no memory for the disks of '%s'", spec->resource);
+	r = diskrep_backup_repair(spec, why);
+	if (!r)
+		r = parse(b, spec, why);
+	if (!r)
+		r = as_secondary(b, &st, why);
+	if (!r)
+		r = follow(b, &st, why);
+	if (!r)
+		r = insert_store(b, why);
+	if (r && b->store)
+		remove_store(b, NULL);
+	if (r)
+		free_backup(b);
+	else
+		*ret = b;
+	return r;
+}
+
+/* ---- following ------------------------------------------------------------------------------- */
+
+int diskrep_backup_expect(struct diskrep_backup *b, const char *uuid, uint64_t nonce,
+	uint64_t generation, struct why *why)
+{
+	return diskrep_store_expect(b->store, uuid, nonce, generation, why);
+}
+
+int diskrep_backup_fd(const struct diskrep_backup *b)
+{
+	return diskrep_store_fd(b->store);
+}
+
+int diskrep_backup_boundary(struct diskrep_backup *b, uint64_t *ret_epoch, struct why *why)
+{
+	const char *res = b->spec->resource;
+	struct diskrep_store_news news;
+
+	if (diskrep_store_news(b->store, &news) <= 0)
+		return 0;
+	switch (news.kind) {
+	case DISKREP_STORE_BOUNDARY:
+		*ret_epoch = news.epoch;
+		return 1;
+	case DISKREP_STORE_OVERFLOW:
+		return why_set(why, -ENOSPC,
+			"the guest wrote more to its disks in one epoch than undo-limit (%llu MB) "
+			"holds: the disks of '%s' cannot be taken back to a checkpoint. Its data "
+			"is "
+			"intact; protection begins again, raise undo-limit if this repeats",
+			(unsigned long long)(b->spec->undo_limit >> 20), res);
+	case DISKREP_STORE_GONE:
+		return why_set(why, -EPIPE,
+			"the undo store of '%s' has died: DRBD has detached the disks of this host",
+			res);
+	case DISKREP_STORE_ERROR:
+	default:
+		return why_set(why, -EIO, "the undo store of '%s' failed: %s", res, news.text);
+	}
+}
+
+int diskrep_backup_commit(struct diskrep_backup *b, uint64_t epoch, struct why *why)
+{
+	return diskrep_store_commit(b->store, epoch, why);
+}
+
+/* ---- taking over ----------------------------------------------------------------------------- */
+
+static int roll_back(struct diskrep_backup *b, uint64_t *ret_bytes, struct why *why)
+{
+	struct diskrep_rollback_stats stats = {0};
+	struct diskrep_drbd_status st;
+	char paths[DISKREP_MAX_VOLUMES][32];
+	const char *devices[DISKREP_MAX_VOLUMES];
+	int r = diskrep_drbd_status(b->spec->resource, &st, why);
+
+	if (r)
+		return r;
+	for (size_t v = 0; v < b->volumes_n; v++) {
+		snprintf(paths[v], sizeof(paths[v]), "/dev/drbd%d", st.volume[v].minor);
+		devices[v] = paths[v];
+		/* What must never be done: DRBD would not know, and a resync would miss it. */
+		if (fault_point(FAULT_ROLLBACK_BENEATH))
+			devices[v] = b->volumes[v];
+	}
+	if (!fault_point(FAULT_ROLLBACK_SKIP))
+		r = diskrep_rollback_replay(b->rollback, devices, b->volumes_n - 1, &stats, why);
+	*ret_bytes = stats.bytes;
+	return r;
+}
+
+int diskrep_backup_take_over(
+	struct diskrep_backup *b, uint64_t epoch, uint64_t *ret_bytes, struct why *why)
+{
+	const char *res = b->spec->resource;
+	int r;
+
+	*ret_bytes = 0;
+	r = diskrep_drbd_disconnect(res, why);
+	fault_point(FAULT_DISKS_DISCONNECTED);
+	if (!r)
+		r = diskrep_store_dump(b->store, epoch, b->rollback, why);
+	fault_point(FAULT_DISKS_DUMPED);
+	if (!r)
+		r = diskrep_drbd_primary(res, false, why);
+	fault_point(FAULT_DISKS_PROMOTED);
+	if (!r)
+		r = roll_back(b, ret_bytes, why);
+	fault_point(FAULT_DISKS_ROLLED_BACK);
+	if (!r)
+		r = diskrep_rollback_forget(b->rollback, why);
+	return r;
+}
+
+int diskrep_backup_retire(struct diskrep_backup *b, struct why *why)
+{
+	int r;
+
+	if (!b)
+		return 0;
+	r = remove_store(b, why);
+	free_backup(b);
+	return r;
+}
+
+/* A rollback that was written down was decided upon: the disks are neither before nor after it. */
+static int finish_rollback(struct diskrep_backup *b, struct why *why)
+{
+	uint64_t bytes;
+	int r;
+
+	if (access(b->rollback, F_OK))
+		return 0;
+	r = diskrep_drbd_disconnect(b->spec->resource, why);
+	if (!r)
+		r = diskrep_drbd_primary(b->spec->resource, false, why);
+	if (!r)
+		r = roll_back(b, &bytes, why);
+	if (!r)
+		r = diskrep_rollback_forget(b->rollback, why);
+	return r;
+}
+
+int diskrep_backup_repair(const struct diskrep_backup_spec *spec, struct why *why)
+{
+	struct diskrep_backup *b = calloc(1, sizeof(*b));
+	struct diskrep_store_spec store;
+	int r;
+
+	if (!b)
+		return why_set(why, -ENOMEM, "no memory for the disks of '%s'", spec->resource);
+	r = parse(b, spec, why);
+	if (!r) {
+		store = store_spec(b);
+		b->store = diskrep_store_find(&store);
+		r = finish_rollback(b, why);
+	}
+	if (!r)
+		r = remove_store(b, why);
+	free_backup(b);
+	return r;
+}

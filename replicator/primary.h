@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of romulus-primary share; nobody else includes this. */
+#ifndef REPLICATOR_PRIMARY_H
+#define REPLICATOR_PRIMARY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/why.h"
+#include "netbuf/netbuf.h"
+#include "replicator/hv.h"
+#include "replicator/primary_epoch.h"
+#include "replicator/ship.h"
+#include "replicator/staging.h"
+#include "replicator/worker.h"
+
+struct diskrep_primary;
+
+struct primary {
+	struct worker worker;
+	const struct hv_ops *ops;
+	struct hv *hv;
+	struct hv_domain dom;
+	struct netbuf *netbuf;
+	char netbuf_dir[256];          /* where netbuf records what it owns */
+	struct diskrep_primary *disks; /* NULL: the guest writes to none */
+	struct staging staging;
+	struct proto_session *stream;
+	struct ship_copy copy;
+	bool copying; /* the copy thread runs */
+	int io_fd;    /* what the save core writes to: the pipe, then the staging buffer */
+	struct primary_epoch epoch;
+	uint64_t resumed_ns, reported_ns, bytes;
+	uint64_t shipped_at_ns; /* the last epoch left this host */
+	uint64_t ship_ns, ack_ns;
+	struct why why;
+};
+
+/* primary_setup.c: from the domain's name to a stream; each 0 or a negative errno with p->why. */
+int primary_find(struct primary *p);
+int primary_say_found(struct primary *p);
+int primary_connect(struct primary *p); /* waits for the daemon's order */
+
+/* primary_run.c: copy and checkpoint until something ends it; -ECANCELED: by order. */
+int primary_replicate(struct primary *p);
+/* Mute, the stream gone: until the daemon says who runs the guest. Returns as primary_replicate. */
+int primary_hold(struct primary *p);
+
+/* primary_repair.c: mend or destroy what a dead worker left on p->worker.repair, .discard. */
+int primary_repair(struct primary *p);
+int primary_discard(struct primary *p);
+
+#endif

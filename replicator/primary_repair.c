@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* romulus-primary as a command: what a worker that died left behind. */
+#include "replicator/primary.h"
+
+#include <errno.h>
+
+#include "common/exit_codes.h"
+#include "common/log.h"
+
+int primary_repair(struct primary *p)
+{
+	int r;
+
+	r = p->ops->find(p->hv, p->worker.repair, &p->dom, &p->why);
+	if (r == -ENOENT)
+		return EXIT_CODE_OK;
+	if (!r)
+		r = p->ops->repair(p->hv, p->dom.domid, &p->why);
+	if (p->worker.release && netbuf_sweep(p->netbuf_dir, p->dom.uuid, 1, &p->why) < 0)
+		r = -EIO;
+	if (r)
+		log_error("%s", p->why.text);
+	return r ? EXIT_CODE_FAILED : EXIT_CODE_OK;
+}
+
+/* Destroy a guest whose generation belongs to the other host; what it still had to say is dropped.
+ */
+int primary_discard(struct primary *p)
+{
+	int r;
+
+	r = p->ops->find(p->hv, p->worker.discard, &p->dom, &p->why);
+	if (r == -ENOENT)
+		return EXIT_CODE_OK;
+	if (!r)
+		r = p->ops->destroy(p->hv, p->worker.discard, &p->why);
+	if (!r && netbuf_sweep(p->netbuf_dir, p->dom.uuid, 0, &p->why) < 0)
+		r = -EIO;
+	if (r)
+		log_error("%s", p->why.text);
+	return r ? EXIT_CODE_FAILED : EXIT_CODE_OK;
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * romulus-primary at work: what is done at each call of the save core. The epoch machine
+ * (primary_epoch.c) says what, this file does it.
+ */
+#include "replicator/primary.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/exit_codes.h"
+#include "common/fault.h"
+#include "common/log.h"
+#include "diskrep/primary.h"
+
+#define REPORT_INTERVAL_NS (250 * NSEC_PER_MSEC)
+
+/* A step that the protocol between this file and the save core makes legal. */
+static unsigned int step(struct primary *p, enum primary_event event, uint64_t epoch)
+{
+	int actions = primary_epoch_step(&p->epoch, event, epoch);
+
+	if (actions < 0) {
+		log_error("%s: event %d in state %s: this is a bug", p->dom.name, event,
+			primary_state_name(p->epoch.state));
+		abort();
+	}
+	return (unsigned int)actions;
+}
+
+static uint64_t ack_deadline(const struct primary *p)
+{
+	return clock_now_ns() + p->worker.ack_timeout_ms * NSEC_PER_MSEC;
+}
+
+static int on_precopy(void *opaque, unsigned int round, uint64_t pages_written, int64_t dirty)
+{
+	struct primary *p = opaque;
+
+	if (atomic_load(&p->copy.stop))
+		return why_set(&p->why, -ECANCELED, "stopped during the initial copy");
+	return 0;
+}
+
+/* The last thing before the first suspension: all of the copy is out, output is held from here. */
+static int finish_copy(struct primary *p)
+{
+	int r;
+
+	/* Replaces the pipe's write end, so that the copy thread reads to the end. */
+	if (dup2(p->staging.fd, p->io_fd) < 0)
+		return why_set(&p->why, -errno, "cannot switch to the staging buffer: %s",
+			strerror(errno));
+	p->copying = false;
+	r = ship_copy_finish(&p->copy);
+	if (r)
+		return why_set(&p->why, r,
+			"the initial copy of '%s' failed: %s; the domain runs on, "
+			"unprotected",
+			p->dom.name, p->copy.why.text);
+	p->bytes = p->copy.bytes;
+	if (p->disks)
+		r = diskrep_primary_prime(p->disks, p->worker.generation, &p->why);
+	return r ? r : netbuf_install(p->netbuf, &p->why);
+}
+
+static int before_suspend(void *opaque)
+{
+	struct primary *p = opaque;
+	unsigned int actions = step(p, PRIMARY_EV_SUSPEND, 0);
+
+	return actions & PRIMARY_INSTALL ? finish_copy(p) : 0;
+}
+
+/* Inside the pause, before the capture: the boundary of the disks travels beside it. */
+static int suspended(void *opaque)
+{
+	struct primary *p = opaque;
+
+	return p->disks ? diskrep_primary_mark(p->disks, p->epoch.epoch, &p->why) : 0;
+}
+
+/* Inside the pause. The vifs are quiet now, so nothing of the next epoch is closed with this one.
+ */
+static int captured(void *opaque)
+{
+	struct primary *p = opaque;
+	int r = p->disks ? diskrep_primary_mark_wait(p->disks, &p->why) : 0;
+
+	if (r)
+		return r;
+	step(p, PRIMARY_EV_CAPTURED, 0);
+	staging_taken(&p->staging);
+	return netbuf_close_epoch(p->netbuf, &p->why);
+}
+
+/* Ship the captured epoch and wait for its ack. Non-zero: the stream is lost. */
+static int commit(struct primary *p)
+{
+	uint64_t begun = clock_now_ns(), shipped;
+	struct proto_frame frame;
+	int r;
+
+	if (fault_point(FAULT_SHIP))
+		return why_set(&p->why, -EIO, "fault point ship");
+	r = ship_epoch(p->stream, p->epoch.epoch, &p->staging, ack_deadline(p), &p->why);
+	if (r)
+		return r;
+	shipped = clock_now_ns();
+	p->shipped_at_ns = shipped;
+	p->ship_ns = shipped - begun;
+	p->bytes += p->staging.length;
+	step(p, PRIMARY_EV_SHIPPED, 0);
+
+	r = proto_session_receive(p->stream, ack_deadline(p), &frame, &p->why);
+	if (r < 0)
+		return r;
+	if (r == 0)
+		return why_set(&p->why, -ETIMEDOUT,
+			"%s has not acknowledged epoch %lu of '%s' for %u ms", p->worker.peer,
+			p->epoch.epoch, p->dom.name, p->worker.ack_timeout_ms);
+	p->ack_ns = clock_now_ns() - shipped;
+	if (frame.type != PROTO_ACK ||
+		primary_epoch_step(&p->epoch, PRIMARY_EV_ACK,
+			((Romulus__Ack *)frame.message)->epoch) != PRIMARY_RELEASE)
+		return why_set(&p->why, -EBADMSG,
+			"%s sent a %s frame where the ack of epoch %lu belongs", p->worker.peer,
+			proto_type_name(frame.type), p->epoch.epoch);
+	staging_committed(&p->staging);
+	return netbuf_release_epoch(p->netbuf, &p->why);
+}
+
+static void report_epoch(struct primary *p, const struct hv_pause *pause)
+{
+	Romulus__Report report = ROMULUS__REPORT__INIT;
+	bool first = p->epoch.committed == 1;
+
+	if (!first && clock_now_ns() - p->reported_ns < REPORT_INTERVAL_NS)
+		return;
+	p->reported_ns = clock_now_ns();
+	report.kind = first ? PROTO_REPORT_PROTECTED : PROTO_REPORT_EPOCH;
+	report.epoch = p->epoch.committed;
+	report.bytes = p->bytes;
+	report.staging_bytes = p->staging.largest;
+	report.staging_limit = p->staging.limit;
+	report.suspend_ns = pause->suspend_ns;
+	report.capture_ns = pause->capture_ns;
+	report.resume_ns = pause->resume_ns;
+	report.pause_ns = pause->suspend_ns + pause->capture_ns + pause->resume_ns;
+	report.ship_ns = p->ship_ns;
+	report.ack_ns = p->ack_ns;
+	worker_report(&p->worker, &report);
+	log_debug(
+		"epoch %lu: %zu bytes, suspend %.1f capture %.1f resume %.1f ship %.1f ack %.1f ms",
+		p->epoch.committed, p->staging.length, pause->suspend_ns / 1e6,
+		pause->capture_ns / 1e6, pause->resume_ns / 1e6, p->ship_ns / 1e6, p->ack_ns / 1e6);
+}
+
+/* Carry out an order that ends replication. -ECANCELED ends the save core. */
+static int obey(struct primary *p, int order)
+{
+	static const enum primary_event events[] = {
+		[PROTO_ORDER_SOLO] = PRIMARY_EV_SOLO,
+		[PROTO_ORDER_STOP] = PRIMARY_EV_STOP,
+		[PROTO_ORDER_DISCARD] = PRIMARY_EV_DISCARD,
+	};
+	int actions;
+
+	if (order <
+		0) /* The daemon is gone: no grant can come. Stay mute; it repairs on restart. */
+		exit(EXIT_CODE_FAILED);
+	if (order >= (int)(sizeof(events) / sizeof(events[0])) || !events[order])
+		return 0;
+	actions = primary_epoch_step(&p->epoch, events[order], 0);
+	if (actions < 0)
+		return 0;
+	if (actions & PRIMARY_RELEASE_ALL && netbuf_remove(p->netbuf, &p->why))
+		log_error("%s: %s", p->dom.name, p->why.text);
+	if (actions & PRIMARY_DESTROY) {
+		if (p->ops->destroy(p->hv, p->dom.name, &p->why))
+			log_error("%s", p->why.text);
+		netbuf_sweep(p->netbuf_dir, p->dom.uuid, 0, &p->why);
+	}
+	return -ECANCELED;
+}
+
+int primary_hold(struct primary *p)
+{
+	int r;
+
+	step(p, PRIMARY_EV_STREAM_LOST, 0);
+	proto_session_bye(p->stream, PROTO_BYE_FAILED, p->why.text);
+	worker_say(&p->worker, PROTO_REPORT_LOST, p->why.text, 0);
+	do {
+		r = obey(p, worker_order(&p->worker, UINT64_MAX, NULL));
+	} while (!r);
+	return r;
+}
+
+/* Let the epoch last, listening to the daemon and to the backup. */
+static int run_epoch(struct primary *p, uint64_t until_ns)
+{
+	struct pollfd fds[] = {
+		{.fd = proto_session_fd(p->worker.daemon), .events = POLLIN},
+		{.fd = proto_session_fd(p->stream), .events = POLLIN},
+	};
+	struct proto_frame frame;
+	uint64_t now;
+	int r = 0;
+
+	while (!r) {
+		r = worker_order(&p->worker, 0, NULL);
+		if (r)
+			return obey(p, r);
+		r = proto_session_receive(p->stream, 0, &frame, &p->why);
+		if (r > 0)
+			why_set(&p->why, -EBADMSG, "%s sent a %s frame out of order",
+				p->worker.peer, proto_type_name(frame.type));
+		if (r)
+			return primary_hold(p);
+		now = clock_now_ns();
+		if (now >= until_ns)
+			break;
+		poll(fds, 2, (int)((until_ns - now + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC));
+	}
+	return r;
+}
+
+/*
+ * Guest runs. It is left alone for the interval once its epoch has left this host: shipping takes
+ * CPU from it where the two share one, and an epoch that were spent on shipping the one before
+ * would be all cost. Waiting for the ack takes nothing and is part of the interval.
+ */
+static int running(void *opaque, const struct hv_pause *pause)
+{
+	struct primary *p = opaque;
+
+	step(p, PRIMARY_EV_RESUMED, 0);
+	if (commit(p))
+		return primary_hold(p);
+	report_epoch(p, pause);
+	return run_epoch(p, p->shipped_at_ns + p->worker.interval_ms * NSEC_PER_MSEC);
+}
+
+int primary_replicate(struct primary *p)
+{
+	const struct hv_save_calls calls = {
+		.precopy = on_precopy,
+		.before_suspend = before_suspend,
+		.suspended = suspended,
+		.captured = captured,
+		.running = running,
+		.opaque = p,
+	};
+	int r;
+
+	r = ship_copy_start(&p->copy, &p->worker, p->stream, p->dom.memory_kb, &p->io_fd, &p->why);
+	if (r)
+		return r;
+	p->copying = true;
+	r = p->ops->save(p->hv, p->io_fd, &calls, &p->why);
+	close(p->io_fd);
+	if (p->copying && ship_copy_finish(&p->copy) && r != -ECANCELED)
+		why_set(&p->why, r,
+			"the initial copy of '%s' failed: %s; the domain runs on, "
+			"unprotected",
+			p->dom.name, p->copy.why.text);
+	return r;
+}
