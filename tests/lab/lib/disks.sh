@@ -6,7 +6,6 @@
 
 DISK_VOLUMES="0 1"                # volume 2 is the marker; DRBD minors are 10, 11 and 12
 DISK_SECTORS=$((131072 + 67585))  # of both data volumes
-DISK_PORT=7789
 
 # What romulus_config says of db's disks.
 # shellcheck disable=SC2034
@@ -14,60 +13,16 @@ DB_DISKS='disks { resource = "db" volumes = {"/dev/mapper/lab-db-0", "/dev/mappe
 	marker = "/dev/mapper/lab-db-marker" meta = "/dev/mapper/lab-db-meta" undo-limit = 64
 	port = 7789 minor = 10 }'
 
-# shellcheck disable=SC2016
-DISK_DEVICES='
-modprobe -a drbd dm-mod nbd
-linear() { # linear NAME DEVICE [FIRST SECTORS]
-	dmsetup info "$1" >/dev/null 2>&1 ||
-		dmsetup create "$1" --table "0 ${4:-$(blockdev --getsz "$2")} linear $2 ${3:-0}"
-}
-linear romulus-db-0 /dev/mapper/lab-db-0 &&
-linear romulus-db-1 /dev/mapper/lab-db-1 &&
-linear romulus-db-2 /dev/mapper/lab-db-marker &&
-for v in 0 1 2; do linear romulus-db-meta-$v /dev/mapper/lab-db-meta $((v * 4096)) 4096; done
-'
-
-disk_resource() { # the resource file, as `romulus disk prepare` would have it
-	local host volume
-	echo "resource db {"
-	echo "    net { protocol A; verify-alg crc32c; }"
-	echo "    disk { disk-drain yes; on-io-error detach; }"
-	for host in $HOSTS; do
-		echo "    on $host {"
-		echo "        address $(host_address "$host" repl):$DISK_PORT;"
-		for volume in $DISK_VOLUMES 2; do
-			echo "        volume $volume { device minor 1$volume; disk /dev/mapper/romulus-db-$volume;" \
-				"meta-disk /dev/mapper/romulus-db-meta-$volume; }"
-		done
-		echo "    }"
-	done
-	echo "}"
-}
-
-# By hand what `romulus disk prepare` is for; both hosts' disks are zeros, so they need no first sync.
-resource_prepare() { # resource_prepare HOST
-	disk_resource | host_ssh "$1" "cat >/etc/drbd.d/romulus-db.res && $DISK_DEVICES
-		drbdadm dump-md db/0 >/dev/null 2>&1 || drbdadm create-md --force db
-		drbdadm up db && sync" >"$STATE/resource-$1.log" 2>&1
-}
-
-# disks_up: the resource on both hosts, connected and equal
+# disks_up [FAULT]: Romulus on both hosts, the resource prepared, connected and equal. Both hosts' disks are
+# zeros, so they need no first resync.
 disks_up() {
-	local host volume pids=()
+	local host
+	romulus_up "${1:-}"
+	host_ssh beta romulus disk prepare db --yes >"$STATE/prepare-beta" 2>&1 &
+	host_ssh alpha romulus disk prepare db --yes --initial primary --clean >"$STATE/prepare-alpha" 2>&1 &&
+		wait $! || fail "no DRBD resource: $(cat "$STATE/prepare-alpha" "$STATE/prepare-beta")"
 	for host in $HOSTS; do
-		resource_prepare "$host" &
-		pids+=($!)
-	done
-	for host in "${pids[@]}"; do wait "$host" || fail "no DRBD resource: $(cat "$STATE"/resource-*.log)"; done
-	wait_for 60 drbd_is alpha Connected || fail "DRBD does not connect: $(drbd_state alpha; drbd_state beta)"
-	if ! drbd_is alpha UpToDate/UpToDate; then
-		for volume in $DISK_VOLUMES 2; do
-			host_ssh alpha drbdadm new-current-uuid --clear-bitmap "db/$volume" ||
-				fail "the first sync of volume $volume could not be left out"
-		done
-	fi
-	for host in $HOSTS; do
-		wait_for 30 drbd_is "$host" UpToDate/UpToDate || fail "the disks are not equal: $(drbd_state "$host")"
+		wait_for 60 drbd_is "$host" UpToDate/UpToDate || fail "the disks are not equal: $(drbd_state "$host")"
 	done
 }
 
@@ -170,14 +125,10 @@ disk_verify() {
 	drbd_state "$host" | awk '{ n += $NF } END { print n + 0 }'
 }
 
-# What a protected domain with disks needs of Romulus; a scenario without it is skipped.
-disks_supported() { host_ssh alpha 'romulus help | grep -qw disk'; }
-
 # disks_protected FROM TO [FAULT]: db with disks runs on FROM, protected, under the stamp's load
 disks_protected() {
-	disks_up
+	disks_up "${3:-}"
 	guest_with_disks "$1"
-	romulus_up "${3:-}"
 	protect db "$1" "$2"
 	# A takeover is behind its checkpoint by DEAD_AFTER at least; a slow epoch of an emulated host is not.
 	stamp_start hold=4000

@@ -2,8 +2,8 @@
 # RAM taken back to a checkpoint, disks not: the guest notices, holds its writes, and finds the disk ahead of RAM
 # SPDX-License-Identifier: GPL-2.0-or-later
 TIMEOUT=400
-DEPLOY=no
 
+. "$LAB_DIR/lib/romulus.sh"
 . "$LAB_DIR/lib/disks.sh"
 
 # What a takeover without a rollback is, without Romulus: xl keeps a checkpoint, the guest goes on writing,

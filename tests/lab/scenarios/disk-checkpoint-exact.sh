@@ -6,8 +6,6 @@ TIMEOUT=1800
 . "$LAB_DIR/lib/romulus.sh"
 . "$LAB_DIR/lib/disks.sh"
 
-requires disks_supported
-
 for i in $(seq "${ROUNDS:-1}"); do
 	[ "$i" = 1 ] || lab_restart
 	disks_protected alpha beta

@@ -2,8 +2,8 @@
 # A domU on DRBD disks: the stamp says that disk and RAM agree, and is red when the disk is changed beneath it
 # SPDX-License-Identifier: GPL-2.0-or-later
 TIMEOUT=300
-DEPLOY=no
 
+. "$LAB_DIR/lib/romulus.sh"
 . "$LAB_DIR/lib/disks.sh"
 
 HOT_MIB=21 # where the stamp writes most: a third into volume 0

@@ -6,8 +6,6 @@ TIMEOUT=3600
 . "$LAB_DIR/lib/romulus.sh"
 . "$LAB_DIR/lib/disks.sh"
 
-requires disks_supported
-
 from=alpha
 disks_protected alpha beta
 for i in $(seq "${ROUNDS:-4}"); do

@@ -20,7 +20,7 @@ put() {
 		losetup /dev/loop12 meta && cat >/usr/local/bin/disk && chmod +x /usr/local/bin/disk" <<-END ||
 		#!/bin/sh
 		verb=\$1; shift
-		exec romulus disk \$verb db --volume /dev/loop10 --marker /dev/loop11 --meta /dev/loop12 --minor 10 \\
+		exec /usr/lib/romulus/romulus-disk \$verb db --volume /dev/loop10 --marker /dev/loop11 --meta /dev/loop12 --minor 10 \\
 			--port 7789 --host $1 --address $(host_address "$1" repl) --peer $peer \\
 			--peer-address $(host_address "$peer" repl) "\$@"
 	END

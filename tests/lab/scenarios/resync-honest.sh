@@ -6,8 +6,6 @@ TIMEOUT=3600
 . "$LAB_DIR/lib/romulus.sh"
 . "$LAB_DIR/lib/disks.sh"
 
-requires disks_supported
-
 # A primary that lost its power resyncs all that its activity log holds, 67 extents of 4 MiB at least and so
 # all of these disks: it hides a rollback that DRBD does not know of. One that gave up in good order resyncs
 # what DRBD knows to differ and nothing else, so that is the one to look at.
