@@ -161,9 +161,12 @@ static int follow(struct diskrep_backup *b, struct diskrep_drbd_status *st, stru
 	char summary[DISKREP_DRBD_SUMMARY_MAX];
 	int r = 0;
 
+	/*
+	 * One that is connecting is left alone: its handshake may take long, and should it find that
+	 * both sides have changed, it ends standing alone.
+	 */
 	if (!is_connected(st)) {
-		r = diskrep_drbd_disconnect(res, why);
-		if (!r)
+		if (st->connection == DISKREP_DRBD_STANDALONE)
 			r = diskrep_drbd_connect(res, true, why);
 		if (!r)
 			r = diskrep_drbd_wait(res, is_connected, CONNECT_TIMEOUT_MS, st, why);
