@@ -95,8 +95,12 @@ int diskrep_drbd_down(const char *resource, struct why *why)
 	return r || !s.up ? r : verb(why, resource, "down", NULL);
 }
 
-static int not_up(const char *resource, struct why *why)
+static int status_when_up(const char *resource, struct diskrep_drbd_status *ret, struct why *why)
 {
+	int r = diskrep_drbd_status(resource, ret, why);
+
+	if (r || ret->up)
+		return r;
 	return why_set(why, -ENODEV,
 		"DRBD resource %s is not up on this host: romulus disk up starts it", resource);
 }
@@ -104,14 +108,10 @@ static int not_up(const char *resource, struct why *why)
 int diskrep_drbd_connect(const char *resource, bool discard_my_data, struct why *why)
 {
 	struct diskrep_drbd_status s;
-	int r = diskrep_drbd_status(resource, &s, why);
+	int r = status_when_up(resource, &s, why);
 
-	if (r)
+	if (r || s.connection >= DISKREP_DRBD_CONNECTED)
 		return r;
-	if (!s.up)
-		return not_up(resource, why);
-	if (s.connection >= DISKREP_DRBD_CONNECTED)
-		return 0;
 	if (s.connection == DISKREP_DRBD_CONNECTING) {
 		if (!discard_my_data)
 			return 0;
@@ -136,14 +136,10 @@ int diskrep_drbd_disconnect(const char *resource, struct why *why)
 int diskrep_drbd_primary(const char *resource, bool force, struct why *why)
 {
 	struct diskrep_drbd_status s;
-	int r = diskrep_drbd_status(resource, &s, why);
+	int r = status_when_up(resource, &s, why);
 
-	if (r)
+	if (r || s.role == DISKREP_DRBD_PRIMARY)
 		return r;
-	if (!s.up)
-		return not_up(resource, why);
-	if (s.role == DISKREP_DRBD_PRIMARY)
-		return 0;
 	return verb(why, resource, "primary", force ? "--force" : NULL);
 }
 
@@ -160,13 +156,9 @@ int diskrep_drbd_secondary(const char *resource, struct why *why)
 int diskrep_drbd_attach(const char *resource, struct why *why)
 {
 	struct diskrep_drbd_status s;
-	int r = diskrep_drbd_status(resource, &s, why);
+	int r = status_when_up(resource, &s, why);
 
-	if (r)
-		return r;
-	if (!s.up)
-		return not_up(resource, why);
-	for (size_t i = 0; i < s.volumes && r == 0; i++)
+	for (size_t i = 0; r == 0 && i < s.volumes; i++)
 		if (s.volume[i].disk == DISKREP_DRBD_DISKLESS)
 			r = verb_of_volume(why, resource, i, "attach", NULL);
 	return r;
@@ -175,13 +167,9 @@ int diskrep_drbd_attach(const char *resource, struct why *why)
 int diskrep_drbd_skip_initial_sync(const char *resource, struct why *why)
 {
 	struct diskrep_drbd_status s;
-	int r = diskrep_drbd_status(resource, &s, why);
+	int r = status_when_up(resource, &s, why);
 
-	if (r)
-		return r;
-	if (!s.up)
-		return not_up(resource, why);
-	for (size_t i = 0; i < s.volumes && r == 0; i++)
+	for (size_t i = 0; r == 0 && i < s.volumes; i++)
 		if (s.volume[i].disk != DISKREP_DRBD_UP_TO_DATE ||
 			s.volume[i].peer_disk != DISKREP_DRBD_UP_TO_DATE)
 			r = verb_of_volume(why, resource, i, "new-current-uuid", "--clear-bitmap");
