@@ -184,7 +184,8 @@ static int open_target(struct target *t, const char *path, struct why *why)
 	off_t size;
 
 	t->path = path;
-	t->fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+	/* Exclusive: a device that a guest has open already must not change beneath it. */
+	t->fd = open(path, O_RDWR | O_DIRECT | O_EXCL | O_CLOEXEC);
 	if (t->fd < 0 && errno == EINVAL) /* tmpfs */
 		t->fd = open(path, O_RDWR | O_CLOEXEC);
 	size = t->fd < 0 ? -1 : lseek(t->fd, 0, SEEK_END);

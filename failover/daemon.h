@@ -145,7 +145,8 @@ struct failover_domain {
 	struct failover_record record;
 	bool recorded; /* the record is on disk */
 	enum failover_state state;
-	char why[WHY_MAX]; /* one line for status: why it is not protected */
+	char why[WHY_MAX];   /* one line for status: why it is not protected */
+	char cause[WHY_MAX]; /* primary: what ended the protection, until it is back; "" */
 	struct failover_peer *peer;
 	struct failover_figures figures;
 
@@ -161,7 +162,7 @@ struct failover_domain {
 	uint64_t attempt_generation;
 	uint64_t retry_at_ns;
 	unsigned int attempts;
-	bool not_yet; /* the last attempt was put off, which was said */
+	bool not_yet;             /* the last attempt was put off, which was said */
 	enum exit_code exit_code; /* of the last failure */
 
 	/* from FOUND or Prepare */
@@ -214,6 +215,7 @@ int failover_domain_spawn_primary(struct failover_domain *d, struct why *why);
 int failover_domain_spawn_backup(struct failover_domain *d, struct why *why);
 void failover_domain_repair(struct failover_domain *d);
 void failover_domain_discard(struct failover_domain *d);
+void failover_domain_clear(struct failover_domain *d);
 
 /* ---- announcement.c: tell the network where the guest is now -------------------------------- */
 

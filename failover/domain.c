@@ -275,6 +275,7 @@ static void resume_primary(struct failover_domain *d, bool same_boot)
 		snprintf(d->why, sizeof(d->why),
 			"romulusd was restarted: the guest is mute until %s or the arbiter lets go",
 			d->record.peer);
+		snprintf(d->cause, sizeof(d->cause), "romulusd was restarted");
 		return;
 	}
 	d->state = failover_domain_base(d);
@@ -288,11 +289,13 @@ static void resume_backup(struct failover_domain *d)
 	struct why why;
 
 	if (d->record.decision == FAILOVER_DECISION_TAKEOVER) {
-		d->state = FAILOVER_BROKEN;
+		d->state = FAILOVER_CLEARING;
+		snprintf(d->cause, sizeof(d->cause), "romulusd ended in the middle of it");
 		snprintf(d->why, sizeof(d->why),
-			"the takeover was interrupted by the end of romulusd: look with xl list, "
-			"start the guest from its disk if it does not run, then romulus unprotect");
+			"the takeover was interrupted by the end of romulusd: do not start the "
+			"guest yet, what it left is being cleared");
 		failover_event(&fo->events, d->record.name, "failed", "%s", d->why);
+		failover_domain_clear(d);
 		return;
 	}
 	if (d->record.decision != FAILOVER_DECISION_RELEASED &&

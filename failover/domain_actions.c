@@ -166,6 +166,7 @@ static bool do_note_protected(struct failover_domain *d)
 {
 	d->attempts = 0;
 	d->not_yet = false;
+	d->cause[0] = '\0';
 	EVENT(d, "protected", "protected on %s, generation %lu", peer_name(d),
 		(unsigned long)d->record.generation);
 	failover_domain_settle(d, EXIT_CODE_OK, "%s", "");
@@ -174,8 +175,12 @@ static bool do_note_protected(struct failover_domain *d)
 
 static bool do_want_solo(struct failover_domain *d)
 {
+	/* What the worker or the peer said last is why: an operator must still find it when the
+	 * guest runs alone. */
+	snprintf(d->cause, sizeof(d->cause), "%s", d->why);
 	snprintf(d->why, sizeof(d->why),
-		"the stream to %s is lost: mute until the generation is decided", peer_name(d));
+		"the stream to %s is lost%s%.300s: mute until the generation is decided",
+		peer_name(d), d->cause[0] ? ": " : "", d->cause);
 	EVENT(d, "stream-lost", "%s", d->why);
 	return true;
 }
@@ -195,7 +200,8 @@ static bool do_note_solo(struct failover_domain *d)
 	EVENT(d, "solo", "runs on alone, unprotected%s",
 		d->record.intent ? "; protection begins again when the peer is steady" : "");
 	failover_domain_settle(d, d->client ? EXIT_CODE_FAILED : EXIT_CODE_OK,
-		"runs alone: protection by %s ended before it was complete", peer_name(d));
+		"runs alone: protection by %s ended%s%.400s", peer_name(d),
+		d->cause[0] ? ": " : " before it was complete", d->cause);
 	return true;
 }
 
@@ -274,6 +280,7 @@ static bool do_ask_unprotect(struct failover_domain *d)
 	d->record.intent = false;
 	if (!decided(d, d->record.decision, d->record.role))
 		return false;
+	snprintf(d->why, sizeof(d->why), "%s", d->cause);
 	m.uuid = d->record.uuid;
 	m.generation = d->record.generation;
 	d->request =
@@ -433,15 +440,50 @@ static bool do_announce(struct failover_domain *d)
 	return true;
 }
 
+/* A half-built standby and disks that may be half rolled back: no state to start a guest from. */
+static bool do_clear(struct failover_domain *d)
+{
+	snprintf(d->cause, sizeof(d->cause), "%s", d->why);
+	EVENT(d, "failed", "the takeover failed: %s; what it left is cleared away", d->cause);
+	snprintf(d->why, sizeof(d->why),
+		"the takeover failed (%.300s): do not start it yet, what it left is being cleared",
+		d->cause);
+	/* One that reported its failure may still be at the disks that are repaired next. */
+	d->worker = failover_worker_free(d->worker);
+	failover_domain_clear(d);
+	return true;
+}
+
+static const char *resource_of(const struct failover_domain *d)
+{
+	const struct failover_domain_config *conf = failover_config_domain(d->fo->config, NAME(d));
+
+	return conf ? conf->disks.resource : NULL;
+}
+
 static bool do_note_broken(struct failover_domain *d)
+{
+	const char *resource = resource_of(d);
+	char text[WHY_MAX];
+
+	snprintf(text, sizeof(text),
+		"the takeover failed (%.200s): if xl list does not show it, start it from its "
+		"disks (%s%s%sxl create), then romulus unprotect",
+		d->cause, resource ? "drbdadm primary " : "", resource ? resource : "",
+		resource ? "; " : "");
+	EVENT(d, "failed", "%s", text);
+	failover_domain_settle(d, EXIT_CODE_FAILED, "%s", text);
+	return true;
+}
+
+static bool do_note_stuck(struct failover_domain *d)
 {
 	char text[WHY_MAX];
 
 	snprintf(text, sizeof(text),
-		"the takeover failed (%.300s): nobody runs it; start it from its disk, then "
-		"romulus "
-		"unprotect",
-		d->why);
+		"the takeover failed, and so did clearing up after it (%.250s): do not start it%s; "
+		"mend that and restart romulusd here, which tries again",
+		d->why, resource_of(d) ? ", its disks may be half rolled back" : "");
 	EVENT(d, "failed", "%s", text);
 	failover_domain_settle(d, EXIT_CODE_FAILED, "%s", text);
 	return true;
@@ -495,7 +537,9 @@ static bool (*const actions[])(struct failover_domain *) = {
 	[FAILOVER_DO_NOTE_RELEASED] = do_note_released,
 	[FAILOVER_DO_TAKE_OVER] = do_take_over,
 	[FAILOVER_DO_ANNOUNCE] = do_announce,
+	[FAILOVER_DO_CLEAR] = do_clear,
 	[FAILOVER_DO_NOTE_BROKEN] = do_note_broken,
+	[FAILOVER_DO_NOTE_STUCK] = do_note_stuck,
 };
 
 void failover_domain_act(

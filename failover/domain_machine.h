@@ -33,7 +33,9 @@ enum failover_state {
 	FAILOVER_HOLDING,     /* backup: holds an acked checkpoint, stream lost */
 	FAILOVER_TAKING_OVER, /* backup: takeover persisted, being carried out */
 	FAILOVER_TAKEN_OVER,  /* this host runs the domain now */
-	FAILOVER_BROKEN,      /* takeover granted, but it failed: nobody runs the domain */
+	FAILOVER_CLEARING,    /* takeover granted, but it failed; what it left being cleared */
+	FAILOVER_BROKEN,      /* cleared: nobody runs the domain, its disks can be used */
+	FAILOVER_STUCK,       /* not cleared: its disks may be half rolled back */
 	FAILOVER_RELEASING,   /* backup: released persisted, standby being destroyed */
 	FAILOVER_RELEASED,
 	FAILOVER_STATE_COUNT,
@@ -97,7 +99,9 @@ enum failover_action {
 	FAILOVER_DO_NOTE_RELEASED,
 	FAILOVER_DO_TAKE_OVER, /* persist takeover, then order it */
 	FAILOVER_DO_ANNOUNCE,
+	FAILOVER_DO_CLEAR, /* run the discard command, which finishes a rollback */
 	FAILOVER_DO_NOTE_BROKEN,
+	FAILOVER_DO_NOTE_STUCK,
 };
 
 struct failover_step {

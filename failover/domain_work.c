@@ -263,6 +263,9 @@ static void on_command_done(void *data, int status, const char *output)
 	struct failover_domain *d = data;
 
 	d->command = NULL;
+	if (status != 0) /* its last line, without the log's "<3>name: " */
+		snprintf(d->why, sizeof(d->why), "%s",
+			output[0] == '<' && strchr(output, ' ') ? strchr(output, ' ') + 1 : output);
 	if (status != 0)
 		failover_event(&d->fo->events, d->record.name, "failed",
 			"cleaning up after its worker did not succeed (%d): %s; look with xl list",
@@ -290,10 +293,8 @@ void failover_domain_repair(struct failover_domain *d)
 			       "--run-dir", d->fo->config->run_dir, NULL});
 }
 
-/* The standby of a backup, the stale guest of a primary whose generation is over. */
-void failover_domain_discard(struct failover_domain *d)
+static void discard(struct failover_domain *d, bool backup)
 {
-	bool backup = failover_machine_role(d->state) == PROTO_ROLE_BACKUP;
 	const struct disk_arguments *disks =
 		disk_arguments(d, &(struct disk_arguments){.resource = NULL});
 	char program[PATH_MAX], name[FAILOVER_NAME_MAX + sizeof(STANDBY_SUFFIX)];
@@ -304,4 +305,16 @@ void failover_domain_discard(struct failover_domain *d)
 	run_command(
 		d, (char *const[]){program, "--discard", name, "--run-dir", d->fo->config->run_dir,
 			   "--state-dir", d->fo->config->state_dir, DISK_ARGUMENTS(disks)});
+}
+
+/* The standby of a backup, the stale guest of a primary whose generation is over. */
+void failover_domain_discard(struct failover_domain *d)
+{
+	discard(d, failover_machine_role(d->state) == PROTO_ROLE_BACKUP);
+}
+
+/* What a takeover left that did not come to its end. */
+void failover_domain_clear(struct failover_domain *d)
+{
+	discard(d, true);
 }
