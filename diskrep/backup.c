@@ -330,6 +330,8 @@ static int finish_rollback(struct diskrep_backup *b, struct why *why)
 		return 0;
 	r = diskrep_drbd_disconnect(b->spec->resource, why);
 	if (!r)
+		r = diskrep_drbd_attach(b->spec->resource, why);
+	if (!r)
 		r = diskrep_drbd_primary(b->spec->resource, false, why);
 	if (!r)
 		r = roll_back(b, &bytes, why);
@@ -350,10 +352,12 @@ int diskrep_backup_repair(const struct diskrep_backup_spec *spec, struct why *wh
 	if (!r) {
 		store = store_spec(b);
 		b->store = diskrep_store_find(&store);
-		r = finish_rollback(b, why);
+		/* First: the store may have died with the worker, and what it kept is in the file.
+		 */
+		r = remove_store(b, why);
 	}
 	if (!r)
-		r = remove_store(b, why);
+		r = finish_rollback(b, why);
 	free_backup(b);
 	return r;
 }

@@ -63,8 +63,8 @@ int diskrep_backup_take_over(
 int diskrep_backup_retire(struct diskrep_backup *b, struct why *why);
 
 /*
- * What a dead worker left: finish a rollback that had begun, put the real disks back, stop the
- * store. 0 also when there is nothing.
+ * What a dead worker left: put the real disks back, stop the store, finish a rollback that was
+ * written down (this host is then primary). 0 also when there is nothing.
  */
 int diskrep_backup_repair(const struct diskrep_backup_spec *spec, struct why *why);
 
