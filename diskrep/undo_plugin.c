@@ -124,6 +124,8 @@ static void stop_now(void)
 static int undo_after_fork(void)
 {
 	prepare_for_low_memory();
+	/* DRBD's disks hang from this process: it must not end with the worker that started it. */
+	prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
 	if (diskrep_undo_control_start(&control, &store, stop_now) < 0) {
 		nbdkit_error("no thread for the control socket");
 		return -1;
