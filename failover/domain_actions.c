@@ -468,7 +468,8 @@ static bool do_note_broken(struct failover_domain *d)
 
 	snprintf(text, sizeof(text),
 		"the takeover failed (%.200s): if xl list does not show it, start it from its "
-		"disks (%s%s%sxl create), then romulus unprotect",
+		"disks (%s%s%s"
+		"xl create), then romulus unprotect",
 		d->cause, resource ? "drbdadm primary " : "", resource ? resource : "",
 		resource ? "; " : "");
 	EVENT(d, "failed", "%s", text);
