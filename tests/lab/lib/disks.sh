@@ -4,6 +4,7 @@
 # and RAM agree, and whether both hosts' disks do. The host image gives /dev/mapper/lab-db-0, -1, -marker
 # and -meta (host/tree/usr/local/sbin/lab-disks); a resource's lower devices are romulus-db-VOLUME.
 
+DISK_SET=db                       # or pg, which is db's too: lib/postgres.sh
 DISK_VOLUMES="0 1"                # volume 2 is the marker; DRBD minors are 10, 11 and 12
 DISK_SECTORS=$((131072 + 67585))  # of both data volumes
 
@@ -34,15 +35,15 @@ drbd_state() {
 }
 
 # drbd_is HOST WORD: WORD (Connected, Primary/Secondary, UpToDate/UpToDate) holds for all volumes
-drbd_is() { [ "$(drbd_state "$1" | grep -cwF -- "$2")" = 3 ]; }
+drbd_is() { [ "$(drbd_state "$1" | grep -cwF -- "$2")" = "$(wc -w <<<"$DISK_VOLUMES marker")" ]; }
 
 drbd_settled() { drbd_is "$1" Connected && drbd_is "$1" UpToDate/UpToDate && ! drbd_state "$1" | grep -qv ' 0$'; }
 
-# guest_with_disks HOST: db as the host's db-disk.cfg has it; the db without disks makes way
+# guest_with_disks HOST [CONFIG]: db as the host's db-disk.cfg has it; the db without disks makes way
 guest_with_disks() {
 	local host
 	for host in $HOSTS; do host_ssh "$host" 'xl destroy db' 2>/dev/null; done
-	host_ssh "$1" 'drbdadm primary db && xl create -q /etc/xen/db-disk.cfg' || fail "db with disks does not start on $1"
+	host_ssh "$1" "drbdadm primary db && xl create -q /etc/xen/${2:-db-disk}.cfg" || fail "db with disks does not start on $1"
 	wait_for 180 pulse_send db stamp status || fail "db with disks does not answer"
 	wait_for 60 redis_answers "${GUEST_ADDRESS[db]}" || fail "redis in db does not answer"
 	# shellcheck disable=SC2016
@@ -99,7 +100,7 @@ stamp_finds() {
 # backing_sums HOST: a sum of each data volume's real device, read past every cache
 backing_sums() {
 	host_ssh "$1" "for v in $DISK_VOLUMES; do
-		dd if=/dev/mapper/lab-db-\$v iflag=direct bs=1M status=none | md5sum || exit; done" >"$STATE/sums-$1"
+		dd if=/dev/mapper/lab-$DISK_SET-\$v iflag=direct bs=1M status=none | md5sum || exit; done" >"$STATE/sums-$1"
 }
 
 # disk_compare: how many data volumes differ between the hosts. Nothing may be writing.

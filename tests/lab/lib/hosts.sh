@@ -97,7 +97,7 @@ hosts_fresh_disks() {
 	for host in $HOSTS; do
 		rm -f "$STATE/$host.qcow2" "$STATE/$host-data.qcow2"
 		qemu-img create -q -f qcow2 -F raw -b "$(image_dir)/root.raw" "$STATE/$host.qcow2"
-		qemu-img create -q -f qcow2 "$STATE/$host-data.qcow2" "${DATA_DISK_MB}M"
+		qemu-img create -q -f qcow2 -F raw -b "$(image_dir)/data.raw" "$STATE/$host-data.qcow2"
 	done
 }
 

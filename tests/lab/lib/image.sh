@@ -25,7 +25,7 @@ image_key() {
 	(
 		cd "$LAB_DIR" || exit 1
 		image_base_key
-		find host guest lib/image.sh fence_lab -type f | LC_ALL=C sort |
+		find host guest lib/image.sh lib/image_postgres.sh fence_lab -type f | LC_ALL=C sort |
 			while read -r file; do sha256sum "$file"; stat -c %a "$file"; done
 	) | sha256sum | cut -c1-16
 }
@@ -54,12 +54,12 @@ image_ssh_key() {
 image_guest() { # image_guest ROOT OUTPUT
 	local root=$1 tree=$WORK/guest kernel applet library module number=10
 	kernel=$(basename "$(echo "$root"/lib/modules/*)")
-	mkdir -p "$tree"/{bin,sbin,dev,proc,sys,tmp,etc,lib64,usr/bin,modules}
+	mkdir -p "$tree"/{bin,sbin,dev,proc,sys,tmp,etc,lib64,usr/bin,modules,pg}
 	cp "$root/bin/busybox" "$tree/bin/busybox"
 	chroot "$root" /bin/busybox --list | while read -r applet; do
 		[ "$applet" = busybox ] || ln -s busybox "$tree/bin/$applet"
 	done
-	ln -s ../bin/busybox "$tree/sbin/poweroff"
+	install -m 755 "$LAB_DIR/guest/poweroff" "$tree/sbin/poweroff"
 	ln -s ../bin/busybox "$tree/sbin/reboot"
 	cp "$root/usr/bin/redis-check-rdb" "$tree/usr/bin/redis-server"
 	chroot "$root" ldd /usr/bin/redis-check-rdb | grep -o '/[^ ]*' | while read -r library; do
@@ -101,7 +101,7 @@ image_prune() {
 	local path
 	for path in "$CACHE"/*; do
 		case $path in
-		"$(image_dir)" | "$(snapshot_dir)" | "$(client_path)" | "$CACHE/base-$(image_base_key).tar") ;;
+		"$(image_dir)" | "$(snapshot_dir)" | "$(client_path)" | "$CACHE/base-$(image_base_key).tar" | "$(postgres_tarball)") ;;
 		"$CACHE"/run-* | "$CACHE"/ssh | "$CACHE"/lock) ;;
 		*) say "removing $path" && rm -rf "$path" ;;
 		esac
@@ -130,6 +130,7 @@ image_assemble() { # image_assemble BASE ROOT OUT
 		cp "$out/vmlinuz" "$root/var/lib/romulus-lab/vmlinuz" &&
 		image_guest "$root" "$root/var/lib/romulus-lab/guest.cpio" &&
 		mke2fs -q -t ext4 -L romulus-lab -d "$root" "$out/root.raw" 2500M >/dev/null &&
+		postgres_disk "$(postgres_tarball)" "$out/data.raw" &&
 		touch "$out/complete"
 }
 
@@ -143,6 +144,10 @@ image_build() {
 		say "building the Debian $SUITE base system (a minute)"
 		image_build_base "$base" >"$CACHE/base.log" 2>&1 ||
 			die "mmdebstrap failed, see $CACHE/base.log"
+	fi
+	if [ ! -e "$(postgres_tarball)" ]; then
+		say "fetching PostgreSQL for the domU"
+		postgres_unpack >"$CACHE/postgres.log" 2>&1 || die "mmdebstrap failed, see $CACHE/postgres.log"
 	fi
 	say "building the host image $(basename "$dir")"
 	image_ssh_key
