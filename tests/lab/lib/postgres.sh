@@ -14,7 +14,7 @@ DB_DISKS='disks { resource = "db" volumes = {"/dev/mapper/lab-pg-0"} marker = "/
 	meta = "/dev/mapper/lab-pg-meta" undo-limit = 64 port = 7789 minor = 10 }'
 
 PG_AT=(-h "${GUEST_ADDRESS[db]}" -U postgres)
-PG_PSQL=($PG_BIN/psql "${PG_AT[@]}" -XqAt -v ON_ERROR_STOP=1)
+PG_PSQL=("$PG_BIN/psql" "${PG_AT[@]}" -XqAt -v ON_ERROR_STOP=1)
 
 pg_query() { in_lab timeout 120 "${PG_PSQL[@]}" -c "$1" </dev/null; } # pg_query SQL
 pg_started() { pg_query 'SELECT pg_postmaster_start_time()'; }
@@ -55,7 +55,7 @@ pg_writers_start() {
 		pg_writer "$writer" 2>>"$STATE/pg-writers.log" &
 		PG_PIDS+=($!)
 	done
-	pg_more 40
+	pg_more 10
 }
 
 # pg_writers_stop: every writer had its one connection to the end
@@ -81,10 +81,10 @@ pg_rate() { # pg_rate N: commits per second, over N of them
 	jq -n "($(pg_acks) - $acks) / ($EPOCHREALTIME - $started) * 10 | round / 10"
 }
 
-# pg_silence CUT_AT: the longest wait for any acknowledgement, and when after CUT_AT it ended, in seconds
+# pg_silence CUT_AT: the longest wait for an acknowledgement that ended after CUT_AT, and how long after it
 pg_silence() {
 	cut -d' ' -f2 "$STATE"/pg-acks-* | sort -n | awk -v cut="$1" '
-		NR > 1 && $1 - last > longest { longest = $1 - last; end = $1 } { last = $1 }
+		NR > 1 && $1 > cut && $1 - last > longest { longest = $1 - last; end = $1 } { last = $1 }
 		END { printf "%.1f s, first commit %.1f s after the cut", longest, end - cut }'
 }
 
@@ -100,8 +100,8 @@ pg_agrees() {
 		FROM entry e JOIN tally t USING (writer) GROUP BY writer ORDER BY writer")
 	[ "$got" = "$want" ] || fail "acknowledged: $want, in the database: $got"
 	[ "$(pg_started)" = "$PG_STARTED" ] || fail "PostgreSQL was started again, at $(pg_started)"
-	in_lab $PG_BIN/pg_amcheck "${PG_AT[@]}" --all --install-missing --heapallindexed </dev/null ||
-		fail "pg_amcheck: the database is damaged"
+	in_lab $PG_BIN/pg_amcheck "${PG_AT[@]}" --all --install-missing --heapallindexed </dev/null \
+		>"$STATE/pg-amcheck" 2>&1 || fail "the database is damaged: $(<"$STATE/pg-amcheck")"
 }
 
 # pg_disk_sound HOST: with the guest shut down there, file system and checksums are, and the server's log is clean
@@ -109,7 +109,7 @@ pg_disk_sound() {
 	# shellcheck disable=SC2016
 	host_ssh "$1" 'e2fsck -fn /dev/drbd10 && mount -o ro /dev/drbd10 /mnt || exit
 		chroot /mnt /bin/busybox su postgres -s /bin/sh -c "'$PG_BIN'/pg_checksums --check -D /data/main" &&
-			! grep -E "ERROR|FATAL|PANIC|recovery" /mnt/data/log
+			! grep -v "the database system is starting up" /mnt/data/log | grep -E "ERROR|FATAL|PANIC|recovery"
 		status=$?; umount /mnt; exit $status' >"$STATE/pg-disk" 2>&1 || fail "the disk: $(<"$STATE/pg-disk")"
 	step "$(grep -E 'Bad checksums|Blocks scanned|blocks$' "$STATE/pg-disk" | tr '\n' ' ')"
 }

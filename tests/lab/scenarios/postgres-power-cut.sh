@@ -19,7 +19,7 @@ protect db alpha beta
 for i in $(seq "${ROUNDS:-2}"); do
 	to=$(other_host "$from")
 	pg_writers_start
-	step "protected: $(pg_rate 200) commits/s"
+	step "protected: $(pg_rate 40) commits/s"
 	# A random moment of the epoch: this wait is the scenario's subject, not a hope.
 	sleep "$((RANDOM % 2)).$((RANDOM % 1000))"
 	step "cutting $from's power after $(pg_acks) commits"
