@@ -162,8 +162,8 @@ static int follow(struct diskrep_backup *b, struct diskrep_drbd_status *st, stru
 	int r = 0;
 
 	/*
-	 * One that is connecting is left alone: its handshake may take long, and should it find that
-	 * both sides have changed, it ends standing alone.
+	 * One that is connecting is left alone: its handshake may take long, and should it find
+	 * that both sides have changed, it ends standing alone.
 	 */
 	if (!is_connected(st)) {
 		if (st->connection == DISKREP_DRBD_STANDALONE)

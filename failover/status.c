@@ -89,7 +89,7 @@ static json_t *domain_json(const struct failover_domain *d, uint64_t now)
 	return j;
 }
 
-/* A domain that nobody wants protected is only remembered for its generation: no cause for alarm. */
+/* What nobody wants protected is only remembered for its generation: no cause for alarm. */
 static bool is_forgotten(const struct failover_domain *d)
 {
 	return d->state == FAILOVER_IDLE && !d->record.intent && !d->why[0];
