@@ -123,7 +123,7 @@ static int check_disks_number(cfg_t *cfg, cfg_opt_t *opt)
 		long min, max;
 		const char *unit;
 	} ranges[] = {
-		{"undo-limit", 8, 65536, " MB"},
+		{"undo-limit", 1, 65536, " MB"},
 		{"port", 1, 65535, ""},
 		{"minor", 0, 65535, ""},
 	};

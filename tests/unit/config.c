@@ -88,7 +88,7 @@ static void mistakes_are_named(void **state)
 		{GOOD "colour = 1\n", "colour", "line 6"},
 		{GOOD "domain \"d\" {\n interval = 1\n}\n", "interval", "line 7"},
 		{GOOD "domain \"d\" {\n addresses = {\"x\"}\n}\n", "addresses", "line 7"},
-		{DISKS("undo-limit = 1"), "undo-limit", "line 11"},
+		{DISKS("undo-limit = 0"), "undo-limit", "line 11"},
 		{DISKS("volumes = {\"/dev/a,b\"}"), "volumes", "line 11"},
 		{DISKS("marker = \"b\""), "marker", "line 11"},
 		{DISKS("resource = \"a b\""), "resource", ""},

@@ -1,0 +1,70 @@
+# shellcheck shell=bash
+# A guest that overwrites more in an epoch than undo-limit holds: it writes on, status says why, protection returns
+# SPDX-License-Identifier: GPL-2.0-or-later
+TIMEOUT=1800
+INTERVAL=4000 # an epoch in which 1 MB is soon overwritten
+
+. "$LAB_DIR/lib/romulus.sh"
+. "$LAB_DIR/lib/disks.sh"
+
+DB_DISKS=${DB_DISKS/undo-limit = 64/undo-limit = 1}
+LONGEST_STALL=5 # seconds in which no write of the guest completes; a pause of an emulated guest is one of them
+
+why_has() { status_field "$1" db why | grep -qF -- "$2"; } # why_has HOST TEXT
+
+# The guest's writes are counted where they are made, for its network is mute at times.
+writes_watch() { # on alpha: a line for each look at the volumes, SECONDS WRITES
+	host_ssh alpha 'cat >/run/writes-watch; : >/run/writes; setsid sh /run/writes-watch >/run/writes 2>/dev/null </dev/null &' <<-'END_WATCH'
+		echo $$ >/run/writes-watch.pid
+		while sleep 0.2; do
+			read -r up rest </proc/uptime
+			echo "$up $(cat /sys/block/drbd10/stat /sys/block/drbd11/stat | awk '{ n += $5 } END { print n }')"
+		done
+	END_WATCH
+}
+
+# ends it and prints "LONGEST WRITES": the longest time without a completed write, how many there were
+writes_watched() {
+	host_ssh alpha 'kill $(cat /run/writes-watch.pid); cat /run/writes' | awk '
+		NR == 1 { first = $2 }
+		$2 != last { at = $1; last = $2 }
+		$1 - at > longest { longest = $1 - at }
+		END { print longest + 0, last - first }'
+}
+
+step "undo-limit is 1 MB, epochs take $INTERVAL ms"
+disks_up
+guest_with_disks alpha
+protect db alpha beta
+generation=$(status_field alpha db generation)
+stamp_start rate=1000 depth=16 hold=60000
+writes_watch
+wait_for 120 why_has alpha undo-limit || fail "the limit was not passed, or status does not say so: $(status_json alpha; status_json beta)"
+wait_for 60 why_has beta undo-limit || fail "beta's status does not say why: $(status_json beta)"
+wait_for 120 is_state alpha db solo || fail "the guest is not let go: $(status_json alpha)"
+line=$(romulus_on alpha status db | grep '^db: NOT PROTECTED')
+step "status: $line"
+grep -q undo-limit <<<"$line" || fail "romulus status does not say why: $line"
+writes=$(host_ssh alpha tail -n 1 /run/writes)
+stamp_more 200
+watched=$(writes_watched)
+step "longest stall and number of writes: $watched (at solo: $writes)"
+awk -v most="$LONGEST_STALL" '{ exit !($1 <= most && $2 > 200) }' <<<"$watched" || fail "the guest's writes were blocked: $watched"
+
+step "nothing was taken over"
+domain_runs alpha db || fail "db does not run on alpha: $(host_ssh alpha xl list)"
+host_ssh beta xl list db 2>/dev/null && fail "db runs on beta"
+grep -q ' off ' "$STATE/power.log" && fail "a host was switched off: $(cat "$STATE/power.log")"
+
+step "with less to write, protection returns"
+stamp_agrees
+stamp_start rate=5 depth=2 hold=60000
+wait_for 400 is_protected alpha db || fail "protection did not return: $(status_json alpha; drbd_state alpha)"
+epoch=$(status_field alpha db epoch)
+wait_for 120 epoch_beyond alpha db "$((epoch + 5))" || fail "protection does not last: $(status_json alpha)"
+[ "$(status_field alpha db generation)" -gt "$generation" ] || fail "the generation did not grow"
+stamp_agrees
+
+romulus_on alpha unprotect db || fail "romulus unprotect failed with $?"
+wait_for 120 drbd_settled alpha || fail "DRBD does not settle: $(drbd_state alpha)"
+[ "$(disk_compare)" = 0 ] || fail "the hosts' disks differ"
