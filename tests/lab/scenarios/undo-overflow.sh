@@ -26,9 +26,9 @@ writes_watch() { # on alpha: a line for each look at the volumes, SECONDS WRITES
 # ends it and prints "LONGEST WRITES": the longest time without a completed write, how many there were
 writes_watched() {
 	host_ssh alpha 'kill $(cat /run/writes-watch.pid); cat /run/writes' | awk '
-		NR == 1 { first = $2 }
+		NR == 1 { first = $2; at = $1 }
+		$1 - at > longest { longest = $1 - at } # before this look counts: it may itself have come late
 		$2 != last { at = $1; last = $2 }
-		$1 - at > longest { longest = $1 - at }
 		END { print longest + 0, last - first }'
 }
 
