@@ -35,7 +35,8 @@ for i in $(seq "${ROUNDS:-2}"); do
 	from=$to
 done
 romulus_on "$from" unprotect db || fail "romulus unprotect failed with $?"
-host_ssh "$from" 'xl shutdown -w db' || fail "db does not shut down"
+# No xl waits for the end of a domU that was taken over: it stays, shut down, until it is destroyed.
+host_ssh "$from" 'xl shutdown -w db && { xl destroy db || ! xl domid db; }' 2>/dev/null || fail "db does not shut down"
 wait_for 120 drbd_settled "$from" || fail "DRBD does not settle: $(drbd_state "$from")"
 pg_disk_sound "$from"
 [ "$(disk_compare)" = 0 ] || fail "the hosts' disks differ"
