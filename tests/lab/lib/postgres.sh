@@ -104,10 +104,11 @@ pg_agrees() {
 		>"$STATE/pg-amcheck" 2>&1 || fail "the database is damaged: $(<"$STATE/pg-amcheck")"
 }
 
-# pg_disk_sound HOST: with the guest shut down there, file system and checksums are, and the server's log is clean
+# pg_disk_sound HOST: with the guest shut down there, file system (after a replay of its journal) and checksums
+# are, and the server's log is clean
 pg_disk_sound() {
 	# shellcheck disable=SC2016
-	host_ssh "$1" 'e2fsck -fn /dev/drbd10 && mount -o ro /dev/drbd10 /mnt || exit
+	host_ssh "$1" '{ e2fsck -p /dev/drbd10 || [ $? = 1 ]; } && e2fsck -fn /dev/drbd10 && mount -o ro /dev/drbd10 /mnt || exit
 		chroot /mnt /bin/busybox su postgres -s /bin/sh -c "'$PG_BIN'/pg_checksums --check -D /data/main" &&
 			! grep -v "the database system is starting up" /mnt/data/log | grep -E "ERROR|FATAL|PANIC|recovery"
 		status=$?; umount /mnt; exit $status' >"$STATE/pg-disk" 2>&1 || fail "the disk: $(<"$STATE/pg-disk")"
