@@ -57,7 +57,7 @@ speak() { # speak FAULTS: arm them on beta
 speak hello-version=fail
 host_ssh beta xl create -q /etc/xen/web.cfg || fail "web does not start on beta"
 # shellcheck disable=SC2016
-wait_for 180 host_ssh beta 'xenstore-read /local/domain/$(xl domid web)/control/feature-suspend' ||
+wait_for 180 host_ssh beta 'xenstore-read /local/domain/$(xl domid web)/control/feature-suspend | grep -qx 1' ||
 	fail "web does not announce that it can be suspended"
 refused 7 'no common protocol version' alpha protect db beta
 refused 7 'no common protocol version' beta protect web alpha
