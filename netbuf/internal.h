@@ -74,7 +74,7 @@ int netbuf_state_read(
 /* 0 also when there is none. */
 int netbuf_state_unlink(const char *dir, const char *uuid, struct why *why);
 
-/* kernel.c */
+/* removal.c */
 
 /*
  * Remove the objects that @state names, as netbuf_sweep does. Returns the number of vifs of which
