@@ -7,7 +7,8 @@ unit_tests += tests/unit/netbuf
 tests/unit/netbuf_src := tests/unit/netbuf.c $(netbuf_src) $(common_src)
 tests/unit/netbuf_pkg := cmocka $(netbuf_pkg)
 unit_tests += tests/unit/netbuf_kernel
-tests/unit/netbuf_kernel_src := tests/unit/netbuf_kernel.c $(netbuf_src) $(common_src)
+tests/unit/netbuf_kernel_src := tests/unit/netbuf_kernel.c tests/unit/netbuf_rig.c $(netbuf_src) \
+	$(common_src)
 tests/unit/netbuf_kernel_pkg := cmocka $(netbuf_pkg)
 unit_tests += tests/unit/announce
 tests/unit/announce_src := tests/unit/announce.c failover/announce.c $(common_src)
