@@ -28,6 +28,20 @@ tests/unit/handshake_src := tests/unit/handshake.c $(proto_src) $(common_src)
 tests/unit/handshake_pkg := cmocka $(proto_pkg)
 tests/unit/handshake_lib := -lpthread
 
+# Fuzz targets: tests/fuzz/NAME.c. Over their seeds they are unit tests; FUZZER is set by `make fuzz`.
+fuzz_targets := $(addprefix tests/fuzz/,marker rollback drbd_events undo_control wire)
+unit_tests += $(fuzz_targets)
+fuzz_src := $(if $(FUZZER),,tests/fuzz/replay.c) $(common_src)
+$(foreach t,$(fuzz_targets),$(eval $(t)_lib := $(if $(FUZZER),-fsanitize=fuzzer)))
+tests/fuzz/marker_src := tests/fuzz/marker.c diskrep/marker.c $(fuzz_src)
+tests/fuzz/rollback_src := tests/fuzz/rollback.c diskrep/rollback.c diskrep/rollback_write.c \
+	diskrep/undo.c diskrep/directory.c $(fuzz_src)
+tests/fuzz/drbd_events_src := tests/fuzz/drbd_events.c diskrep/drbd_events.c $(fuzz_src)
+tests/fuzz/undo_control_src := tests/fuzz/undo_control.c diskrep/control.c diskrep/marker.c $(fuzz_src)
+tests/fuzz/undo_control_lib += -lpthread
+tests/fuzz/wire_src := tests/fuzz/wire.c $(proto_src) $(fuzz_src)
+tests/fuzz/wire_pkg := $(proto_pkg)
+
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 unit:
@@ -36,6 +50,19 @@ unit:
 
 unit-run: $(unit_tests:%=$(BUILD)/%) $(plugins:%=$(BUILD)/%)
 	$(Q)tests/unit/run $(unit_tests:%=$(BUILD)/%)
+
+fuzz:
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)-fuzz CC=clang FUZZER=1 \
+		CFLAGS='-O1 -g -fsanitize=fuzzer-no-link $(SANITIZE)' HARDENING= LDFLAGS= \
+		WARNINGS= fuzz-run
+
+# Its loop is no branch worth following, and most of the time would go there.
+ifdef FUZZER
+$(BUILD)/common/crc32c.o: override CFLAGS := -O2 -g $(SANITIZE)
+endif
+
+fuzz-run: $(fuzz_targets:%=$(BUILD)/%)
+	$(Q)tests/fuzz/run $^
 
 check: deps
 	$(Q)BUILD=$(BUILD) MAKE='$(MAKE)' tests/check
@@ -65,4 +92,4 @@ lint: $(generated)
 	shellcheck -x $(SCRIPTS)
 	codespell -q 3 --ignore-words-list=fo,uptodate --skip=COPYING,./build*,.git .
 
-.PHONY: unit unit-run check lab-all demo bench deps lint
+.PHONY: unit unit-run fuzz fuzz-run check lab-all demo bench deps lint
