@@ -7,6 +7,7 @@
  * of the callbacks is that of tools/libs/guest/xg_sr_save.c, save(). Whatever fails, the guest is
  * running again when hv_xen_save returns.
  */
+#include "replicator/hv_capture.h"
 #include "replicator/hv_xen.h"
 
 #include <errno.h>
@@ -33,6 +34,7 @@ struct save {
 	struct hv *hv;
 	const struct hv_save_calls *calls;
 	struct why *why;
+	int io_fd;
 	int err; /* first failure of a callback */
 	bool suspended;
 	uint64_t begun_ns, suspended_ns, captured_ns;
@@ -44,6 +46,7 @@ int hv_xen_attach(struct hv *hv, const struct hv_domain *dom, struct why *why)
 	int remote;
 
 	hv->domid = dom->domid;
+	hv->hvm = dom->type != HV_TYPE_PV;
 	snprintf(hv->name, sizeof(hv->name), "%s", dom->name);
 	snprintf(hv->shutdown_path, sizeof(hv->shutdown_path),
 		"/local/domain/%" PRIu32 "/control/shutdown", dom->domid);
@@ -225,13 +228,41 @@ static int on_postcopy(void *opaque)
 	return !s->err;
 }
 
+static void run(struct save *s)
+{
+	resume_late(s->hv);
+	s->err = s->calls->running(s->calls->opaque, &s->pause);
+}
+
+/* One epoch without libxenguest. */
+static void own_epoch(struct save *s, struct hv_capture *capture)
+{
+	if (!on_suspend(s))
+		return;
+	s->err = hv_capture_write(capture, s->io_fd, s->why);
+	if (s->err || !on_postcopy(s))
+		return;
+	hv_capture_unmap(capture);
+	run(s);
+}
+
+/*
+ * Called after the first checkpoint, and does not return until the end when this kind of domain can
+ * be captured without libxenguest.
+ */
 static int on_checkpoint(void *opaque)
 {
 	struct save *s = opaque;
+	struct hv_capture *capture = NULL;
 
-	resume_late(s->hv);
-	s->err = s->calls->running(s->calls->opaque, &s->pause);
-	return !s->err;
+	run(s);
+	if (s->err || !s->hv->hvm)
+		return !s->err;
+	s->err = hv_capture_open(s->hv, &capture, s->why);
+	while (!s->err)
+		own_epoch(s, capture);
+	hv_capture_close(capture);
+	return 0;
 }
 
 /* A PVH domain has no device model whose writes would have to be tracked, but libxenguest asks. */
@@ -242,7 +273,7 @@ static int on_logdirty(uint32_t domid, unsigned int enable, void *opaque)
 
 int hv_xen_save(struct hv *hv, int io_fd, const struct hv_save_calls *calls, struct why *why)
 {
-	struct save s = {.hv = hv, .calls = calls, .why = why};
+	struct save s = {.hv = hv, .calls = calls, .why = why, .io_fd = io_fd};
 	struct save_callbacks callbacks = {
 		.suspend = on_suspend,
 		.precopy_policy = on_precopy,

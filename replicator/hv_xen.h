@@ -20,6 +20,7 @@ struct hv {
 
 	/* Of the attached domain. */
 	uint32_t domid;
+	bool hvm; /* or PVH: memory that Xen translates */
 	char name[256];
 	char shutdown_path[64];
 	xenevtchn_handle *evtchn; /* NULL: the xenstore path is used */

@@ -2,19 +2,19 @@ libexec += romulus-primary romulus-backup
 
 romulus-primary_src := replicator/primary_main.c replicator/primary_setup.c replicator/primary_run.c \
 	replicator/primary_repair.c replicator/primary_epoch.c replicator/ship.c \
-	replicator/staging.c replicator/hv_xen.c replicator/hv_save.c replicator/hv_restore.c replicator/worker.c \
+	replicator/staging.c replicator/hv_xen.c replicator/hv_save.c replicator/hv_capture.c replicator/hv_restore.c replicator/worker.c \
 	diskrep/primary.c diskrep/marker.c $(diskrep_drbd_src) $(netbuf_src) $(proto_src) $(common_src)
 romulus-primary_pkg := $(netbuf_pkg) $(proto_pkg) $(diskrep_pkg) xencontrol xenguest xenlight xenstore \
-	xenevtchn xentoollog
+	xenevtchn xenforeignmemory xentoollog
 romulus-primary_lib := -lpthread -laio
 
 romulus-backup_src := replicator/backup_main.c replicator/backup_accept.c replicator/backup_receive.c \
 	replicator/backup_takeover.c replicator/backup_epoch.c replicator/receive.c \
-	replicator/feed.c replicator/standby.c replicator/hv_xen.c replicator/hv_save.c replicator/hv_restore.c \
+	replicator/feed.c replicator/standby.c replicator/hv_xen.c replicator/hv_save.c replicator/hv_capture.c replicator/hv_restore.c \
 	replicator/worker.c diskrep/backup.c $(diskrep_src) $(diskrep_store_src) $(proto_src) \
 	$(common_src)
 romulus-backup_pkg := $(proto_pkg) $(diskrep_pkg) xencontrol xenguest xenlight xenstore xenevtchn \
-	xentoollog
+	xenforeignmemory xentoollog
 romulus-backup_lib := -lpthread
 
 unit_tests += tests/unit/epochs tests/unit/receive

@@ -31,7 +31,6 @@ struct primary {
 	int io_fd;    /* what the save core writes to: the pipe, then the staging buffer */
 	struct primary_epoch epoch;
 	uint64_t resumed_ns, reported_ns, bytes;
-	uint64_t shipped_at_ns; /* the last epoch left this host */
 	uint64_t ship_ns, ack_ns;
 	struct why why;
 };

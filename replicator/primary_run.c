@@ -111,7 +111,6 @@ static int commit(struct primary *p)
 	if (r)
 		return r;
 	shipped = clock_now_ns();
-	p->shipped_at_ns = shipped;
 	p->ship_ns = shipped - begun;
 	p->bytes += p->staging.length;
 	step(p, PRIMARY_EV_SHIPPED, 0);
@@ -231,9 +230,9 @@ static int run_epoch(struct primary *p, uint64_t until_ns)
 }
 
 /*
- * Guest runs. It is left alone for the interval once its epoch has left this host: shipping takes
- * CPU from it where the two share one, and an epoch that were spent on shipping the one before
- * would be all cost. Waiting for the ack takes nothing and is part of the interval.
+ * Guest runs. The interval begins when its epoch is committed, as that of `xl remus` does: shipping
+ * takes CPU from the guest where the two share one, and an epoch that were spent on shipping the
+ * one before would be all cost.
  */
 static int running(void *opaque, const struct hv_pause *pause)
 {
@@ -243,7 +242,7 @@ static int running(void *opaque, const struct hv_pause *pause)
 	if (commit(p))
 		return primary_hold(p);
 	report_epoch(p, pause);
-	return run_epoch(p, p->shipped_at_ns + p->worker.interval_ms * NSEC_PER_MSEC);
+	return run_epoch(p, clock_now_ns() + p->worker.interval_ms * NSEC_PER_MSEC);
 }
 
 int primary_replicate(struct primary *p)
