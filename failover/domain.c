@@ -71,19 +71,9 @@ void failover_domains_free(struct failover *fo)
 		failover_domain_free(fo->domains);
 }
 
-/* What the record alone says: where an attempt that began nothing returns to. */
 enum failover_state failover_domain_base(const struct failover_domain *d)
 {
-	const struct failover_record *r = &d->record;
-
-	if (r->role == PROTO_ROLE_BACKUP)
-		return r->decision == FAILOVER_DECISION_RELEASED ? FAILOVER_RELEASED
-								 : FAILOVER_IDLE;
-	if (r->role == PROTO_ROLE_PRIMARY && r->decision == FAILOVER_DECISION_SOLO)
-		return FAILOVER_SOLO;
-	if (r->role == PROTO_ROLE_PRIMARY && r->decision == FAILOVER_DECISION_TAKEOVER)
-		return FAILOVER_TAKEN_OVER;
-	return FAILOVER_IDLE;
+	return failover_machine_base(d->record.role, d->record.decision);
 }
 
 bool failover_domain_state(const struct failover_domain *d, Romulus__DomainState *ret)

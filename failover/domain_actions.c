@@ -247,7 +247,7 @@ static bool do_guest_ended(struct failover_domain *d)
 
 	snprintf(text, sizeof(text), "the guest is gone: %.400s; protection has ended", d->why);
 	d->record.intent = false;
-	if (!decided(d, FAILOVER_DECISION_SOLO, PROTO_ROLE_PRIMARY))
+	if (!decided(d, FAILOVER_DECISION_ENDED, PROTO_ROLE_PRIMARY))
 		return false;
 	tell(d, PROTO_ORDER_STOP);
 	EVENT(d, "guest-gone", "%s", text);

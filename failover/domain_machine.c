@@ -239,6 +239,17 @@ enum proto_state failover_machine_gossip(enum failover_state state)
 	return states[state].gossip;
 }
 
+enum failover_state failover_machine_base(enum proto_role role, enum failover_decision decision)
+{
+	if (role == PROTO_ROLE_BACKUP && decision == FAILOVER_DECISION_RELEASED)
+		return FAILOVER_RELEASED;
+	if (role == PROTO_ROLE_PRIMARY && decision == FAILOVER_DECISION_SOLO)
+		return FAILOVER_SOLO;
+	if (role == PROTO_ROLE_PRIMARY && decision == FAILOVER_DECISION_TAKEOVER)
+		return FAILOVER_TAKEN_OVER;
+	return FAILOVER_IDLE;
+}
+
 const char *failover_state_name(enum failover_state state)
 {
 	return states[state].name;

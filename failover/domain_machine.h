@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 
+#include "failover/state.h"
 #include "proto/proto.h"
 
 enum failover_state {
@@ -122,6 +123,9 @@ bool failover_machine_needs_grant(enum failover_state state);
 /* What a heartbeat says about a domain in @state. */
 enum proto_role failover_machine_role(enum failover_state state);
 enum proto_state failover_machine_gossip(enum failover_state state);
+
+/* What a record alone says: where romulusd begins after a restart, and a failed attempt ends. */
+enum failover_state failover_machine_base(enum proto_role role, enum failover_decision decision);
 
 const char *failover_state_name(enum failover_state state);
 const char *failover_event_name(enum failover_event event);

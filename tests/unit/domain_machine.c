@@ -131,6 +131,21 @@ static void a_failed_attempt_returns_to_the_base(void **state)
 	assert_int_equal(step.next, FAILOVER_TAKEN_OVER);
 }
 
+/* A guest that ended while the hosts could not hear each other claims nothing after a restart. */
+static void only_a_running_guest_is_claimed(void **state)
+{
+	assert_int_equal(
+		failover_machine_base(PROTO_ROLE_PRIMARY, FAILOVER_DECISION_SOLO), FAILOVER_SOLO);
+	assert_int_equal(failover_machine_base(PROTO_ROLE_PRIMARY, FAILOVER_DECISION_TAKEOVER),
+		FAILOVER_TAKEN_OVER);
+	assert_int_equal(
+		failover_machine_base(PROTO_ROLE_PRIMARY, FAILOVER_DECISION_ENDED), FAILOVER_IDLE);
+	assert_int_equal(failover_machine_base(PROTO_ROLE_PRIMARY, FAILOVER_DECISION_RELEASED),
+		FAILOVER_IDLE);
+	assert_int_equal(failover_machine_base(PROTO_ROLE_BACKUP, FAILOVER_DECISION_RELEASED),
+		FAILOVER_RELEASED);
+}
+
 static void everything_has_a_name(void **state)
 {
 	for (int s = 0; s < FAILOVER_STATE_COUNT; s++)
@@ -148,6 +163,7 @@ int main(void)
 		cmocka_unit_test(ways_of_a_primary),
 		cmocka_unit_test(ways_of_a_backup),
 		cmocka_unit_test(a_failed_attempt_returns_to_the_base),
+		cmocka_unit_test(only_a_running_guest_is_claimed),
 		cmocka_unit_test(everything_has_a_name),
 	};
 
