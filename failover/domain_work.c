@@ -170,7 +170,9 @@ static void on_ended(void *data, bool after_report, const char *how)
 	if (expected)
 		return;
 	d->exit_code = EXIT_CODE_FAILED;
-	snprintf(d->why, sizeof(d->why), "its worker %s", how);
+	/* Why protection ended before says more than how the worker took it. */
+	if (d->state != FAILOVER_RELEASING && d->state != FAILOVER_LEAVING)
+		snprintf(d->why, sizeof(d->why), "its worker %s", how);
 	if (failover_domain_on(d, FAILOVER_ON_WORKER_DIED))
 		failover_event(&d->fo->events, d->record.name, "worker-died", "its worker %s", how);
 }
