@@ -24,7 +24,7 @@ enum failover_decision {
 	FAILOVER_DECISION_TAKEOVER,
 	FAILOVER_DECISION_SOLO,
 	FAILOVER_DECISION_RELEASED, /* this side will never own the generation */
-	FAILOVER_DECISION_ENDED,    /* the guest ended by itself: nothing here to own or take over */
+	FAILOVER_DECISION_ENDED, /* the guest ended by itself: nothing here to own or take over */
 };
 
 struct failover_record {

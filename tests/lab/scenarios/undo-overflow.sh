@@ -2,7 +2,8 @@
 # A guest that overwrites more in an epoch than undo-limit holds: it writes on, status says why, protection returns
 # SPDX-License-Identifier: GPL-2.0-or-later
 TIMEOUT=1800
-INTERVAL=4000 # an epoch in which 1 MB is soon overwritten
+INTERVAL=4000         # an epoch in which 1 MB is soon overwritten
+REPROTECT_DELAY=60000 # it stays alone for long enough to be looked at
 
 . "$LAB_DIR/lib/romulus.sh"
 . "$LAB_DIR/lib/disks.sh"
