@@ -117,34 +117,57 @@ int diskrep_control_parse(const char *line, size_t length, struct diskrep_contro
 	return -EINVAL;
 }
 
-void diskrep_control_print_info(const struct diskrep_undo_info *info, char *ret, size_t size)
+void diskrep_control_print_status(
+	const struct diskrep_control_status *status, char *ret, size_t size)
 {
-	snprintf(ret, size, "%s %llu %llu %llu %llu %d", states[info->state],
+	const struct diskrep_undo_info *info = &status->undo;
+	int n = snprintf(ret, size, "%s %llu %llu %llu %llu %llu %d", states[info->state],
 		(unsigned long long)info->oldest, (unsigned long long)info->newest,
-		(unsigned long long)info->used, (unsigned long long)info->limit, info->locked);
+		(unsigned long long)info->used, (unsigned long long)info->largest,
+		(unsigned long long)info->limit, info->locked);
+
+	for (size_t i = 0; i < DISKREP_WAYS && n >= 0 && (size_t)n < size; i++)
+		n += snprintf(ret + n, size - (size_t)n, " %u %u", status->order[i].probes,
+			status->order[i].violations);
 }
 
-int diskrep_control_parse_info(const char *text, struct diskrep_undo_info *ret)
+static int parse_counts(char *const *words, struct diskrep_order_count *ret)
 {
-	struct diskrep_undo_info info = {0};
-	char copy[160], *words[6];
+	uint64_t probes, violations;
+
+	for (size_t i = 0; i < DISKREP_WAYS; i++) {
+		if (diskrep_control_number(words[2 * i], &probes) ||
+			diskrep_control_number(words[2 * i + 1], &violations) ||
+			probes > UINT32_MAX || violations > UINT32_MAX)
+			return -EINVAL;
+		ret[i] = (struct diskrep_order_count){(uint32_t)probes, (uint32_t)violations};
+	}
+	return 0;
+}
+
+int diskrep_control_parse_status(const char *text, struct diskrep_control_status *ret)
+{
+	struct diskrep_control_status status = {0};
+	struct diskrep_undo_info *info = &status.undo;
+	char copy[DISKREP_CONTROL_STATUS_MAX], *words[7 + 2 * DISKREP_WAYS];
 	uint64_t locked;
 
 	if (snprintf(copy, sizeof(copy), "%s", text) >= (int)sizeof(copy) ||
 		!split(copy, words, ARRAY_SIZE(words)))
 		return -EINVAL;
-	if (diskrep_control_number(words[1], &info.oldest) ||
-		diskrep_control_number(words[2], &info.newest) ||
-		diskrep_control_number(words[3], &info.used) ||
-		diskrep_control_number(words[4], &info.limit) ||
-		diskrep_control_number(words[5], &locked))
+	if (diskrep_control_number(words[1], &info->oldest) ||
+		diskrep_control_number(words[2], &info->newest) ||
+		diskrep_control_number(words[3], &info->used) ||
+		diskrep_control_number(words[4], &info->largest) ||
+		diskrep_control_number(words[5], &info->limit) ||
+		diskrep_control_number(words[6], &locked) || parse_counts(words + 7, status.order))
 		return -EINVAL;
-	info.locked = locked != 0;
+	info->locked = locked != 0;
 	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
 		if (strcmp(words[0], states[i]) != 0)
 			continue;
-		info.state = (enum diskrep_undo_state)i;
-		*ret = info;
+		info->state = (enum diskrep_undo_state)i;
+		*ret = status;
 		return 0;
 	}
 	return -EINVAL;

@@ -7,7 +7,8 @@
  *   expect UUID NONCE GENERATION         ok       forget everything, wait for boundary 1
  *   commit EPOCH                         ok       drop what is older than boundary EPOCH
  *   dump EPOCH PATH                      ok BYTES rollback file to boundary EPOCH
- *   status                               ok STATE OLDEST NEWEST USED LIMIT LOCKED
+ *   status                               ok STATE OLDEST NEWEST USED LARGEST LIMIT LOCKED
+ *                                           PROBES VIOLATIONS (in order.h's order of ways)
  *   stop                                 ok       then exit
  *
  * Any of them: `failed TEXT`. At any time the store says `boundary EPOCH`, `overflow`, `error
@@ -21,8 +22,10 @@
 #include <stdint.h>
 
 #include "diskrep/marker.h"
+#include "diskrep/order.h"
 #include "diskrep/undo.h"
 
+#define DISKREP_CONTROL_STATUS_MAX 200      /* bytes of the answer to status */
 #define DISKREP_CONTROL_MAX (PATH_MAX + 64) /* bytes of a message; longer ones are malformed */
 
 enum diskrep_control_verb {
@@ -40,6 +43,11 @@ struct diskrep_control_request {
 	char path[PATH_MAX];            /* dump; absolute, printable */
 };
 
+struct diskrep_control_status {
+	struct diskrep_undo_info undo;
+	struct diskrep_order_count order[DISKREP_WAYS]; /* of the self-test of this session */
+};
+
 /* 0 with all of *ret set, or -EINVAL. */
 int diskrep_control_parse(const char *line, size_t length, struct diskrep_control_request *ret);
 
@@ -47,7 +55,9 @@ int diskrep_control_parse(const char *line, size_t length, struct diskrep_contro
 int diskrep_control_number(const char *text, uint64_t *ret);
 
 /* The arguments of `ok` after status. */
-void diskrep_control_print_info(const struct diskrep_undo_info *info, char *ret, size_t size);
-int diskrep_control_parse_info(const char *text, struct diskrep_undo_info *ret); /* 0 or -EINVAL */
+void diskrep_control_print_status(
+	const struct diskrep_control_status *status, char *ret, size_t size);
+int diskrep_control_parse_status(
+	const char *text, struct diskrep_control_status *ret); /* 0 or -EINVAL */
 
 #endif

@@ -26,7 +26,8 @@ diskrep_store_src := diskrep/store.c diskrep/store_talk.c diskrep/store_process.
 
 plugins += romulus-undo.so
 diskrep_undo_src := diskrep/undo_store.c diskrep/undo.c diskrep/backing.c diskrep/buffers.c \
-	diskrep/rollback_write.c diskrep/directory.c diskrep/marker.c
+	diskrep/rollback_write.c diskrep/directory.c diskrep/marker.c diskrep/probe.c \
+	diskrep/order.c
 romulus-undo.so_src := diskrep/undo_plugin.c diskrep/undo_control.c diskrep/control.c \
 	$(diskrep_undo_src) $(common_src)
 romulus-undo.so_lib := -lpthread
@@ -47,8 +48,13 @@ tests/unit/undo_store_src := tests/unit/undo_store.c diskrep/rollback.c $(diskre
 	$(common_src)
 tests/unit/undo_store_pkg := cmocka
 tests/unit/undo_store_lib := -lpthread -Wl,--wrap=diskrep_backing_read
-tests/unit/store_src := tests/unit/store.c tests/unit/nbd_client.c $(diskrep_store_src) $(common_src)
+tests/unit/store_src := tests/unit/store.c tests/unit/nbd_client.c $(diskrep_store_src) diskrep/probe.c \
+	$(common_src)
 tests/unit/store_pkg := cmocka
+unit_tests += tests/unit/order
+tests/unit/order_src := tests/unit/order.c diskrep/order.c diskrep/probe.c diskrep/marker.c \
+	$(common_src)
+tests/unit/order_pkg := cmocka
 # Not installed: scenarios copy it to the hosts.
 lab_programs += tests/lab/disk_driver
 tests/lab/disk_driver_src := tests/lab/disk_driver.c $(diskrep_src) $(common_src)

@@ -16,6 +16,7 @@
 
 #include "common/clock.h"
 #include "common/why.h"
+#include "diskrep/control.h"
 #include "diskrep/store_internal.h"
 
 #define START_MS 60000u /* taking the pool's memory is part of it */
@@ -130,7 +131,7 @@ static int wait_until_serving(struct diskrep_store *st, pid_t child, struct why 
 {
 	const uint64_t deadline = clock_now_ns() + START_MS * NSEC_PER_MSEC;
 	siginfo_t ended = {0};
-	char answer[160];
+	char answer[DISKREP_CONTROL_STATUS_MAX];
 	int r;
 
 	while (connect_control(st) < 0) {

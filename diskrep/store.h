@@ -11,9 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "diskrep/undo.h"
-
 struct why;
+struct diskrep_control_status;
 struct diskrep_store;
 
 /* Strings are the caller's, needed during the call only. */
@@ -90,6 +89,7 @@ int diskrep_store_commit(struct diskrep_store *st, uint64_t epoch, struct why *w
  */
 int diskrep_store_dump(struct diskrep_store *st, uint64_t epoch, const char *path, struct why *why);
 
-int diskrep_store_status(struct diskrep_store *st, struct diskrep_undo_info *ret, struct why *why);
+int diskrep_store_status(
+	struct diskrep_store *st, struct diskrep_control_status *ret, struct why *why);
 
 #endif

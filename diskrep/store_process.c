@@ -12,6 +12,7 @@
 #include "common/cleanup.h"
 #include "common/why.h"
 #include "diskrep/store.h"
+#include "diskrep/undo.h"
 
 #define NBDKIT "/usr/bin/nbdkit"
 #define ARGS_MAX (16 + DISKREP_UNDO_VOLUMES_MAX)

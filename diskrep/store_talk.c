@@ -207,12 +207,13 @@ int diskrep_store_dump(struct diskrep_store *st, uint64_t epoch, const char *pat
 	return store_ask(st, request, DUMP_MS, answer, sizeof(answer), why);
 }
 
-int diskrep_store_status(struct diskrep_store *st, struct diskrep_undo_info *ret, struct why *why)
+int diskrep_store_status(
+	struct diskrep_store *st, struct diskrep_control_status *ret, struct why *why)
 {
-	char answer[160];
+	char answer[DISKREP_CONTROL_STATUS_MAX];
 	int r = store_ask(st, "status", ANSWER_MS, answer, sizeof(answer), why);
 
-	if (!r && diskrep_control_parse_info(answer, ret) < 0)
+	if (!r && diskrep_control_parse_status(answer, ret) < 0)
 		r = why_set(why, -EPROTO, "the undo store of '%s' does not speak our language: %s",
 			st->name, answer);
 	return r;

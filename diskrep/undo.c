@@ -35,6 +35,8 @@ struct diskrep_undo {
 	uint32_t first[GENERATIONS]; /* entry of generation E at E % GENERATIONS, or NIL */
 
 	uint32_t entries_n, used;
+	uint32_t newest_n,
+		largest;     /* entries of generation newest; the most of any since the reset */
 	uint32_t fresh;      /* entries from here on were never used since the reset */
 	uint32_t free;       /* chain of entries that were */
 	unsigned hash_shift; /* 64 - log2 of the number of buckets */
@@ -127,7 +129,7 @@ struct diskrep_undo *diskrep_undo_close(struct diskrep_undo *u)
 static void drop_all(struct diskrep_undo *u, enum diskrep_undo_state state)
 {
 	memset(u->buckets, 0xff, buckets_n(u) * sizeof(*u->buckets));
-	u->fresh = u->used = 0;
+	u->fresh = u->used = u->newest_n = 0;
 	u->free = NIL;
 	u->oldest = u->newest = 0;
 	u->state = state;
@@ -136,6 +138,7 @@ static void drop_all(struct diskrep_undo *u, enum diskrep_undo_state state)
 void diskrep_undo_reset(struct diskrep_undo *u)
 {
 	drop_all(u, DISKREP_UNDO_IDLE);
+	u->largest = 0;
 }
 
 int diskrep_undo_boundary(struct diskrep_undo *u, uint64_t epoch)
@@ -151,6 +154,7 @@ int diskrep_undo_boundary(struct diskrep_undo *u, uint64_t epoch)
 	if (u->state == DISKREP_UNDO_IDLE)
 		u->oldest = epoch;
 	u->newest = epoch;
+	u->newest_n = 0;
 	u->first[epoch % GENERATIONS] = NIL;
 	u->state = DISKREP_UNDO_SAVING;
 	return 0;
@@ -214,6 +218,8 @@ int diskrep_undo_save(struct diskrep_undo *u, uint32_t volume, uint64_t block, c
 	u->entries[i] = (struct entry){
 		.key = key, .boundary = u->newest, .chain = *bucket, .sibling = *first};
 	*bucket = *first = i;
+	if (++u->newest_n > u->largest)
+		u->largest = u->newest_n;
 	memcpy(u->content + (size_t)i * DISKREP_UNDO_BLOCK, content,
 		diskrep_undo_length(u, volume, block));
 	return 0;
@@ -310,6 +316,7 @@ void diskrep_undo_info(const struct diskrep_undo *u, struct diskrep_undo_info *r
 		.newest = u->newest,
 		.used = (uint64_t)u->used * DISKREP_UNDO_BLOCK,
 		.limit = (uint64_t)u->entries_n * DISKREP_UNDO_BLOCK,
+		.largest = (uint64_t)u->largest * DISKREP_UNDO_BLOCK,
 		.locked = u->locked,
 	};
 }

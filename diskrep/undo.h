@@ -33,6 +33,7 @@ struct diskrep_undo_info {
 	enum diskrep_undo_state state;
 	uint64_t oldest, newest; /* boundaries; 0 unless saving */
 	uint64_t used, limit;    /* bytes of saved content */
+	uint64_t largest;        /* the most between two boundaries since the reset */
 	bool locked;             /* the pool cannot be swapped out */
 };
 

@@ -104,11 +104,12 @@ static void do_dump(struct diskrep_undo_control *c, const struct diskrep_control
 
 static void do_status(struct diskrep_undo_control *c)
 {
-	struct diskrep_undo_info info;
-	char line[160] = "ok ";
+	struct diskrep_control_status status;
+	char line[DISKREP_CONTROL_STATUS_MAX + 3] = "ok ";
 
-	diskrep_undo_store_info(c->store, &info);
-	diskrep_control_print_info(&info, line + 3, sizeof(line) - 3);
+	diskrep_undo_store_info(c->store, &status.undo);
+	diskrep_undo_store_order(c->store, status.order);
+	diskrep_control_print_status(&status, line + 3, sizeof(line) - 3);
 	diskrep_undo_control_news(c, line);
 }
 

@@ -200,6 +200,27 @@ static void open_boundary(struct diskrep_undo_store *s, const struct diskrep_mar
 		s->news(s->news_data, line);
 }
 
+/* ---- the self-test ----------------------------------------------------------------------------
+ */
+
+typedef void note_probe(struct diskrep_order *o, const struct diskrep_probe *p);
+
+/* Count the probes among what is written to the marker volume: queues may have joined several. */
+static void note_probes(struct diskrep_undo_store *s, const uint8_t *data, uint32_t length,
+	uint64_t offset, note_probe *note)
+{
+	struct diskrep_probe p;
+
+	for (uint64_t at = -offset % BLOCK; at + BLOCK <= length; at += BLOCK) {
+		if (diskrep_probe_decode(data + at, &p))
+			continue;
+		pthread_mutex_lock(&s->map);
+		if (is_expected(s, &p.session))
+			note(&s->order, &p);
+		pthread_mutex_unlock(&s->map);
+	}
+}
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 static int write_through(struct diskrep_undo_store *s, uint32_t volume, const void *data,
@@ -221,6 +242,8 @@ int diskrep_undo_store_write(struct diskrep_undo_store *s, uint32_t volume, cons
 	uint8_t *bounce;
 	int r = 0;
 
+	if (to_marker && data)
+		note_probes(s, data, length, offset, diskrep_order_arrived);
 	if (marker || diskrep_backing_is_partial(backing_of(s, volume), offset, length))
 		pthread_rwlock_wrlock(&s->barrier);
 	else
@@ -234,6 +257,8 @@ int diskrep_undo_store_write(struct diskrep_undo_store *s, uint32_t volume, cons
 		r = save_range(s, volume, length, offset, bounce);
 	if (!r)
 		r = write_through(s, volume, data, length, offset, durable, bounce);
+	if (to_marker && data && !r)
+		note_probes(s, data, length, offset, diskrep_order_written);
 	diskrep_buffer_put(&s->buffers, bounce);
 	pthread_rwlock_unlock(&s->barrier);
 	return r;
@@ -251,6 +276,7 @@ void diskrep_undo_store_expect(struct diskrep_undo_store *s, const struct diskre
 	pthread_rwlock_wrlock(&s->barrier);
 	pthread_mutex_lock(&s->map);
 	s->expected = *expected;
+	s->order = (struct diskrep_order){0};
 	diskrep_undo_reset(s->undo);
 	pthread_mutex_unlock(&s->map);
 	s->news(s->news_data, "ok");
@@ -296,5 +322,13 @@ void diskrep_undo_store_info(struct diskrep_undo_store *s, struct diskrep_undo_i
 {
 	pthread_mutex_lock(&s->map);
 	diskrep_undo_info(s->undo, ret);
+	pthread_mutex_unlock(&s->map);
+}
+
+void diskrep_undo_store_order(
+	struct diskrep_undo_store *s, struct diskrep_order_count ret[DISKREP_WAYS])
+{
+	pthread_mutex_lock(&s->map);
+	memcpy(ret, s->order.count, sizeof(s->order.count));
 	pthread_mutex_unlock(&s->map);
 }

@@ -18,6 +18,7 @@
 #include "diskrep/backing.h"
 #include "diskrep/buffers.h"
 #include "diskrep/marker.h"
+#include "diskrep/order.h"
 #include "diskrep/undo.h"
 
 struct why;
@@ -37,6 +38,7 @@ struct diskrep_undo_store {
 	pthread_mutex_t map;
 	struct diskrep_undo *undo;
 	struct diskrep_marker expected; /* epoch unused; nonce 0: no marker is expected */
+	struct diskrep_order order;     /* of the probes of `expected`; guarded by `map` */
 	struct diskrep_backing volumes[DISKREP_UNDO_VOLUMES_MAX], marker;
 	size_t volumes_n;
 	struct diskrep_buffers buffers;
@@ -76,5 +78,8 @@ int diskrep_undo_store_dump(struct diskrep_undo_store *s, uint64_t epoch, const 
 /* Before the process ends: let what is being written end, begin nothing more, sync the disks. */
 void diskrep_undo_store_settle(struct diskrep_undo_store *s);
 void diskrep_undo_store_info(struct diskrep_undo_store *s, struct diskrep_undo_info *ret);
+/* What the self-test of the expected session has shown so far, for each way. */
+void diskrep_undo_store_order(
+	struct diskrep_undo_store *s, struct diskrep_order_count ret[DISKREP_WAYS]);
 
 #endif

@@ -80,7 +80,7 @@ static void garbage_is_survived(void **state)
 	static const char *const seeds[] = {
 		"expect " UUID " 123 4", "commit 77", "dump 5 /a/b", "status", "stop", ""};
 	struct diskrep_control_request q;
-	struct diskrep_undo_info info;
+	struct diskrep_control_status info;
 
 	srand(5);
 	for (int round = 0; round < 300000; round++) {
@@ -95,33 +95,41 @@ static void garbage_is_survived(void **state)
 		diskrep_control_parse(line, n, &q);
 		if (n) {
 			line[n - 1] = '\0';
-			diskrep_control_parse_info(line, &info);
+			diskrep_control_parse_status(line, &info);
 		}
 	}
 }
 
 static void status_is_text_and_back(void **state)
 {
-	static const struct diskrep_undo_info infos[] = {
-		{DISKREP_UNDO_IDLE, 0, 0, 0, 4096, false},
-		{DISKREP_UNDO_SAVING, 3, UINT64_MAX, 8192, UINT64_MAX, true},
-		{DISKREP_UNDO_OVERFLOW, 0, 0, 0, 1, true},
+	static const struct diskrep_control_status statuses[] = {
+		{{DISKREP_UNDO_IDLE, 0, 0, 0, 4096, 0, false}, {{0, 0}, {0, 0}}},
+		{{DISKREP_UNDO_SAVING, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX,
+			 true},
+			{{UINT32_MAX, UINT32_MAX}, {UINT32_MAX, UINT32_MAX}}},
+		{{DISKREP_UNDO_OVERFLOW, 1, 2, 3, 4, 5, true}, {{6, 7}, {8, 9}}},
 	};
-	static const char *const wrong[] = {"", "idle", "idle 1 2 3 4", "idle 1 2 3 4 5 6",
-		"asleep 1 2 3 4 5", "idle 1 2 3 x 5"};
-	struct diskrep_undo_info got;
-	char text[160];
+	static const char *const wrong[] = {"", "idle", "idle 1 2 3 4 5 6 7 8 9",
+		"idle 1 2 3 4 5 6 7 8 9 10 11", "asleep 1 2 3 4 5 6 7 8 9 10",
+		"idle 1 2 3 x 5 6 7 8 9 10", "idle 1 2 3 4 5 6 7 8 9 4294967296"};
+	struct diskrep_control_status got;
+	char text[DISKREP_CONTROL_STATUS_MAX];
 
-	for (size_t i = 0; i < ARRAY_SIZE(infos); i++) {
-		diskrep_control_print_info(&infos[i], text, sizeof(text));
-		assert_int_equal(diskrep_control_parse_info(text, &got), 0);
-		assert_int_equal(got.state, infos[i].state);
-		assert_true(got.oldest == infos[i].oldest && got.newest == infos[i].newest);
-		assert_true(got.used == infos[i].used && got.limit == infos[i].limit);
-		assert_int_equal(got.locked, infos[i].locked);
+	for (size_t i = 0; i < ARRAY_SIZE(statuses); i++) {
+		const struct diskrep_control_status *s = &statuses[i];
+
+		diskrep_control_print_status(s, text, sizeof(text));
+		assert_int_equal(diskrep_control_parse_status(text, &got), 0);
+		assert_int_equal(got.undo.state, s->undo.state);
+		assert_true(got.undo.oldest == s->undo.oldest);
+		assert_true(got.undo.newest == s->undo.newest);
+		assert_true(got.undo.used == s->undo.used && got.undo.limit == s->undo.limit);
+		assert_true(got.undo.largest == s->undo.largest);
+		assert_int_equal(got.undo.locked, s->undo.locked);
+		assert_memory_equal(got.order, s->order, sizeof(got.order));
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
-		assert_int_equal(diskrep_control_parse_info(wrong[i], &got), -EINVAL);
+		assert_int_equal(diskrep_control_parse_status(wrong[i], &got), -EINVAL);
 }
 
 int main(void)

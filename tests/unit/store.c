@@ -28,6 +28,7 @@
 #include "common/why.h"
 #include "diskrep/control.h"
 #include "diskrep/marker.h"
+#include "diskrep/probe.h"
 #include "diskrep/rollback.h"
 #include "diskrep/store.h"
 #include "tests/unit/nbd_client.h"
@@ -37,7 +38,7 @@
 #define GENERATION 5
 #define VOLUMES 2
 #define DISK_MAX (257 * 4096 + 512)
-#define MARKER_SIZE 8192
+#define MARKER_SIZE 131072
 #define EPOCHS 12
 
 static const size_t sizes[VOLUMES] = {DISK_MAX, 65536};
@@ -225,10 +226,10 @@ static void no_news(void)
 {
 	struct diskrep_store_news news;
 	struct pollfd p = {.fd = diskrep_store_fd(store), .events = POLLIN};
-	struct diskrep_undo_info info;
+	struct diskrep_control_status status;
 
 	/* What the store had to say comes before its answer. */
-	assert_int_equal(diskrep_store_status(store, &info, NULL), 0);
+	assert_int_equal(diskrep_store_status(store, &status, NULL), 0);
 	if (diskrep_store_news(store, &news))
 		fail_msg("unexpected news %d", (int)news.kind);
 	assert_int_equal(poll(&p, 1, 0), 0);
@@ -279,15 +280,15 @@ static void compare_rollback(uint64_t epoch)
 
 static void rollback_gives_the_disks_at_the_boundary(void **state)
 {
-	struct diskrep_undo_info info;
+	struct diskrep_control_status status;
 
 	srand(11);
 	start(64 << 20);
 	for (int i = 0; i < 30; i++)
 		change();
-	assert_int_equal(diskrep_store_status(store, &info, NULL), 0);
-	assert_int_equal(info.state, DISKREP_UNDO_IDLE);
-	assert_int_equal(info.used, 0);
+	assert_int_equal(diskrep_store_status(store, &status, NULL), 0);
+	assert_int_equal(status.undo.state, DISKREP_UNDO_IDLE);
+	assert_int_equal(status.undo.used, 0);
 	for (uint64_t epoch = 1; epoch <= EPOCHS; epoch++) {
 		boundary(epoch);
 		for (int i = 0; i < 30; i++)
@@ -295,10 +296,10 @@ static void rollback_gives_the_disks_at_the_boundary(void **state)
 		if (epoch > 4)
 			assert_int_equal(diskrep_store_commit(store, epoch - 4, NULL), 0);
 	}
-	assert_int_equal(diskrep_store_status(store, &info, NULL), 0);
-	assert_int_equal(info.state, DISKREP_UNDO_SAVING);
-	assert_int_equal(info.oldest, EPOCHS - 4);
-	assert_int_equal(info.newest, EPOCHS);
+	assert_int_equal(diskrep_store_status(store, &status, NULL), 0);
+	assert_int_equal(status.undo.state, DISKREP_UNDO_SAVING);
+	assert_int_equal(status.undo.oldest, EPOCHS - 4);
+	assert_int_equal(status.undo.newest, EPOCHS);
 	for (uint64_t epoch = EPOCHS - 4; epoch <= EPOCHS; epoch++)
 		compare_rollback(epoch);
 	assert_int_equal(diskrep_store_dump(store, EPOCHS - 5, list, NULL), -EIO);
@@ -312,7 +313,7 @@ static void rollback_gives_the_disks_at_the_boundary(void **state)
 
 static void a_full_store_says_so_and_goes_on(void **state)
 {
-	struct diskrep_undo_info info;
+	struct diskrep_control_status status;
 
 	start(16 * 4096);
 	boundary(1);
@@ -324,8 +325,8 @@ static void a_full_store_says_so_and_goes_on(void **state)
 	assert_int_equal(next_news().kind, DISKREP_STORE_OVERFLOW);
 	write_marker(UUID, NONCE, GENERATION, 2);
 	no_news(); /* said once; no boundary any more */
-	assert_int_equal(diskrep_store_status(store, &info, NULL), 0);
-	assert_int_equal(info.state, DISKREP_UNDO_OVERFLOW);
+	assert_int_equal(diskrep_store_status(store, &status, NULL), 0);
+	assert_int_equal(status.undo.state, DISKREP_UNDO_OVERFLOW);
 	assert_int_equal(diskrep_store_dump(store, 1, list, NULL), -EIO);
 	assert_int_equal(diskrep_store_commit(store, 1, NULL), -EIO);
 	assert_int_equal(diskrep_store_expect(store, UUID, NONCE, GENERATION, NULL), 0);
@@ -356,18 +357,93 @@ static void only_the_expected_marker_counts(void **state)
 	stop();
 }
 
+/* ---- the self-test --------------------------------------------------------------------------- */
+
+static void put_probe(void *block, enum diskrep_probe_kind kind, uint32_t round, uint64_t nonce)
+{
+	struct diskrep_probe p = {.session = {.nonce = nonce, .generation = GENERATION},
+		.round = round,
+		.way = DISKREP_WAY_BRACKET,
+		.kind = kind,
+		.completed = kind == DISKREP_PROBE_MARKER};
+
+	assert_int_equal(diskrep_uuid_parse(UUID, p.session.uuid), 0);
+	diskrep_probe_encode(block, &p);
+}
+
+static void write_probe(enum diskrep_probe_kind kind, uint32_t round, uint64_t nonce)
+{
+	uint8_t block[DISKREP_PROBE_BYTES];
+
+	put_probe(block, kind, round, nonce);
+	assert_int_equal(nbd_request(export[VOLUMES], NBD_WRITE, 0, block, sizeof(block),
+				 kind == DISKREP_PROBE_MARKER ? 0 : 8192),
+		0);
+}
+
+static void counted(uint32_t probes, uint32_t violations)
+{
+	struct diskrep_control_status status;
+
+	assert_int_equal(diskrep_store_status(store, &status, NULL), 0);
+	assert_int_equal(status.order[DISKREP_WAY_WAIT].probes, 0);
+	assert_int_equal(status.order[DISKREP_WAY_WAIT].violations, 0);
+	assert_int_equal(status.order[DISKREP_WAY_BRACKET].probes, probes);
+	assert_int_equal(status.order[DISKREP_WAY_BRACKET].violations, violations);
+}
+
+static void probes_are_counted_and_cost_nothing(void **state)
+{
+	uint8_t joined[2 * DISKREP_PROBE_BYTES] = {0};
+	struct diskrep_control_status status;
+
+	start(1 << 20);
+	write_probe(DISKREP_PROBE_EARLY, 1, NONCE + 1); /* of another session */
+	counted(0, 0);
+	write_probe(DISKREP_PROBE_EARLY, 1, NONCE);
+	write_probe(DISKREP_PROBE_MARKER, 1, NONCE);
+	write_probe(DISKREP_PROBE_LATE, 1, NONCE);
+	counted(3, 0);
+	write_probe(DISKREP_PROBE_LATE, 2, NONCE);
+	write_probe(DISKREP_PROBE_MARKER, 2, NONCE); /* and without its early one */
+	counted(5, 2);
+	/* Joined by a queue into one write they had no order; nor must they lie at its start. */
+	put_probe(joined, DISKREP_PROBE_MARKER, 3, NONCE);
+	put_probe(joined + DISKREP_PROBE_BYTES, DISKREP_PROBE_LATE, 3, NONCE);
+	assert_int_equal(nbd_request(export[VOLUMES], NBD_WRITE, 0, joined, sizeof(joined), 0), 0);
+	counted(7, 4);
+	memset(joined, 0, sizeof(joined));
+	put_probe(joined + 512, DISKREP_PROBE_EARLY, 4, NONCE);
+	assert_int_equal(nbd_request(export[VOLUMES], NBD_WRITE, 0, joined, sizeof(joined),
+				 2 * DISKREP_PROBE_BYTES - 512),
+		0);
+	counted(8, 4);
+	assert_int_equal(
+		nbd_request(export[0], NBD_WRITE, 0, joined + 512, DISKREP_PROBE_BYTES, 0), 0);
+	counted(8, 4); /* a guest may write what it likes */
+
+	no_news(); /* no boundary */
+	boundary(1);
+	write_probe(DISKREP_PROBE_LATE, 4, NONCE);
+	assert_int_equal(diskrep_store_status(store, &status, NULL), 0);
+	assert_int_equal(status.undo.used, 0);
+	assert_int_equal(diskrep_store_expect(store, UUID, NONCE + 1, GENERATION, NULL), 0);
+	counted(0, 0);
+	stop();
+}
+
 static void news_during_a_call_is_kept(void **state)
 {
 	struct pollfd p;
-	struct diskrep_undo_info info;
+	struct diskrep_control_status status;
 	struct diskrep_store_news news;
 
 	start(1 << 20);
 	p = (struct pollfd){.fd = diskrep_store_fd(store), .events = POLLIN};
 	for (uint64_t epoch = 1; epoch <= 20; epoch++)
 		write_marker(UUID, NONCE, GENERATION, epoch);
-	assert_int_equal(diskrep_store_status(store, &info, NULL), 0);
-	assert_int_equal(info.newest, 20);
+	assert_int_equal(diskrep_store_status(store, &status, NULL), 0);
+	assert_int_equal(status.undo.newest, 20);
 	for (uint64_t epoch = 1; epoch <= 20; epoch++) {
 		assert_int_equal(poll(&p, 1, 0), 1);
 		assert_int_equal(diskrep_store_news(store, &news), 1);
@@ -477,7 +553,7 @@ static void garbage_on_the_control_socket_is_refused(void **state)
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	static char message[DISKREP_CONTROL_MAX + 2000];
 	const struct diskrep_store_spec spec = spec_of(1 << 20);
-	struct diskrep_undo_info info;
+	struct diskrep_control_status status;
 	int fd;
 
 	srand(17);
@@ -501,9 +577,9 @@ static void garbage_on_the_control_socket_is_refused(void **state)
 	}
 	close(fd);
 	store = diskrep_store_find(&spec);
-	assert_int_equal(diskrep_store_status(store, &info, NULL), 0);
-	assert_int_equal(info.state, DISKREP_UNDO_SAVING);
-	assert_int_equal(info.newest, 1);
+	assert_int_equal(diskrep_store_status(store, &status, NULL), 0);
+	assert_int_equal(status.undo.state, DISKREP_UNDO_SAVING);
+	assert_int_equal(status.undo.newest, 1);
 	stop();
 }
 
@@ -544,6 +620,7 @@ int main(void)
 			rollback_gives_the_disks_at_the_boundary, setup_shm, teardown, NULL},
 		STORE_TEST(a_full_store_says_so_and_goes_on),
 		STORE_TEST(only_the_expected_marker_counts),
+		STORE_TEST(probes_are_counted_and_cost_nothing),
 		STORE_TEST(news_during_a_call_is_kept),
 		STORE_TEST(a_store_outlives_its_worker),
 		STORE_TEST(a_killed_store_is_gone),

@@ -195,8 +195,10 @@ static void a_full_pool_drops_everything(void **state)
 	model_boundary();
 	model_write(0, 0);
 	model_write(0, 1);
+	model_write(0, 1);
 	diskrep_undo_info(m.undo, &info);
 	assert_int_equal(info.used, 2 * BLOCK);
+	assert_int_equal(info.largest, 2 * BLOCK);
 	assert_int_equal(diskrep_undo_save(m.undo, 0, 2, m.now[0]), -ENOSPC);
 	diskrep_undo_info(m.undo, &info);
 	assert_int_equal(info.state, DISKREP_UNDO_OVERFLOW);
@@ -205,10 +207,37 @@ static void a_full_pool_drops_everything(void **state)
 	assert_int_equal(diskrep_undo_save(m.undo, 0, 3, m.now[0]), 0);
 	assert_int_equal(diskrep_undo_rollback(m.undo, 1, &n), -ENOSPC);
 	assert_int_equal(diskrep_undo_boundary(m.undo, 2), -ENOSPC);
+	diskrep_undo_info(m.undo, &info);
+	assert_int_equal(info.largest, 2 * BLOCK);
 	model_reset();
+	diskrep_undo_info(m.undo, &info);
+	assert_int_equal(info.largest, 0);
 	model_boundary();
 	model_write(0, 0);
 	model_compare(1);
+	model_close();
+}
+
+static void the_largest_epoch_is_known(void **state)
+{
+	struct diskrep_undo_info info;
+
+	model_open(SLOTS * BLOCK);
+	model_boundary();
+	model_write(0, 0);
+	model_write(0, 1);
+	model_write(1, 0);
+	model_boundary();
+	model_write(0, 0);
+	diskrep_undo_info(m.undo, &info);
+	assert_int_equal(info.used, 4 * BLOCK);
+	assert_int_equal(info.largest, 3 * BLOCK);
+	model_commit(2);
+	for (uint64_t block = 0; block < 4; block++)
+		model_write(0, block);
+	diskrep_undo_info(m.undo, &info);
+	assert_int_equal(info.used, 4 * BLOCK);
+	assert_int_equal(info.largest, 4 * BLOCK);
 	model_close();
 }
 
@@ -248,6 +277,7 @@ int main(void)
 		cmocka_unit_test(any_history_rolls_back),
 		cmocka_unit_test(before_the_first_boundary_nothing_is_saved),
 		cmocka_unit_test(a_full_pool_drops_everything),
+		cmocka_unit_test(the_largest_epoch_is_known),
 		cmocka_unit_test(boundaries_are_bounded),
 		cmocka_unit_test(what_cannot_be_is_refused),
 	};
