@@ -26,6 +26,8 @@ static const char *const fault_names[FAULT_COUNT] = {
 	[FAULT_ROLLBACK_SKIP] = "rollback-skip",
 	[FAULT_ROLLBACK_BENEATH] = "rollback-beneath",
 	[FAULT_LOWER_SWITCH] = "lower-switch",
+	[FAULT_MARKER_UNFLUSHED] = "marker-unflushed",
+	[FAULT_MARKER_SLOW] = "marker-slow",
 };
 
 static struct {

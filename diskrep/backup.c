@@ -17,6 +17,7 @@
 #include "common/cleanup.h"
 #include "common/fault.h"
 #include "common/why.h"
+#include "diskrep/control.h"
 #include "diskrep/drbd.h"
 #include "diskrep/lower.h"
 #include "diskrep/nbd.h"
@@ -228,17 +229,56 @@ int diskrep_backup_fd(const struct diskrep_backup *b)
 	return diskrep_store_fd(b->store);
 }
 
+int diskrep_backup_figures(
+	struct diskrep_backup *b, struct diskrep_backup_figures *ret, struct why *why)
+{
+	struct diskrep_control_status status;
+	int r = diskrep_store_status(b->store, &status, why);
+
+	if (r)
+		return r;
+	memcpy(ret->order, status.order, sizeof(ret->order));
+	ret->undo_bytes = status.undo.used;
+	ret->undo_largest = status.undo.largest;
+	ret->undo_limit = status.undo.limit;
+	return 0;
+}
+
+/*
+ * Before the first boundary is believed. What has been waited for must come in order whatever the
+ * primary chooses; if not, DRBD was told to leave its barriers out.
+ */
+static int check_order(struct diskrep_backup *b, struct why *why)
+{
+	const struct diskrep_order_count *c;
+	struct diskrep_backup_figures f;
+	int r = diskrep_backup_figures(b, &f, why);
+
+	if (r)
+		return r;
+	c = &f.order[DISKREP_WAY_WAIT];
+	return !c->violations ? 0
+			      : why_set(why, -EILSEQ,
+					"%u of %u writes of the self-test reached this host out of "
+					"order: the disks of '%s' could not be taken back to a "
+					"checkpoint. Nothing is protected; `romulus disk check` on "
+					"both hosts names what DRBD's configuration lacks",
+					c->violations, c->probes, b->spec->resource);
+}
+
 int diskrep_backup_boundary(struct diskrep_backup *b, uint64_t *ret_epoch, struct why *why)
 {
 	const char *res = b->spec->resource;
 	struct diskrep_store_news news;
+	int r;
 
 	if (diskrep_store_news(b->store, &news) <= 0)
 		return 0;
 	switch (news.kind) {
 	case DISKREP_STORE_BOUNDARY:
 		*ret_epoch = news.epoch;
-		return 1;
+		r = news.epoch == 1 ? check_order(b, why) : 0;
+		return r ? r : 1;
 	case DISKREP_STORE_OVERFLOW:
 		return why_set(why, -ENOSPC,
 			"the guest wrote more to its disks in one epoch than undo-limit (%llu MB) "

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "diskrep/order.h"
+
 struct why;
 struct diskrep_backup;
 
@@ -41,9 +43,19 @@ int diskrep_backup_fd(const struct diskrep_backup *b);
 /*
  * Next piece of news, does not block: 1 with *ret_epoch of a boundary that arrived, 0 for none, or
  * a negative errno when the disks no longer follow the checkpoints (-ENOSPC: more was written in an
- * epoch than `undo-limit` holds; -EPIPE: the store died).
+ * epoch than `undo-limit` holds; -EPIPE: the store died; -EILSEQ: DRBD does not keep the order of
+ * writes, so that no boundary can be trusted).
  */
 int diskrep_backup_boundary(struct diskrep_backup *b, uint64_t *ret_epoch, struct why *why);
+
+struct diskrep_backup_figures {
+	struct diskrep_order_count order[DISKREP_WAYS]; /* of the primary's self-test */
+	/* Old content that is kept: now, between two boundaries at most so far, at most ever. */
+	uint64_t undo_bytes, undo_largest, undo_limit;
+};
+
+int diskrep_backup_figures(
+	struct diskrep_backup *b, struct diskrep_backup_figures *ret, struct why *why);
 
 /* Checkpoint @epoch is acknowledged: nothing older will be rolled back to. */
 int diskrep_backup_commit(struct diskrep_backup *b, uint64_t epoch, struct why *why);

@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Why waiting for the marker is right on every DRBD: a write that has completed here closes its
- * DRBD epoch, so a barrier lies between the guest's completed writes and the marker, and another
- * between the marker and whatever is written after it has completed (drbd_req.c,
- * start_new_tl_epoch). The wait is for this host's disk only, and runs beside the capture of the
- * memory.
+ * Nothing of DRBD's administration is in the path of an epoch: a marker is one write, in one of the
+ * ways that marker_write.c explains, and it runs beside the capture of the memory.
  */
 #include "diskrep/primary.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -19,14 +15,15 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include <libaio.h>
-
 #include "common/cleanup.h"
 #include "common/why.h"
+#include "diskrep/boundary.h"
+#include "diskrep/device.h"
 #include "diskrep/drbd.h"
 #include "diskrep/marker.h"
+#include "diskrep/marker_write.h"
+#include "diskrep/selftest.h"
 
-#define MARK_TIMEOUT_S 30
 #define DRBD_MAJOR 147 /* Linux: Documentation/admin-guide/devices.txt */
 
 struct diskrep_primary {
@@ -34,9 +31,11 @@ struct diskrep_primary {
 	struct diskrep_drbd_status status; /* when opened; minors do not change */
 	struct diskrep_marker marker;
 	int fd; /* of the marker volume */
-	io_context_t aio;
-	uint8_t *block; /* aligned; busy while `pending` */
-	bool pending;
+	struct diskrep_marker_write write;
+	uint8_t *block; /* aligned; busy from a mark until it has settled */
+	struct diskrep_boundary_facts facts;
+	enum diskrep_way way;
+	char way_why[DISKREP_BOUNDARY_WHY_MAX];
 };
 
 static const struct diskrep_drbd_volume *marker_volume(const struct diskrep_primary *p)
@@ -74,12 +73,27 @@ static int aio_failed(const struct diskrep_primary *p, long err, struct why *why
 		p->resource, strerror((int)-err));
 }
 
+/* What is not known stays empty, which is a reason to wait. */
+static void learn_facts(struct diskrep_primary *p)
+{
+	struct diskrep_boundary_facts *f = &p->facts;
+	const dev_t device = makedev(DRBD_MAJOR, (unsigned int)marker_volume(p)->minor);
+
+	if (diskrep_drbd_version(f->drbd, sizeof(f->drbd), NULL))
+		f->drbd[0] = '\0';
+	if (diskrep_device_attribute(
+		    device, "queue/write_cache", f->write_cache, sizeof(f->write_cache)))
+		f->write_cache[0] = '\0';
+	snprintf(p->way_why, sizeof(p->way_why), "the self-test has no result yet");
+}
+
 static int open_marker(struct diskrep_primary *p, struct why *why)
 {
 	char path[32];
 	int r;
 
 	snprintf(path, sizeof(path), "/dev/drbd%d", marker_volume(p)->minor);
+	learn_facts(p);
 	p->fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
 	if (p->fd < 0)
 		return why_set(why, -errno, "cannot open the marker volume %s of resource '%s': %s",
@@ -87,7 +101,7 @@ static int open_marker(struct diskrep_primary *p, struct why *why)
 	if (posix_memalign((void **)&p->block, DISKREP_MARKER_BYTES, DISKREP_MARKER_BYTES))
 		return why_set(why, -ENOMEM, "no memory for a marker");
 	memset(p->block, 0, DISKREP_MARKER_BYTES);
-	r = io_setup(1, &p->aio);
+	r = diskrep_marker_write_open(&p->write, p->fd);
 	return r < 0 ? aio_failed(p, r, why) : 0;
 }
 
@@ -122,8 +136,7 @@ struct diskrep_primary *diskrep_primary_close(struct diskrep_primary *p)
 {
 	if (!p)
 		return NULL;
-	if (p->aio)
-		io_destroy(p->aio); /* waits for a marker on its way */
+	diskrep_marker_write_close(&p->write);
 	if (p->fd >= 0)
 		close(p->fd);
 	free(p->block);
@@ -156,43 +169,66 @@ uint64_t diskrep_primary_nonce(const struct diskrep_primary *p)
 int diskrep_primary_prime(struct diskrep_primary *p, uint64_t generation, struct why *why)
 {
 	ssize_t n;
+	int r;
 
 	p->marker.generation = generation;
 	/* Zeros: no marker, so no boundary. */
 	n = pwrite(p->fd, p->block, DISKREP_MARKER_BYTES, 0);
-	return n == DISKREP_MARKER_BYTES ? 0 : aio_failed(p, n < 0 ? -errno : -EIO, why);
+	if (n != DISKREP_MARKER_BYTES)
+		return aio_failed(p, n < 0 ? -errno : -EIO, why);
+	if (lseek(p->fd, 0, SEEK_END) < (off_t)DISKREP_SELFTEST_BYTES)
+		return 0;
+	r = diskrep_selftest_run(&p->write, &p->marker, &p->facts.test);
+	return r ? aio_failed(p, r, why) : 0;
+}
+
+void diskrep_primary_choose(
+	struct diskrep_primary *p, const struct diskrep_order_count count[DISKREP_WAYS], char *ret)
+{
+	const struct diskrep_selftest *test = &p->facts.test;
+	int n;
+
+	memcpy(p->facts.count, count, sizeof(p->facts.count));
+	p->way = diskrep_boundary_choose(&p->facts, p->way_why, sizeof(p->way_why));
+	n = snprintf(ret, DISKREP_PRIMARY_LINE_MAX,
+		"disk boundaries: %s (%s); self-test:", diskrep_way_name(p->way), p->way_why);
+	for (unsigned int way = 0; way < DISKREP_WAYS; way++)
+		n += snprintf(ret + n, DISKREP_PRIMARY_LINE_MAX - (size_t)n,
+			"%s %s %u us, %u of %u probes seen, %u out of order", way ? ";" : "",
+			diskrep_way_name(way), test->us[way], count[way].probes, test->probes[way],
+			count[way].violations);
+}
+
+const char *diskrep_primary_way(const struct diskrep_primary *p)
+{
+	return diskrep_way_name(p->way);
+}
+
+const char *diskrep_primary_way_why(const struct diskrep_primary *p)
+{
+	return p->way_why;
 }
 
 int diskrep_primary_mark(struct diskrep_primary *p, uint64_t epoch, struct why *why)
 {
-	struct iocb cb, *list = &cb;
 	int r;
 
-	assert(!p->pending);
 	p->marker.epoch = epoch;
 	diskrep_marker_encode(p->block, &p->marker);
-	io_prep_pwrite(&cb, p->fd, p->block, DISKREP_MARKER_BYTES, 0);
-	r = io_submit(p->aio, 1, &list);
-	if (r != 1)
-		return aio_failed(p, r < 0 ? r : -EIO, why);
-	p->pending = true;
-	return 0;
+	r = diskrep_marker_write_begin(&p->write, p->block, p->way);
+	return r ? aio_failed(p, r, why) : 0;
 }
 
 int diskrep_primary_mark_wait(struct diskrep_primary *p, struct why *why)
 {
-	struct timespec limit = {.tv_sec = MARK_TIMEOUT_S};
-	struct io_event event;
-	int r;
+	int r = diskrep_marker_write_pass(&p->write, p->way);
 
-	assert(p->pending);
-	r = io_getevents(p->aio, 1, 1, &event, &limit);
-	if (r == 0)
-		return aio_failed(p, -ETIMEDOUT, why);
-	if (r < 0)
-		return aio_failed(p, r, why);
-	p->pending = false;
-	if (event.res != DISKREP_MARKER_BYTES)
-		return aio_failed(p, (long)event.res < 0 ? (long)event.res : -EIO, why);
-	return 0;
+	return r ? aio_failed(p, r, why) : 0;
+}
+
+int diskrep_primary_settle(struct diskrep_primary *p, struct why *why)
+{
+	int r = diskrep_marker_write_settle(&p->write);
+
+	return r ? aio_failed(p, r, why) : 0;
 }

@@ -9,6 +9,10 @@
 
 #include <stdint.h>
 
+#include "diskrep/order.h"
+
+#define DISKREP_PRIMARY_LINE_MAX 400
+
 struct why;
 struct diskrep_primary;
 
@@ -30,16 +34,28 @@ uint64_t diskrep_primary_nonce(const struct diskrep_primary *p);
 
 /*
  * Before the first checkpoint, the guest still running: bring the marker's place into DRBD's
- * activity log, for a first marker that waits for a metadata write would stretch the pause.
+ * activity log, for a first marker that waits for a metadata write would stretch the pause; then
+ * run the self-test of write ordering, of which the backup counts what it sees.
  */
 int diskrep_primary_prime(struct diskrep_primary *p, uint64_t generation, struct why *why);
 
 /*
+ * With the first ack, the backup's count: choose the way of all further boundaries. Those before
+ * have waited for their markers. @ret: one line for the log, DISKREP_PRIMARY_LINE_MAX bytes.
+ */
+void diskrep_primary_choose(
+	struct diskrep_primary *p, const struct diskrep_order_count count[DISKREP_WAYS], char *ret);
+const char *diskrep_primary_way(const struct diskrep_primary *p);     /* "wait", "bracket" */
+const char *diskrep_primary_way_why(const struct diskrep_primary *p); /* a phrase */
+
+/*
  * With the guest suspended: begin writing boundary @epoch; does not wait. Then _mark_wait(), before
- * the guest is resumed: a marker still on its way could be overtaken by the guest's next write.
- * What lies between (the capture of the memory) runs beside it. Returns 0 or a negative errno.
+ * the guest is resumed: what it writes then lies behind the boundary. What lies between (the
+ * capture of the memory) runs beside it. _settle(), with the guest running, before the next
+ * _mark(): the marker itself may be on its way until then. Each returns 0 or a negative errno.
  */
 int diskrep_primary_mark(struct diskrep_primary *p, uint64_t epoch, struct why *why);
 int diskrep_primary_mark_wait(struct diskrep_primary *p, struct why *why);
+int diskrep_primary_settle(struct diskrep_primary *p, struct why *why);
 
 #endif

@@ -63,7 +63,15 @@ static const struct {
 	{"resume_ms", offsetof(struct failover_figures, resume_ns)},
 	{"ship_ms", offsetof(struct failover_figures, ship_ns)},
 	{"ack_ms", offsetof(struct failover_figures, ack_ns)},
+	{"boundary_ms", offsetof(struct failover_figures, boundary_ns)},
 };
+
+static json_t *disks_json(const struct failover_figures *f)
+{
+	return json_pack("{s:s, s:s, s:I, s:I, s:I}", "boundary", f->boundary, "boundary_why",
+		f->boundary_why, "undo_bytes", (json_int_t)f->undo_bytes, "undo_largest",
+		(json_int_t)f->undo_largest, "undo_limit", (json_int_t)f->undo_limit);
+}
 
 static json_t *domain_json(const struct failover_domain *d, uint64_t now)
 {
@@ -86,6 +94,8 @@ static json_t *domain_json(const struct failover_domain *d, uint64_t now)
 			json_real((double)*(const uint64_t *)((const char *)f +
 							      milliseconds[i].offset) /
 				  1e6));
+	if (j)
+		json_object_update_new(j, disks_json(f));
 	return j;
 }
 

@@ -49,6 +49,7 @@ static int start_standby(struct backup *b, const Romulus__DomainConfig *config)
 static void report_epoch(struct backup *b)
 {
 	Romulus__Report report = ROMULUS__REPORT__INIT;
+	struct diskrep_backup_figures figures;
 	bool first = b->epoch.acked == 1;
 
 	if (!first && clock_now_ns() - b->reported_ns < REPORT_INTERVAL_NS)
@@ -58,7 +59,33 @@ static void report_epoch(struct backup *b)
 	report.epoch = b->epoch.acked;
 	report.bytes = b->bytes;
 	report.staging_limit = b->worker.staging_bytes;
+	if (b->disks && !diskrep_backup_figures(b->disks, &figures, NULL)) {
+		report.undo_bytes = figures.undo_bytes;
+		report.undo_largest = figures.undo_largest;
+		report.undo_limit = figures.undo_limit;
+	}
 	worker_report(&b->worker, &report);
+}
+
+/*
+ * All probes of the self-test lie before boundary 1, which is here. A store that does not answer is
+ * gone, which its news say next.
+ */
+static void count_order(struct backup *b, Romulus__OrderCount *counts, Romulus__OrderCount **list,
+	Romulus__Ack *ack)
+{
+	struct diskrep_backup_figures figures;
+
+	if (diskrep_backup_figures(b->disks, &figures, &b->why))
+		return;
+	for (size_t i = 0; i < DISKREP_WAYS; i++) {
+		romulus__order_count__init(&counts[i]);
+		counts[i].probes = figures.order[i].probes;
+		counts[i].violations = figures.order[i].violations;
+		list[i] = &counts[i];
+	}
+	ack->order = list;
+	ack->n_order = DISKREP_WAYS;
 }
 
 /*
@@ -67,12 +94,15 @@ static void report_epoch(struct backup *b)
  */
 static int commit(struct backup *b, uint64_t epoch)
 {
+	Romulus__OrderCount counts[DISKREP_WAYS], *list[DISKREP_WAYS];
 	Romulus__Ack ack = ROMULUS__ACK__INIT;
 	int r = 0;
 
 	if (epoch > 0) {
 		fault_point(FAULT_ACK_DELAY);
 		ack.epoch = epoch;
+		if (epoch == 1 && b->disks)
+			count_order(b, counts, list, &ack);
 		r = proto_session_send(
 			b->stream, PROTO_ACK, &ack.base, clock_now_ns() + SEND_TIMEOUT_NS, &b->why);
 	}

@@ -2,8 +2,9 @@ libexec += romulus-primary romulus-backup
 
 romulus-primary_src := replicator/primary_main.c replicator/primary_setup.c replicator/primary_run.c \
 	replicator/primary_repair.c replicator/primary_epoch.c replicator/ship.c \
-	replicator/staging.c replicator/hv_xen.c replicator/hv_save.c replicator/hv_capture.c replicator/hv_restore.c replicator/worker.c \
-	diskrep/primary.c diskrep/marker.c $(diskrep_drbd_src) $(netbuf_src) $(proto_src) $(common_src)
+	replicator/staging.c replicator/hv_xen.c replicator/hv_save.c replicator/hv_capture.c \
+	replicator/hv_restore.c replicator/worker.c \
+	$(diskrep_primary_src) $(diskrep_drbd_src) $(netbuf_src) $(proto_src) $(common_src)
 romulus-primary_pkg := $(netbuf_pkg) $(proto_pkg) $(diskrep_pkg) xencontrol xenguest xenlight xenstore \
 	xenevtchn xenforeignmemory xentoollog
 romulus-primary_lib := -lpthread -laio

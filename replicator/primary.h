@@ -32,6 +32,7 @@ struct primary {
 	struct primary_epoch epoch;
 	uint64_t resumed_ns, reported_ns, bytes;
 	uint64_t ship_ns, ack_ns;
+	uint64_t boundary_ns; /* of the last pause: spent on the boundary of the disks */
 	struct why why;
 };
 

@@ -73,15 +73,20 @@ static int before_suspend(void *opaque)
 	struct primary *p = opaque;
 	unsigned int actions = step(p, PRIMARY_EV_SUSPEND, 0);
 
-	return actions & PRIMARY_INSTALL ? finish_copy(p) : 0;
+	if (actions & PRIMARY_INSTALL)
+		return finish_copy(p);
+	return p->disks ? diskrep_primary_settle(p->disks, &p->why) : 0;
 }
 
 /* Inside the pause, before the capture: the boundary of the disks travels beside it. */
 static int suspended(void *opaque)
 {
 	struct primary *p = opaque;
+	uint64_t begun = clock_now_ns();
+	int r = p->disks ? diskrep_primary_mark(p->disks, p->epoch.epoch, &p->why) : 0;
 
-	return p->disks ? diskrep_primary_mark(p->disks, p->epoch.epoch, &p->why) : 0;
+	p->boundary_ns = clock_now_ns() - begun;
+	return r;
 }
 
 /* Inside the pause. The vifs are quiet now, so nothing of the next epoch is closed with this one.
@@ -89,13 +94,28 @@ static int suspended(void *opaque)
 static int captured(void *opaque)
 {
 	struct primary *p = opaque;
+	uint64_t begun = clock_now_ns();
 	int r = p->disks ? diskrep_primary_mark_wait(p->disks, &p->why) : 0;
 
+	p->boundary_ns += clock_now_ns() - begun;
 	if (r)
 		return r;
 	step(p, PRIMARY_EV_CAPTURED, 0);
 	staging_taken(&p->staging);
 	return netbuf_close_epoch(p->netbuf, &p->why);
+}
+
+/* How the boundaries of the disks are made from now on. A backup that counts nothing says zero. */
+static void choose_boundary(struct primary *p, const Romulus__Ack *ack)
+{
+	struct diskrep_order_count seen[DISKREP_WAYS] = {0};
+	char line[DISKREP_PRIMARY_LINE_MAX];
+
+	for (size_t i = 0; i < ack->n_order && i < DISKREP_WAYS; i++)
+		seen[i] = (struct diskrep_order_count){
+			ack->order[i]->probes, ack->order[i]->violations};
+	diskrep_primary_choose(p->disks, seen, line);
+	log_info("%s: %s", p->dom.name, line);
 }
 
 /* Ship the captured epoch and wait for its ack. Non-zero: the stream is lost. */
@@ -129,6 +149,8 @@ static int commit(struct primary *p)
 		return why_set(&p->why, -EBADMSG,
 			"%s sent a %s frame where the ack of epoch %lu belongs", p->worker.peer,
 			proto_type_name(frame.type), p->epoch.epoch);
+	if (p->disks && p->epoch.committed == 1)
+		choose_boundary(p, (const Romulus__Ack *)frame.message);
 	staging_committed(&p->staging);
 	return netbuf_release_epoch(p->netbuf, &p->why);
 }
@@ -152,6 +174,11 @@ static void report_epoch(struct primary *p, const struct hv_pause *pause)
 	report.pause_ns = pause->suspend_ns + pause->capture_ns + pause->resume_ns;
 	report.ship_ns = p->ship_ns;
 	report.ack_ns = p->ack_ns;
+	if (p->disks) {
+		report.boundary = (char *)diskrep_primary_way(p->disks);
+		report.boundary_why = (char *)diskrep_primary_way_why(p->disks);
+		report.boundary_ns = p->boundary_ns;
+	}
 	worker_report(&p->worker, &report);
 	log_debug(
 		"epoch %lu: %zu bytes, suspend %.1f capture %.1f resume %.1f ship %.1f ack %.1f ms",
