@@ -139,7 +139,7 @@ struct failover_figures {
 		resume_ns, ship_ns, ack_ns, bytes;
 	/* of disks; "" and 0 without, or where the other host knows it */
 	char boundary[16], boundary_why[160];
-	uint64_t boundary_ns, undo_bytes, undo_largest, undo_limit;
+	uint64_t boundary_ns, boundary_wait_ns, undo_bytes, undo_largest, undo_limit;
 };
 
 struct failover_domain {

@@ -41,6 +41,7 @@ static void take_figures(struct failover_domain *d, const Romulus__Report *r)
 	keep_text(f->boundary, sizeof(f->boundary), r->boundary);
 	keep_text(f->boundary_why, sizeof(f->boundary_why), r->boundary_why);
 	f->boundary_ns = r->boundary_ns;
+	f->boundary_wait_ns = r->boundary_wait_ns;
 	f->undo_bytes = r->undo_bytes;
 	f->undo_largest = r->undo_largest;
 	f->undo_limit = r->undo_limit;

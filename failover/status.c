@@ -64,6 +64,7 @@ static const struct {
 	{"ship_ms", offsetof(struct failover_figures, ship_ns)},
 	{"ack_ms", offsetof(struct failover_figures, ack_ns)},
 	{"boundary_ms", offsetof(struct failover_figures, boundary_ns)},
+	{"boundary_wait_ms", offsetof(struct failover_figures, boundary_wait_ns)},
 };
 
 static json_t *disks_json(const struct failover_figures *f)

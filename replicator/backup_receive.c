@@ -107,10 +107,10 @@ static int commit(struct backup *b, uint64_t epoch)
 			b->stream, PROTO_ACK, &ack.base, clock_now_ns() + SEND_TIMEOUT_NS, &b->why);
 	}
 	feed_push(b->feed, receive_take(&b->rx), epoch > 0);
+	if (epoch > 0)
+		report_epoch(b); /* first: now the undo store holds most */
 	if (epoch > 0 && b->disks && diskrep_backup_commit(b->disks, epoch, &b->why))
 		r = -EIO;
-	if (epoch > 0)
-		report_epoch(b);
 	return r;
 }
 

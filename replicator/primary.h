@@ -32,7 +32,7 @@ struct primary {
 	struct primary_epoch epoch;
 	uint64_t resumed_ns, reported_ns, bytes;
 	uint64_t ship_ns, ack_ns;
-	uint64_t boundary_ns; /* of the last pause: spent on the boundary of the disks */
+	uint64_t marked_ns, boundary_ns, boundary_wait_ns; /* of the disks, in the last pause */
 	struct why why;
 };
 

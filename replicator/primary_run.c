@@ -82,10 +82,12 @@ static int before_suspend(void *opaque)
 static int suspended(void *opaque)
 {
 	struct primary *p = opaque;
-	uint64_t begun = clock_now_ns();
-	int r = p->disks ? diskrep_primary_mark(p->disks, p->epoch.epoch, &p->why) : 0;
+	int r = 0;
 
-	p->boundary_ns = clock_now_ns() - begun;
+	p->marked_ns = clock_now_ns();
+	if (p->disks)
+		r = diskrep_primary_mark(p->disks, p->epoch.epoch, &p->why);
+	p->boundary_wait_ns = clock_now_ns() - p->marked_ns;
 	return r;
 }
 
@@ -94,10 +96,12 @@ static int suspended(void *opaque)
 static int captured(void *opaque)
 {
 	struct primary *p = opaque;
-	uint64_t begun = clock_now_ns();
+	uint64_t begun = clock_now_ns(), end;
 	int r = p->disks ? diskrep_primary_mark_wait(p->disks, &p->why) : 0;
 
-	p->boundary_ns += clock_now_ns() - begun;
+	end = clock_now_ns();
+	p->boundary_ns = end - p->marked_ns;
+	p->boundary_wait_ns += end - begun;
 	if (r)
 		return r;
 	step(p, PRIMARY_EV_CAPTURED, 0);
@@ -113,7 +117,7 @@ static void choose_boundary(struct primary *p, const Romulus__Ack *ack)
 
 	for (size_t i = 0; i < ack->n_order && i < DISKREP_WAYS; i++)
 		seen[i] = (struct diskrep_order_count){
-			ack->order[i]->probes, ack->order[i]->violations};
+			.probes = ack->order[i]->probes, .violations = ack->order[i]->violations};
 	diskrep_primary_choose(p->disks, seen, line);
 	log_info("%s: %s", p->dom.name, line);
 }
@@ -178,6 +182,7 @@ static void report_epoch(struct primary *p, const struct hv_pause *pause)
 		report.boundary = (char *)diskrep_primary_way(p->disks);
 		report.boundary_why = (char *)diskrep_primary_way_why(p->disks);
 		report.boundary_ns = p->boundary_ns;
+		report.boundary_wait_ns = p->boundary_wait_ns;
 	}
 	worker_report(&p->worker, &report);
 	log_debug(

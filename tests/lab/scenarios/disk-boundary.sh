@@ -37,13 +37,13 @@ chosen() {
 	epoch=$(status_field alpha db epoch)
 	for sample in $(seq "${SAMPLES:-20}"); do
 		wait_for 60 epoch_beyond alpha db "$epoch" || fail "no epochs are committed under load: $(status_json alpha)"
-		status_json alpha | jq -c '.domains[] | select(.name == "db") | [.epoch, .pause_ms, .capture_ms, .boundary_ms]' \
+		status_json alpha | jq -c '.domains[] | select(.name == "db") | [.epoch, .pause_ms, .capture_ms, .boundary_wait_ms, .boundary_ms]' \
 			>>"$STATE/boundary-$1"
 		epoch=$(tail -n 1 "$STATE/boundary-$1" | jq '.[0]')
 	done
 	step "$1, ms, median of $sample epochs: $(jq -sc 'def med(i): map(.[i]) | sort | .[length / 2 | floor];
-		{pause: med(1), capture: med(2), boundary: med(3), longest_boundary: map(.[3]) | max}' "$STATE/boundary-$1")"
-	jq -se 'all(.[3] > 0 and .[3] < .[1])' "$STATE/boundary-$1" >/dev/null ||
+		{pause: med(1), capture: med(2), boundary_wait: med(3), longest_wait: (map(.[3]) | max), boundary: med(4)}' "$STATE/boundary-$1")"
+	jq -se 'all(.[3] > 0 and .[3] < .[1] and .[3] <= .[4])' "$STATE/boundary-$1" >/dev/null ||
 		fail "what the boundary takes of the pause is not known: $(cat "$STATE/boundary-$1")"
 }
 
