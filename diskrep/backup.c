@@ -245,8 +245,9 @@ int diskrep_backup_figures(
 }
 
 /*
- * Before the first boundary is believed. What has been waited for must come in order whatever the
- * primary chooses; if not, DRBD was told to leave its barriers out.
+ * Before the first boundary is believed: all of the self-test lies before it. A probe that is
+ * missing came by a resync, if at all, and then so may the guest's writes; one that was waited for
+ * and is out of order means that DRBD was told to leave its barriers out.
  */
 static int check_order(struct diskrep_backup *b, struct why *why)
 {
@@ -254,16 +255,23 @@ static int check_order(struct diskrep_backup *b, struct why *why)
 	struct diskrep_backup_figures f;
 	int r = diskrep_backup_figures(b, &f, why);
 
-	if (r)
-		return r;
-	c = &f.order[DISKREP_WAY_WAIT];
-	return !c->violations ? 0
-			      : why_set(why, -EILSEQ,
-					"%u of %u writes of the self-test reached this host out of "
-					"order: the disks of '%s' could not be taken back to a "
-					"checkpoint. Nothing is protected; `romulus disk check` on "
-					"both hosts names what DRBD's configuration lacks",
-					c->violations, c->probes, b->spec->resource);
+	for (unsigned int way = 0; !r && way < DISKREP_WAYS; way++) {
+		c = &f.order[way];
+		if (c->probes != c->all)
+			r = why_set(why, -EILSEQ,
+				"DRBD's replication of '%s' broke off during the self-test: %u of "
+				"%u probes arrived. Nothing is protected; if it repeats, `romulus "
+				"disk check` on both hosts names what DRBD's configuration lacks",
+				b->spec->resource, c->probes, c->all);
+		else if (way == DISKREP_WAY_WAIT && c->violations)
+			r = why_set(why, -EILSEQ,
+				"%u of %u probes of the self-test came out of order: the disks of "
+				"'%s' could not be taken back to a checkpoint. Nothing is "
+				"protected; `romulus disk check` on both hosts names what DRBD's "
+				"configuration lacks",
+				c->violations, c->all, b->spec->resource);
+	}
+	return r;
 }
 
 int diskrep_backup_boundary(struct diskrep_backup *b, uint64_t *ret_epoch, struct why *why)

@@ -127,20 +127,20 @@ void diskrep_control_print_status(
 		(unsigned long long)info->limit, info->locked);
 
 	for (size_t i = 0; i < DISKREP_WAYS && n >= 0 && (size_t)n < size; i++)
-		n += snprintf(ret + n, size - (size_t)n, " %u %u", status->order[i].probes,
-			status->order[i].violations);
+		n += snprintf(ret + n, size - (size_t)n, " %u %u %u", status->order[i].probes,
+			status->order[i].all, status->order[i].violations);
 }
 
 static int parse_counts(char *const *words, struct diskrep_order_count *ret)
 {
-	uint64_t probes, violations;
+	uint64_t n[3];
 
 	for (size_t i = 0; i < DISKREP_WAYS; i++) {
-		if (diskrep_control_number(words[2 * i], &probes) ||
-			diskrep_control_number(words[2 * i + 1], &violations) ||
-			probes > UINT32_MAX || violations > UINT32_MAX)
-			return -EINVAL;
-		ret[i] = (struct diskrep_order_count){(uint32_t)probes, (uint32_t)violations};
+		for (size_t j = 0; j < 3; j++)
+			if (diskrep_control_number(words[3 * i + j], &n[j]) || n[j] > UINT32_MAX)
+				return -EINVAL;
+		ret[i] = (struct diskrep_order_count){
+			(uint32_t)n[0], (uint32_t)n[1], (uint32_t)n[2]};
 	}
 	return 0;
 }
@@ -149,7 +149,7 @@ int diskrep_control_parse_status(const char *text, struct diskrep_control_status
 {
 	struct diskrep_control_status status = {0};
 	struct diskrep_undo_info *info = &status.undo;
-	char copy[DISKREP_CONTROL_STATUS_MAX], *words[7 + 2 * DISKREP_WAYS];
+	char copy[DISKREP_CONTROL_STATUS_MAX], *words[7 + 3 * DISKREP_WAYS];
 	uint64_t locked;
 
 	if (snprintf(copy, sizeof(copy), "%s", text) >= (int)sizeof(copy) ||

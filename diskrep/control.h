@@ -8,7 +8,7 @@
  *   commit EPOCH                         ok       drop what is older than boundary EPOCH
  *   dump EPOCH PATH                      ok BYTES rollback file to boundary EPOCH
  *   status                               ok STATE OLDEST NEWEST USED LARGEST LIMIT LOCKED
- *                                           PROBES VIOLATIONS (in order.h's order of ways)
+ *                                           PROBES ALL VIOLATIONS (of each way, in order)
  *   stop                                 ok       then exit
  *
  * Any of them: `failed TEXT`. At any time the store says `boundary EPOCH`, `overflow`, `error

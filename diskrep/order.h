@@ -15,6 +15,7 @@
 
 struct diskrep_order_count {
 	uint32_t probes; /* that arrived, markers among them */
+	uint32_t all;    /* that the test has, as each of them says; 0 before the first */
 	uint32_t violations;
 };
 

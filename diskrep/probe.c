@@ -16,8 +16,8 @@ struct block {
 	uint32_t version, crc;
 	uint8_t uuid[16];
 	uint64_t nonce, generation;
-	uint32_t round, way, kind, index, completed;
-	uint8_t zero[DISKREP_PROBE_BYTES - 68];
+	uint32_t round, way, kind, index, completed, all;
+	uint8_t zero[DISKREP_PROBE_BYTES - 72];
 } __attribute__((packed));
 
 _Static_assert(sizeof(struct block) == DISKREP_PROBE_BYTES, "a probe is one block");
@@ -33,6 +33,7 @@ void diskrep_probe_encode(void *ret_block, const struct diskrep_probe *probe)
 		.kind = htole32(probe->kind),
 		.index = htole32(probe->index),
 		.completed = htole32(probe->completed),
+		.all = htole32(probe->all),
 	};
 
 	memcpy(b.magic, magic, sizeof(b.magic));
@@ -57,6 +58,7 @@ int diskrep_probe_decode(const void *block, struct diskrep_probe *ret)
 	p.kind = le32toh(b.kind);
 	p.index = le32toh(b.index);
 	p.completed = le32toh(b.completed);
+	p.all = le32toh(b.all);
 	/* As with markers: there is exactly one right block for these values. */
 	diskrep_probe_encode(&again, &p);
 	if (memcmp(&b, &again, sizeof(b)) != 0 || !p.round || p.way >= DISKREP_WAYS ||

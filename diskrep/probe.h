@@ -6,7 +6,7 @@
  *
  * Layout, little-endian: magic (8 bytes), version (4), CRC32C of the whole block with this field
  * zero (4), uuid (16), nonce (8), generation (8), round (4), way (4), kind (4), index (4),
- * completed (4), zeros up to DISKREP_PROBE_BYTES.
+ * completed (4), all (4), zeros up to DISKREP_PROBE_BYTES.
  */
 #ifndef DISKREP_PROBE_H
 #define DISKREP_PROBE_H
@@ -39,6 +39,7 @@ struct diskrep_probe {
 	enum diskrep_probe_kind kind;
 	uint32_t index;     /* early and late: which, below DISKREP_PROBE_INDEXES */
 	uint32_t completed; /* marker: bit I says that early probe I completed before it */
+	uint32_t all; /* how many probes, markers among them, the whole test has of each way */
 };
 
 /* Fill @ret_block (DISKREP_PROBE_BYTES). */

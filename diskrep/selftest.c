@@ -130,7 +130,8 @@ int diskrep_selftest_run(struct diskrep_marker_write *w, const struct diskrep_ma
 	struct diskrep_selftest *ret)
 {
 	CLEANUP_FREE void *blocks = NULL;
-	struct test t = {.w = w, .probe.session = *session};
+	struct test t = {
+		.w = w, .probe = {.session = *session, .all = DISKREP_SELFTEST_ROUNDS * BLOCKS}};
 	int r;
 
 	if (posix_memalign(&blocks, DISKREP_PROBE_BYTES, (size_t)BLOCKS * DISKREP_PROBE_BYTES))

@@ -153,6 +153,7 @@ static void counted(const struct diskrep_boundary_facts *f, bool wait_bad, bool 
 	for (unsigned int way = 0; way < DISKREP_WAYS; way++) {
 		assert_int_equal(f->test.probes[way], DISKREP_SELFTEST_ROUNDS * 10);
 		assert_int_equal(f->count[way].probes, f->test.probes[way]);
+		assert_int_equal(f->count[way].all, f->test.probes[way]);
 	}
 	assert_int_equal(f->count[DISKREP_WAY_WAIT].violations > 0, wait_bad);
 	assert_int_equal(f->count[DISKREP_WAY_BRACKET].violations > 0, bracket_bad);
@@ -211,7 +212,7 @@ static const struct diskrep_boundary_facts good = {
 	.drbd = "8.4.11",
 	.write_cache = "write back",
 	.test = {.probes = {320, 320}, .us = {900, 300}},
-	.count = {{320, 0}, {320, 0}},
+	.count = {{320, 320, 0}, {320, 320, 0}},
 };
 
 static void choose(

@@ -20,6 +20,7 @@ static const struct diskrep_probe sample = {
 	.kind = DISKREP_PROBE_MARKER,
 	.index = 31,
 	.completed = 0x80000005,
+	.all = 320,
 };
 
 /* ---- blocks ---------------------------------------------------------------------------------- */
@@ -42,6 +43,7 @@ static void what_is_written_is_read(void **state)
 	assert_int_equal(p.kind, DISKREP_PROBE_MARKER);
 	assert_int_equal(p.index, 31);
 	assert_true(p.completed == sample.completed);
+	assert_int_equal(p.all, 320);
 }
 
 static void a_probe_is_no_marker_and_a_marker_is_no_probe(void **state)
@@ -96,7 +98,8 @@ static struct diskrep_probe probe(
 		.way = round % 2 ? DISKREP_WAY_WAIT : DISKREP_WAY_BRACKET,
 		.kind = kind,
 		.index = index,
-		.completed = completed};
+		.completed = completed,
+		.all = 9};
 }
 
 static void arrives(struct diskrep_probe p)
@@ -123,6 +126,8 @@ static void expect(uint32_t wait_n, uint32_t wait_bad, uint32_t bracket_n, uint3
 {
 	assert_int_equal(o.count[DISKREP_WAY_WAIT].probes, wait_n);
 	assert_int_equal(o.count[DISKREP_WAY_WAIT].violations, wait_bad);
+	assert_int_equal(o.count[DISKREP_WAY_WAIT].all, 9); /* known from any probe */
+	assert_int_equal(o.count[DISKREP_WAY_BRACKET].all, 9);
 	assert_int_equal(o.count[DISKREP_WAY_BRACKET].probes, bracket_n);
 	assert_int_equal(o.count[DISKREP_WAY_BRACKET].violations, bracket_bad);
 	memset(&o, 0, sizeof(o));
