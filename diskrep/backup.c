@@ -159,7 +159,6 @@ static bool is_connected(const struct diskrep_drbd_status *st)
 static int follow(struct diskrep_backup *b, struct diskrep_drbd_status *st, struct why *why)
 {
 	const char *res = b->spec->resource;
-	char summary[DISKREP_DRBD_SUMMARY_MAX];
 	int r = 0;
 
 	/*
@@ -172,15 +171,12 @@ static int follow(struct diskrep_backup *b, struct diskrep_drbd_status *st, stru
 		if (!r)
 			r = diskrep_drbd_wait(res, is_connected, CONNECT_TIMEOUT_MS, st, why);
 		if (r == -ETIMEDOUT)
-			r = -EAGAIN;
+			r = 0; /* what is said of the state below is more than that */
 	}
+	if (!r)
+		r = diskrep_drbd_obstacle(st, res, why);
 	if (r)
 		return r;
-	if (!diskrep_drbd_in_step(st))
-		return why_set(why, -EAGAIN,
-			"the disks of '%s' are not up to date (%s); protection waits for the "
-			"resync",
-			res, diskrep_drbd_summary(st, summary));
 	if (st->peer_role != DISKREP_DRBD_PRIMARY)
 		return why_set(why, -EINVAL,
 			"DRBD resource '%s' is not primary on the other host, although its domain "

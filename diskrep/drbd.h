@@ -60,6 +60,10 @@ const char *diskrep_drbd_summary(
  */
 bool diskrep_drbd_in_step(const struct diskrep_drbd_status *status);
 
+/* 0 when diskrep_drbd_in_step(), else -EAGAIN: what protection waits for, and what to look at. */
+int diskrep_drbd_obstacle(
+	const struct diskrep_drbd_status *status, const char *resource, struct why *why);
+
 /*
  * The verbs. All are idempotent: 0 as well when it is already so. Else a negative errno and a
  * sentence with what DRBD said: -EIO refused, -ETIMEDOUT, -ENOENT no tools.

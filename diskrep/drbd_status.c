@@ -218,3 +218,21 @@ const char *diskrep_drbd_summary(
 		snprintf(text, DISKREP_DRBD_SUMMARY_MAX, "connected, up to date");
 	return text;
 }
+
+int diskrep_drbd_obstacle(
+	const struct diskrep_drbd_status *s, const char *resource, struct why *why)
+{
+	char summary[DISKREP_DRBD_SUMMARY_MAX];
+
+	if (diskrep_drbd_in_step(s))
+		return 0;
+	diskrep_drbd_summary(s, summary);
+	if (s->up && s->connection < DISKREP_DRBD_CONNECTED)
+		return why_set(why, -EAGAIN,
+			"the disks of '%s' are not connected (%s): protection waits for DRBD; see "
+			"that its port is open between the hosts (drbdadm dump %s)",
+			resource, summary, resource);
+	return why_set(why, -EAGAIN,
+		"the disks of '%s' are not up to date (%s): protection waits for the resync",
+		resource, summary);
+}

@@ -232,3 +232,12 @@ int diskrep_primary_settle(struct diskrep_primary *p, struct why *why)
 
 	return r ? aio_failed(p, r, why) : 0;
 }
+
+void diskrep_primary_obstacle(struct diskrep_primary *p, struct why *ret)
+{
+	struct diskrep_drbd_status now;
+
+	if (diskrep_drbd_status(p->resource, &now, ret) == 0 &&
+		diskrep_drbd_obstacle(&now, p->resource, ret) == 0)
+		ret->text[0] = '\0';
+}

@@ -58,4 +58,10 @@ int diskrep_primary_mark(struct diskrep_primary *p, uint64_t epoch, struct why *
 int diskrep_primary_mark_wait(struct diskrep_primary *p, struct why *why);
 int diskrep_primary_settle(struct diskrep_primary *p, struct why *why);
 
+/*
+ * What keeps the backup's disks from following, as far as DRBD on this host knows; "" when it knows
+ * of nothing. It asks DRBD, which takes some milliseconds.
+ */
+void diskrep_primary_obstacle(struct diskrep_primary *p, struct why *ret);
+
 #endif

@@ -122,6 +122,19 @@ static void choose_boundary(struct primary *p, const Romulus__Ack *ack)
 	log_info("%s: %s", p->dom.name, line);
 }
 
+/* Its disks are the likelier half of an epoch to be missing: DRBD has a connection of its own. */
+static int not_acked(struct primary *p)
+{
+	struct why obstacle = {""};
+
+	if (p->disks)
+		diskrep_primary_obstacle(p->disks, &obstacle);
+	return why_set(&p->why, -ETIMEDOUT,
+		"%s has not acknowledged epoch %lu of '%s' for %u ms%s%s", p->worker.peer,
+		p->epoch.epoch, p->dom.name, p->worker.ack_timeout_ms, obstacle.text[0] ? ": " : "",
+		obstacle.text);
+}
+
 /* Ship the captured epoch and wait for its ack. Non-zero: the stream is lost. */
 static int commit(struct primary *p)
 {
@@ -143,9 +156,7 @@ static int commit(struct primary *p)
 	if (r < 0)
 		return r;
 	if (r == 0)
-		return why_set(&p->why, -ETIMEDOUT,
-			"%s has not acknowledged epoch %lu of '%s' for %u ms", p->worker.peer,
-			p->epoch.epoch, p->dom.name, p->worker.ack_timeout_ms);
+		return not_acked(p);
 	p->ack_ns = clock_now_ns() - shipped;
 	if (frame.type != PROTO_ACK ||
 		primary_epoch_step(&p->epoch, PRIMARY_EV_ACK,

@@ -68,6 +68,43 @@ static void the_recorded_states(void **state)
 	assert_false(diskrep_drbd_in_step(&s));
 }
 
+static void what_protection_waits_for(void **state)
+{
+	static const struct {
+		const char *file, *sentence;
+	} cases[] = {
+		{"drbd/connecting",
+			"the disks of 'db' are not connected (waiting for the peer): protection "
+			"waits for DRBD; see that its port is open between the hosts (drbdadm dump "
+			"db)"},
+		{"drbd/standalone",
+			"the disks of 'db' are not connected (disconnected): protection waits for "
+			"DRBD; see that its port is open between the hosts (drbdadm dump db)"},
+		{"drbd/sync-source", "the disks of 'db' are not up to date (resync to the peer 11 "
+				     "%): protection waits for the resync"},
+		{"drbd/peer-diskless",
+			"the disks of 'db' are not up to date (connected, the peer's disk is not "
+			"attached): protection waits for the resync"},
+	};
+	struct diskrep_drbd_status s;
+	struct why why = {"untouched"};
+	char text[DISKREP_DRBD_SUMMARY_MAX];
+
+	expect("drbd/up-to-date", &s, "connected, up to date");
+	assert_int_equal(diskrep_drbd_obstacle(&s, "db", &why), 0);
+	assert_string_equal(why.text, "untouched");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		CLEANUP_FREE char *lines = NULL;
+		size_t length;
+
+		lines = golden(cases[i].file, &length);
+		assert_int_equal(diskrep_drbd_status_parse(lines, length, "db", &s, &why), 0);
+		assert_int_equal(diskrep_drbd_obstacle(&s, "db", &why), -EAGAIN);
+		assert_string_equal(why.text, cases[i].sentence);
+		assert_non_null(strstr(why.text, diskrep_drbd_summary(&s, text)));
+	}
+}
+
 static int parse(const char *lines, struct diskrep_drbd_status *s, struct why *why)
 {
 	return diskrep_drbd_status_parse(lines, strlen(lines), "db", s, why);
@@ -167,6 +204,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_recorded_states),
+		cmocka_unit_test(what_protection_waits_for),
 		cmocka_unit_test(other_states),
 		cmocka_unit_test(what_makes_no_sense_is_refused),
 		cmocka_unit_test(options_in_force),
