@@ -25,6 +25,7 @@ static const char *const fault_names[FAULT_COUNT] = {
 	[FAULT_DISKS_ROLLED_BACK] = "disks-rolled-back",
 	[FAULT_ROLLBACK_SKIP] = "rollback-skip",
 	[FAULT_ROLLBACK_BENEATH] = "rollback-beneath",
+	[FAULT_LINEAGE_SKIP] = "lineage-skip",
 	[FAULT_LOWER_SWITCH] = "lower-switch",
 	[FAULT_MARKER_UNFLUSHED] = "marker-unflushed",
 	[FAULT_MARKER_SLOW] = "marker-slow",

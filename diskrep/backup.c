@@ -19,6 +19,7 @@
 #include "common/why.h"
 #include "diskrep/control.h"
 #include "diskrep/drbd.h"
+#include "diskrep/lineage.h"
 #include "diskrep/lower.h"
 #include "diskrep/nbd.h"
 #include "diskrep/resource.h"
@@ -33,6 +34,7 @@ struct diskrep_backup {
 	const char *volumes[DISKREP_MAX_VOLUMES];
 	size_t volumes_n; /* the marker included */
 	struct diskrep_store *store;
+	struct diskrep_lineage lineage;
 	char rollback[PATH_MAX];
 };
 
@@ -203,6 +205,8 @@ int diskrep_backup_open(
 		r = follow(b, &st, why);
 	if (!r)
 		r = insert_store(b, why);
+	if (!r)
+		r = diskrep_lineage_begin(&st, &b->lineage, why);
 	if (r && b->store)
 		remove_store(b, NULL);
 	if (r)
@@ -280,8 +284,10 @@ int diskrep_backup_boundary(struct diskrep_backup *b, uint64_t *ret_epoch, struc
 		return 0;
 	switch (news.kind) {
 	case DISKREP_STORE_BOUNDARY:
+		r = fault_point(FAULT_LINEAGE_SKIP) ? 0 : diskrep_lineage_check(&b->lineage, why);
 		*ret_epoch = news.epoch;
-		r = news.epoch == 1 ? check_order(b, why) : 0;
+		if (!r && news.epoch == 1)
+			r = check_order(b, why);
 		return r ? r : 1;
 	case DISKREP_STORE_OVERFLOW:
 		return why_set(why, -ENOSPC,

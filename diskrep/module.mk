@@ -2,7 +2,7 @@
 libexec += romulus-disk
 
 diskrep_drbd_src := diskrep/command.c diskrep/device.c diskrep/drbd.c diskrep/drbd_events.c \
-	diskrep/drbd_show.c diskrep/drbd_status.c diskrep/lower.c diskrep/nbd.c
+	diskrep/drbd_show.c diskrep/drbd_status.c diskrep/lineage.c diskrep/lower.c diskrep/nbd.c
 diskrep_resource_src := diskrep/meta.c diskrep/resource.c diskrep/resource_setup.c \
 	diskrep/resource_check.c
 diskrep_src := $(diskrep_drbd_src) $(diskrep_resource_src)
@@ -11,7 +11,7 @@ diskrep_pkg := devmapper
 romulus-disk_src := diskrep/disk_main.c $(diskrep_src) $(common_src)
 romulus-disk_pkg := $(diskrep_pkg)
 
-diskrep_test_names := drbd_events drbd_status drbd_command drbd_resource disk_kernel
+diskrep_test_names := drbd_events drbd_status lineage drbd_command drbd_resource disk_kernel
 unit_tests += $(diskrep_test_names:%=tests/unit/%)
 define diskrep_test
 tests/unit/$(1)_src := tests/unit/$(1).c $(diskrep_src) $(common_src)
