@@ -211,6 +211,7 @@ static cfg_opt_t domain_options[] = {
 	CFG_INT("interval", 0, CFGF_NODEFAULT),
 	CFG_INT("staging", 0, CFGF_NODEFAULT),
 	CFG_STR_LIST("addresses", NULL, CFGF_NODEFAULT),
+	CFG_STR("start", NULL, CFGF_NODEFAULT),
 	CFG_END(),
 };
 
@@ -230,6 +231,7 @@ static const struct {
 	{"domain|interval", check_number},
 	{"domain|staging", check_number},
 	{"domain|addresses", check_address},
+	{"domain|start", check_absolute},
 	{"domain|disks|volumes", check_device},
 	{"domain|disks|marker", check_device},
 	{"domain|disks|meta", check_device},
@@ -395,6 +397,8 @@ static int build_domain(
 		d->interval_ms = cfg_getint(sec, "interval");
 	if (cfg_size(sec, "staging"))
 		d->staging_mb = cfg_getint(sec, "staging");
+	if (cfg_size(sec, "start"))
+		d->start = copy(cfg_getstr(sec, "start"));
 	d->addresses = copy_list(sec, "addresses", &d->addresses_n);
 	if (d->addresses_n > FAILOVER_MAX_ADDRESSES)
 		return why_set(why, -EINVAL, "%s: domain \"%s\" has more than %u addresses", file,
@@ -523,6 +527,7 @@ struct failover_config *failover_config_free(struct failover_config *c)
 		free(p->name);
 	}
 	for (size_t i = 0; c->domains && i < c->domains_n; i++) {
+		free(c->domains[i].start);
 		free_list(c->domains[i].addresses, c->domains[i].addresses_n);
 		free_list(c->domains[i].disks.volumes, c->domains[i].disks.volumes_n);
 		free(c->domains[i].disks.resource);
@@ -590,6 +595,9 @@ void failover_config_print(const struct failover_config *c)
 		printf("domain %s, interval %ld ms, staging %ld MB\n", c->domains[i].name,
 			failover_config_interval_ms(c, c->domains[i].name),
 			failover_config_staging_mb(c, c->domains[i].name));
+		if (c->domains[i].start)
+			printf("  started from %s when it died with its host\n",
+				c->domains[i].start);
 		if (disks->resource)
 			printf("  disks: DRBD resource %s, %zu volumes and a marker, undo limit "
 			       "%ld "

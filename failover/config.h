@@ -57,6 +57,7 @@ struct failover_domain_config {
 	struct failover_disks_config disks;
 	long interval_ms; /* 0: not set here */
 	long staging_mb;
+	char *start;      /* xl's configuration, to start it from its disks; NULL: nobody does */
 	char **addresses; /* to announce after a takeover */
 	size_t addresses_n;
 };

@@ -166,6 +166,7 @@ struct failover_domain {
 	uint64_t retry_at_ns;
 	unsigned int attempts;
 	bool not_yet;             /* the last attempt was put off, which was said */
+	bool guest_died;          /* with the last boot of this host; not seen since */
 	enum exit_code exit_code; /* of the last failure */
 
 	/* from FOUND or Prepare */
@@ -219,6 +220,11 @@ int failover_domain_spawn_backup(struct failover_domain *d, struct why *why);
 void failover_domain_repair(struct failover_domain *d);
 void failover_domain_discard(struct failover_domain *d);
 void failover_domain_clear(struct failover_domain *d);
+/*
+ * The guest of a domain that this host owns died with the last boot: start it from its disks if the
+ * configuration says how, else say what an operator does.
+ */
+void failover_domain_guest_died(struct failover_domain *d);
 
 /* ---- announcement.c: tell the network where the guest is now -------------------------------- */
 

@@ -73,6 +73,8 @@ void failover_domains_free(struct failover *fo)
 
 enum failover_state failover_domain_base(const struct failover_domain *d)
 {
+	if (d->record.role == PROTO_ROLE_PRIMARY && d->record.decision == FAILOVER_DECISION_RELEASED)
+		return FAILOVER_VACANT;
 	return failover_machine_base(d->record.role, d->record.decision);
 }
 
@@ -258,7 +260,6 @@ static void resume_primary(struct failover_domain *d, bool same_boot)
 			"this host was restarted, so the guest is gone from here: %s may take it "
 			"over",
 			d->record.peer);
-		return;
 	}
 	if (d->record.decision == FAILOVER_DECISION_NONE) {
 		d->state = FAILOVER_WANT_SOLO;
@@ -269,7 +270,14 @@ static void resume_primary(struct failover_domain *d, bool same_boot)
 		return;
 	}
 	d->state = failover_domain_base(d);
-	if (d->state == FAILOVER_SOLO && same_boot)
+	if (d->state == FAILOVER_VACANT)
+		snprintf(d->why, sizeof(d->why),
+			"the guest died when this host was restarted: waiting for word from %s, "
+			"which may have taken it over",
+			d->record.peer);
+	else if (!same_boot)
+		failover_domain_guest_died(d);
+	else if (d->state == FAILOVER_SOLO)
 		failover_domain_repair(d);
 }
 

@@ -220,16 +220,22 @@ static bool do_run_on(struct failover_domain *d)
 
 static bool do_report_failure(struct failover_domain *d)
 {
+	bool gone = d->guest_died && d->exit_code == EXIT_CODE_UNKNOWN;
+	bool waits = gone || d->exit_code == EXIT_CODE_NOT_YET;
 	char text[WHY_MAX];
 
 	snprintf(text, sizeof(text), "%s", d->why);
 	d->request = failover_request_free(d->request);
-	if (d->exit_code != EXIT_CODE_NOT_YET)
+	if (!waits)
 		EVENT(d, "failed", "%s", text);
-	else if (!d->not_yet)
+	else if (!d->not_yet && !gone)
 		EVENT(d, "waiting", "%s", text);
-	d->not_yet = d->exit_code == EXIT_CODE_NOT_YET;
+	d->not_yet = waits;
 	try_later(d);
+	if (gone && !d->client) {
+		failover_domain_guest_died(d);
+		return true;
+	}
 	failover_domain_settle(d, d->exit_code ? d->exit_code : EXIT_CODE_FAILED, "%s", text);
 	return true;
 }
@@ -325,6 +331,20 @@ static bool do_note_left(struct failover_domain *d)
 	return true;
 }
 
+/* The backup's promise never to take it over is on its disk: the guest is this host's alone. */
+static bool do_reclaim(struct failover_domain *d)
+{
+	if (!decided(d, FAILOVER_DECISION_SOLO, PROTO_ROLE_PRIMARY))
+		return false;
+	EVENT(d, "grant",
+		"both hosts have lost the guest, %s has let go of generation %lu: it goes on from "
+		"the disks of this host",
+		peer_name(d), (unsigned long)d->record.generation);
+	try_later(d);
+	failover_domain_guest_died(d);
+	return true;
+}
+
 static bool do_alarm(struct failover_domain *d)
 {
 	static const char text[] = "both hosts claim it: destroy the wrong one by hand, at once";
@@ -349,7 +369,8 @@ static bool do_spawn_backup(struct failover_domain *d)
 
 static bool do_answer_prepared(struct failover_domain *d)
 {
-	struct failover_record before = d->record;
+	const struct failover_record before = d->record;
+	bool renewed = d->recorded && strcmp(before.uuid, d->uuid) != 0;
 	struct why why;
 
 	snprintf(d->record.uuid, sizeof(d->record.uuid), "%s", d->uuid);
@@ -364,6 +385,8 @@ static bool do_answer_prepared(struct failover_domain *d)
 		d->state = failover_domain_base(d);
 		return false;
 	}
+	if (renewed) /* a new guest of an old name: one name must not have two records */
+		failover_state_remove(d->fo->config->state_dir, before.uuid, NULL);
 	d->peer = d->attempt_peer;
 	EVENT(d, "receiving", "receiving from %s, generation %lu", peer_name(d),
 		(unsigned long)d->record.generation);
@@ -527,6 +550,7 @@ static bool (*const actions[])(struct failover_domain *) = {
 	[FAILOVER_DO_FORGET] = do_forget,
 	[FAILOVER_DO_LEAVE] = do_leave,
 	[FAILOVER_DO_NOTE_LEFT] = do_note_left,
+	[FAILOVER_DO_RECLAIM] = do_reclaim,
 	[FAILOVER_DO_ALARM] = do_alarm,
 	[FAILOVER_DO_SPAWN_BACKUP] = do_spawn_backup,
 	[FAILOVER_DO_ANSWER_PREPARED] = do_answer_prepared,

@@ -6,7 +6,9 @@
  * Invariants, asserted by tests/unit/domain_machine.c over the whole table:
  *  - a takeover begins only from a backup that holds an acked checkpoint, and only on a grant or on
  *    the primary's own persisted promise; the loss of a stream never is one;
- *  - solo begins only from WANT_SOLO, on a grant or on the backup's persisted promise.
+ *  - solo begins only from WANT_SOLO, on a grant or on the backup's persisted promise;
+ *  - a guest that died with its host is reclaimed only on the backup's persisted promise: a silent
+ *    backup may have taken it over long ago, and nothing granted here could undo that.
  */
 #ifndef FAILOVER_DOMAIN_MACHINE_H
 #define FAILOVER_DOMAIN_MACHINE_H
@@ -28,6 +30,7 @@ enum failover_state {
 	FAILOVER_STOPPING,    /* primary: unprotect asked of the peer */
 	FAILOVER_ENDING,      /* primary: the peer has let go, worker ordered to stop */
 	FAILOVER_LEAVING,     /* primary: generation over, stale guest being destroyed */
+	FAILOVER_VACANT,      /* primary: guest died with this host, the backup may have it */
 	FAILOVER_OPENING,     /* backup: worker started, not listening yet */
 	FAILOVER_RECEIVING,   /* backup: initial copy */
 	FAILOVER_READY,       /* backup: holds an acked checkpoint, stream up */
@@ -89,7 +92,8 @@ enum failover_action {
 	FAILOVER_DO_FORGET, /* protection is over, all is done */
 	FAILOVER_DO_LEAVE,  /* destroy the stale guest, never releasing its output */
 	FAILOVER_DO_NOTE_LEFT,
-	FAILOVER_DO_ALARM, /* two owners claim it: cannot happen while grants are honest */
+	FAILOVER_DO_RECLAIM, /* persist solo: both hosts lost it, its disks are here */
+	FAILOVER_DO_ALARM,   /* two owners claim it: cannot happen while grants are honest */
 	FAILOVER_DO_SPAWN_BACKUP,
 	FAILOVER_DO_ANSWER_PREPARED, /* persist the generation, answer */
 	FAILOVER_DO_ANSWER_REFUSED,

@@ -8,6 +8,13 @@
 /* ---- peers ------------------------------------------------------------------------------------
  */
 
+/* Nothing of it is here that a new standby would disturb. */
+static bool is_free(const struct failover_domain *d)
+{
+	return d->state == FAILOVER_IDLE || d->state == FAILOVER_RELEASED ||
+	       d->state == FAILOVER_VACANT;
+}
+
 void failover_domain_prepare(
 	struct failover *fo, struct failover_inbound *in, const Romulus__Prepare *m)
 {
@@ -21,15 +28,13 @@ void failover_domain_prepare(
 	}
 	if (!d)
 		d = failover_domain_by_name(fo, m->domain);
-	if (d && d->recorded && strcmp(d->record.uuid, m->uuid) != 0 && d->state != FAILOVER_IDLE &&
-		d->state != FAILOVER_RELEASED)
+	if (d && d->recorded && strcmp(d->record.uuid, m->uuid) != 0 && !is_free(d))
 		snprintf(reason, sizeof(reason), "another guest named %s is known here (%s)",
 			m->domain, d->record.uuid);
 	else if (m->generation <= known)
 		snprintf(reason, sizeof(reason), "generation %lu is known here already",
 			(unsigned long)known);
-	else if (d && d->state != FAILOVER_IDLE && d->state != FAILOVER_RELEASED &&
-		 failover_machine_role(d->state) == PROTO_ROLE_PRIMARY)
+	else if (d && !is_free(d) && failover_machine_role(d->state) == PROTO_ROLE_PRIMARY)
 		snprintf(reason, sizeof(reason), "%s is %s on this host", m->domain,
 			failover_state_name(d->state));
 	else if (d && (d->state == FAILOVER_RELEASING || d->command || d->worker)) {
@@ -172,6 +177,12 @@ void failover_domain_failover(struct failover *fo, struct failover_client *clien
 
 	if (!d) {
 		answer(client, EXIT_CODE_UNKNOWN, "%s is not known to this host", name);
+		return;
+	}
+	if (d->state == FAILOVER_RELEASED) {
+		answer(client, EXIT_CODE_WRONG_STATE,
+			"this host has no checkpoint of %s and cannot take it over: %s has it",
+			name, d->record.peer);
 		return;
 	}
 	if (!d->peer || !failover_machine_needs_grant(d->state)) {

@@ -12,6 +12,7 @@
 #include "failover/worker.h"
 
 #define COMMAND_MS 60000
+#define START_MS 120000
 #define STANDBY_SUFFIX "--standby"
 
 #define NUMBER_TEXT(name, format, value)                                                           \
@@ -60,6 +61,27 @@ static void show_progress(struct failover_domain *d, const Romulus__Report *r)
 			"eta_s", (json_int_t)(r->bytes_per_s ? left * 4096 / r->bytes_per_s : 0)));
 }
 
+/*
+ * A new guest of an old name: nothing of the old one binds it, but where that was wanted protected
+ * on the host that owns it, so is this one, or an attempt that is put off would be the last.
+ */
+static void forget_old_guest(struct failover_domain *d)
+{
+	const struct failover_record old = d->record;
+	struct why why;
+
+	d->recorded = false;
+	d->record.generation = 0;
+	d->record.role = PROTO_ROLE_NONE;
+	d->record.decision = FAILOVER_DECISION_NONE;
+	snprintf(d->record.uuid, sizeof(d->record.uuid), "%s", d->uuid);
+	if (!old.intent || old.role != PROTO_ROLE_PRIMARY ||
+		old.decision == FAILOVER_DECISION_NONE ||
+		failover_domain_persist(d, FAILOVER_DECISION_SOLO, PROTO_ROLE_PRIMARY, &why) < 0)
+		d->record.uuid[0] = '\0';
+	failover_state_remove(d->fo->config->state_dir, old.uuid, NULL);
+}
+
 static void take_found(struct failover_domain *d, const Romulus__Report *r)
 {
 	struct failover_domain *other = failover_domain_by_uuid(d->fo, r->uuid);
@@ -76,15 +98,9 @@ static void take_found(struct failover_domain *d, const Romulus__Report *r)
 			"its uuid is that of %s, which is known here: unprotect that one first",
 			other->record.name);
 	} else {
-		if (d->recorded && strcmp(d->record.uuid, d->uuid) != 0) {
-			/* A new guest of an old name: nothing of the old one binds it. */
-			failover_state_remove(d->fo->config->state_dir, d->record.uuid, NULL);
-			d->recorded = false;
-			d->record.generation = 0;
-			d->record.role = PROTO_ROLE_NONE;
-			d->record.decision = FAILOVER_DECISION_NONE;
-			d->record.uuid[0] = '\0';
-		}
+		d->guest_died = false;
+		if (d->recorded && strcmp(d->record.uuid, d->uuid) != 0)
+			forget_old_guest(d);
 		failover_domain_on(d, FAILOVER_ON_FOUND);
 		return;
 	}
@@ -326,4 +342,66 @@ void failover_domain_discard(struct failover_domain *d)
 void failover_domain_clear(struct failover_domain *d)
 {
 	discard(d, true);
+}
+
+/* ---- a guest that died with its host --------------------------------------------------------- */
+
+static void say_how_to_start(struct failover_domain *d, const char *resource)
+{
+	snprintf(d->why, sizeof(d->why),
+		"the guest died when this host was restarted: start it from its disks (%s%s%s"
+		"xl create); protection then begins by itself",
+		resource ? "drbdadm primary " : "", resource ? resource : "",
+		resource ? ", then " : "");
+}
+
+static void on_started(void *data, int status, const char *output)
+{
+	struct failover_domain *d = data;
+	struct why why;
+
+	d->command = NULL;
+	if (status == 0) {
+		d->guest_died = false;
+		/* Of this boot: what becomes of it from here on is nobody's to undo. */
+		if (failover_domain_persist(d, d->record.decision, d->record.role, &why) < 0)
+			log_error("%s: %s", d->record.name, why.text);
+		snprintf(d->why, sizeof(d->why),
+			"started from its disks after this host was restarted; protection begins "
+			"when %s is steady",
+			d->record.peer);
+		failover_event(&d->fo->events, d->record.name, "started", "%s", d->why);
+		return;
+	}
+	snprintf(d->why, sizeof(d->why),
+		"the guest died when this host was restarted, and starting it failed: %.300s; it "
+		"is tried again",
+		output[0] == '<' && strchr(output, ' ') ? strchr(output, ' ') + 1 : output);
+	failover_event(&d->fo->events, d->record.name, "failed", "%s", d->why);
+}
+
+void failover_domain_guest_died(struct failover_domain *d)
+{
+	const struct failover_domain_config *conf =
+		failover_config_domain(d->fo->config, d->record.name);
+	const char *resource = conf ? conf->disks.resource : NULL;
+	char program[PATH_MAX];
+	struct why why;
+
+	d->guest_died = true;
+	if (!conf || !conf->start) {
+		if (d->record.intent)
+			say_how_to_start(d, resource);
+		return;
+	}
+	snprintf(d->why, sizeof(d->why),
+		"the guest died when this host was restarted: it is being started from its disks");
+	snprintf(program, sizeof(program), "%s/romulus-primary", d->fo->libexec);
+	d->command = failover_child_free(d->command);
+	if (failover_child_run(d->fo->event,
+		    (char *const[]){program, "--start", conf->start, "--domain", d->record.name,
+			    "--run-dir", d->fo->config->run_dir, resource ? "--resource" : NULL,
+			    (char *)resource, NULL},
+		    NULL, START_MS, on_started, d, &d->command, &why) < 0)
+		on_started(d, -1, why.text);
 }

@@ -49,6 +49,21 @@ static void reason(const struct failover_domain *d, char *ret, size_t size)
 	else if (d->peer && failover_machine_needs_grant(d->state) && failover_peer_silent(d->peer))
 		snprintf(ret, size, "%s is silent: %s", d->peer->conf->name,
 			d->peer->arbiter.ops->waiting(&d->peer->arbiter));
+	else if (d->state == FAILOVER_RELEASED && d->record.intent && d->peer &&
+		 failover_peer_silent(d->peer))
+		snprintf(ret, size,
+			"%s is silent and this host must not take over, it has no checkpoint%s%s: "
+			"bring "
+			"%s back, the guest goes on there",
+			d->peer->conf->name, d->why[0] ? "; last: " : "", d->why,
+			d->peer->conf->name);
+	else if (d->state == FAILOVER_VACANT && d->peer && failover_peer_silent(d->peer))
+		snprintf(ret, size,
+			"the guest died when this host was restarted, and %s is silent, which may "
+			"have "
+			"taken it over: bring %s back, or start it from the disks here if you know "
+			"that it has not",
+			d->peer->conf->name, d->peer->conf->name);
 	else
 		snprintf(ret, size, "%s", d->why);
 }

@@ -50,4 +50,7 @@ int primary_hold(struct primary *p);
 int primary_repair(struct primary *p);
 int primary_discard(struct primary *p);
 
+/* The same: start p->worker.domain, which died with this host, from its disks; exit code. */
+int primary_start(struct primary *p);
+
 #endif

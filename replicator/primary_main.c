@@ -38,7 +38,9 @@ int main(int argc, char **argv)
 		return primary_repair(&p);
 	if (p.hv && w->discard)
 		return primary_discard(&p);
-	alone = w->repair || w->discard;
+	if (p.hv && w->start)
+		return primary_start(&p);
+	alone = w->repair || w->discard || w->start;
 	if (!alone && worker_open(w, NULL))
 		return EXIT_CODE_USAGE;
 	if (!p.hv) {

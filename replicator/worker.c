@@ -46,6 +46,7 @@ static const struct worker_option {
 	{"ack-timeout", NUMBER, FIELD(ack_timeout_ms)},
 	{"repair", TEXT, FIELD(repair)},
 	{"discard", TEXT, FIELD(discard)},
+	{"start", TEXT, FIELD(start)},
 	{"release", FLAG, FIELD(release)},
 };
 

@@ -27,6 +27,7 @@ struct worker {
 	unsigned int interval_ms, ack_timeout_ms;
 	const char *repair;  /* --repair NAME: mend what a dead worker left, and exit */
 	const char *discard; /* --discard NAME: destroy a standby, and exit */
+	const char *start;   /* --start FILE: start --domain from its disks, and exit */
 	bool release;        /* with --repair: let held output go and remove the plug */
 
 	struct proto_session *daemon;

@@ -41,7 +41,10 @@ static void defaults_and_overrides(void **state)
 	struct failover_config *c = NULL;
 	struct why why;
 
-	assert_int_equal(load(GOOD "domain \"db\" { interval = 25 }\n", &c, &why), 0);
+	assert_int_equal(load(GOOD "domain \"db\" { interval = 25 start = \"/etc/xen/db.cfg\" }\n",
+				 &c, &why),
+		0);
+	assert_string_equal(c->domains[0].start, "/etc/xen/db.cfg");
 	assert_int_equal(c->port, 7800);
 	assert_int_equal(c->dead_after_ms, 1000);
 	assert_int_equal(c->peers[0].arbiter, FAILOVER_ARBITER_MANUAL);
@@ -60,6 +63,7 @@ static void the_example_is_good(void **state)
 	assert_int_equal(c->peers[0].paths_n, 2);
 	assert_int_equal(c->peers[0].fence.options_n, 3);
 	assert_int_equal(c->domains[0].addresses_n, 2);
+	assert_null(c->domains[0].start);
 	assert_string_equal(c->domains[0].disks.resource, "db");
 	assert_int_equal(c->domains[0].disks.volumes_n, 2);
 	assert_string_equal(c->domains[0].disks.volumes[1], "/dev/vg/db-data");
@@ -88,6 +92,7 @@ static void mistakes_are_named(void **state)
 		{GOOD "colour = 1\n", "colour", "line 6"},
 		{GOOD "domain \"d\" {\n interval = 1\n}\n", "interval", "line 7"},
 		{GOOD "domain \"d\" {\n addresses = {\"x\"}\n}\n", "addresses", "line 7"},
+		{GOOD "domain \"d\" {\n start = \"db.cfg\"\n}\n", "start", "line 7"},
 		{DISKS("undo-limit = 0"), "undo-limit", "line 11"},
 		{DISKS("volumes = {\"/dev/a,b\"}"), "volumes", "line 11"},
 		{DISKS("marker = \"b\""), "marker", "line 11"},

@@ -55,6 +55,31 @@ static void solo_needs_want_solo_and_a_grant(void **state)
 	assert_int_equal(found, 2);
 }
 
+static void reclaim_needs_the_promise_of_the_backup(void **state)
+{
+	struct failover_step step;
+	unsigned int found = 0;
+
+	for (int s = 0; s < FAILOVER_STATE_COUNT; s++)
+		for (int e = 0; e < FAILOVER_EVENT_COUNT; e++) {
+			if (!failover_machine_step(
+				    (enum failover_state)s, (enum failover_event)e, 0, &step) ||
+				step.action != FAILOVER_DO_RECLAIM)
+				continue;
+			found++;
+			assert_int_equal(s, FAILOVER_VACANT);
+			assert_int_equal(e, FAILOVER_ON_PEER_RELEASED);
+			assert_int_equal(step.next, FAILOVER_SOLO);
+		}
+	assert_int_equal(found, 1);
+	/* A silent backup may run the guest: no fence may be asked for, no grant be taken. */
+	assert_false(failover_machine_needs_grant(FAILOVER_VACANT));
+	assert_false(failover_machine_step(FAILOVER_VACANT, FAILOVER_ON_GRANT, 0, &step));
+	/* And one that hears it may take the guest over, as its primary has promised. */
+	assert_int_equal(failover_machine_role(FAILOVER_VACANT), PROTO_ROLE_PRIMARY);
+	assert_int_equal(failover_machine_gossip(FAILOVER_VACANT), PROTO_STATE_RELEASED);
+}
+
 /* A side that has promised or decided never decides otherwise. */
 static void decisions_are_final(void **state)
 {
@@ -106,6 +131,8 @@ static void ways_of_a_primary(void **state)
 	FOLLOW(FAILOVER_PROTECTED, FAILOVER_IDLE, FAILOVER_ON_UNPROTECT, FAILOVER_ON_UNPROTECTED,
 		FAILOVER_ON_DONE);
 	FOLLOW(FAILOVER_SOLO, FAILOVER_CHECKING, FAILOVER_ON_PROTECT);
+	FOLLOW(FAILOVER_VACANT, FAILOVER_CHECKING, FAILOVER_ON_PEER_RELEASED, FAILOVER_ON_PROTECT);
+	FOLLOW(FAILOVER_VACANT, FAILOVER_OPENING, FAILOVER_ON_PEER_OWNS, FAILOVER_ON_PREPARE);
 }
 
 static void ways_of_a_backup(void **state)
@@ -159,6 +186,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(takeover_needs_a_checkpoint_and_a_grant),
 		cmocka_unit_test(solo_needs_want_solo_and_a_grant),
+		cmocka_unit_test(reclaim_needs_the_promise_of_the_backup),
 		cmocka_unit_test(decisions_are_final),
 		cmocka_unit_test(ways_of_a_primary),
 		cmocka_unit_test(ways_of_a_backup),
