@@ -275,7 +275,7 @@ static void resume_primary(struct failover_domain *d, bool same_boot)
 			"the guest died when this host was restarted: waiting for word from %s, "
 			"which may have taken it over",
 			d->record.peer);
-	else if (!same_boot)
+	else if (!same_boot && d->record.intent)
 		failover_domain_guest_died(d);
 	else if (d->state == FAILOVER_SOLO)
 		failover_domain_repair(d);

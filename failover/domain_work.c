@@ -350,9 +350,10 @@ static void say_how_to_start(struct failover_domain *d, const char *resource)
 {
 	snprintf(d->why, sizeof(d->why),
 		"the guest died when this host was restarted: start it from its disks (%s%s%s"
-		"xl create); protection then begins by itself",
+		"xl create)%s",
 		resource ? "drbdadm primary " : "", resource ? resource : "",
-		resource ? ", then " : "");
+		resource ? ", then " : "",
+		d->record.intent ? "; protection then begins by itself" : "");
 }
 
 static void on_started(void *data, int status, const char *output)
@@ -389,9 +390,8 @@ void failover_domain_guest_died(struct failover_domain *d)
 	struct why why;
 
 	d->guest_died = true;
-	if (!conf || !conf->start) {
-		if (d->record.intent)
-			say_how_to_start(d, resource);
+	if (!conf || !conf->start || !d->record.intent) {
+		say_how_to_start(d, resource);
 		return;
 	}
 	snprintf(d->why, sizeof(d->why),
