@@ -167,6 +167,7 @@ struct failover_domain {
 	unsigned int attempts;
 	bool not_yet;             /* the last attempt was put off, which was said */
 	bool guest_died;          /* with the last boot of this host; not seen since */
+	bool vacant;              /* the same, and the backup has not said who has it now */
 	enum exit_code exit_code; /* of the last failure */
 
 	/* from FOUND or Prepare */

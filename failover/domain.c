@@ -73,7 +73,8 @@ void failover_domains_free(struct failover *fo)
 
 enum failover_state failover_domain_base(const struct failover_domain *d)
 {
-	if (d->record.role == PROTO_ROLE_PRIMARY && d->record.decision == FAILOVER_DECISION_RELEASED)
+	if (d->vacant && d->record.role == PROTO_ROLE_PRIMARY &&
+		d->record.decision == FAILOVER_DECISION_RELEASED)
 		return FAILOVER_VACANT;
 	return failover_machine_base(d->record.role, d->record.decision);
 }
@@ -269,6 +270,7 @@ static void resume_primary(struct failover_domain *d, bool same_boot)
 		snprintf(d->cause, sizeof(d->cause), "romulusd was restarted");
 		return;
 	}
+	d->vacant = true;
 	d->state = failover_domain_base(d);
 	if (d->state == FAILOVER_VACANT)
 		snprintf(d->why, sizeof(d->why),

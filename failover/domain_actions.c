@@ -326,6 +326,7 @@ static bool do_leave(struct failover_domain *d)
 
 static bool do_note_left(struct failover_domain *d)
 {
+	d->vacant = false;
 	EVENT(d, "left", "the stale guest is gone; %s runs it", peer_name(d));
 	failover_domain_settle(d, EXIT_CODE_WRONG_STATE, "%s runs it now", peer_name(d));
 	return true;
