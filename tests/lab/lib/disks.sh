@@ -39,6 +39,12 @@ drbd_is() { [ "$(drbd_state "$1" | grep -cwF -- "$2")" = "$(wc -w <<<"$DISK_VOLU
 
 drbd_settled() { drbd_is "$1" Connected && drbd_is "$1" UpToDate/UpToDate && ! drbd_state "$1" | grep -qv ' 0$'; }
 
+# resync_slow HOST KIB: what is resynced from HOST comes at KIB per second, until it boots again
+resync_slow() {
+	host_ssh "$1" "for v in $DISK_VOLUMES; do drbdsetup disk-options 1\$v --c-plan-ahead=0 --resync-rate=$2k \
+		--c-max-rate=$2k --c-min-rate=0 || exit; done" || fail "cannot slow the resync down"
+}
+
 # guest_with_disks HOST [CONFIG]: db as the host's db-disk.cfg has it; the db without disks makes way
 guest_with_disks() {
 	local host
@@ -72,6 +78,26 @@ stamp_start() { # stamp_start [OPTION...]: returns when it writes
 }
 
 stamp_go() { wait_for 60 stamp_goes || fail "the stamp does not go on: $(stamp_status)"; }
+
+# The guest's writes are counted where they are made, for its network is mute at times.
+writes_watch() { # writes_watch HOST: a line for each look at the volumes there, SECONDS WRITES
+	host_ssh "$1" 'cat >/run/writes-watch; : >/run/writes; setsid sh /run/writes-watch >/run/writes 2>/dev/null </dev/null &' <<-'END_WATCH'
+		echo $$ >/run/writes-watch.pid
+		while sleep 0.2; do
+			read -r up rest </proc/uptime
+			echo "$up $(cat /sys/block/drbd10/stat /sys/block/drbd11/stat | awk '{ n += $5 } END { print n }')"
+		done
+	END_WATCH
+}
+
+# writes_watched HOST: ends it and prints "LONGEST WRITES": the longest time without a completed write, how many there were
+writes_watched() {
+	host_ssh "$1" 'kill $(cat /run/writes-watch.pid); cat /run/writes' | awk '
+		NR == 1 { first = $2; at = $1 }
+		$1 - at > longest { longest = $1 - at } # before this look counts: it may itself have come late
+		$2 != last { at = $1; last = $2 }
+		END { print longest + 0, last - first }'
+}
 
 # stamp_check: hold, compare every sector of both disks with RAM, print the result
 stamp_check() {

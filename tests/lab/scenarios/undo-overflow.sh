@@ -13,33 +13,13 @@ LONGEST_STALL=5 # seconds in which no write of the guest completes; a pause of a
 
 why_has() { status_field "$1" db why | grep -qF -- "$2"; } # why_has HOST TEXT
 
-# The guest's writes are counted where they are made, for its network is mute at times.
-writes_watch() { # on alpha: a line for each look at the volumes, SECONDS WRITES
-	host_ssh alpha 'cat >/run/writes-watch; : >/run/writes; setsid sh /run/writes-watch >/run/writes 2>/dev/null </dev/null &' <<-'END_WATCH'
-		echo $$ >/run/writes-watch.pid
-		while sleep 0.2; do
-			read -r up rest </proc/uptime
-			echo "$up $(cat /sys/block/drbd10/stat /sys/block/drbd11/stat | awk '{ n += $5 } END { print n }')"
-		done
-	END_WATCH
-}
-
-# ends it and prints "LONGEST WRITES": the longest time without a completed write, how many there were
-writes_watched() {
-	host_ssh alpha 'kill $(cat /run/writes-watch.pid); cat /run/writes' | awk '
-		NR == 1 { first = $2; at = $1 }
-		$1 - at > longest { longest = $1 - at } # before this look counts: it may itself have come late
-		$2 != last { at = $1; last = $2 }
-		END { print longest + 0, last - first }'
-}
-
 step "undo-limit is 1 MB, epochs take $INTERVAL ms"
 disks_up
 guest_with_disks alpha
 protect db alpha beta
 generation=$(status_field alpha db generation)
 stamp_start rate=1000 depth=16 hold=60000
-writes_watch
+writes_watch alpha
 wait_for 120 why_has alpha undo-limit || fail "the limit was not passed, or status does not say so: $(status_json alpha; status_json beta)"
 wait_for 60 why_has beta undo-limit || fail "beta's status does not say why: $(status_json beta)"
 wait_for 120 is_state alpha db solo || fail "the guest is not let go: $(status_json alpha)"
@@ -48,7 +28,7 @@ step "status: $line"
 grep -q undo-limit <<<"$line" || fail "romulus status does not say why: $line"
 writes=$(host_ssh alpha tail -n 1 /run/writes)
 stamp_more 200
-watched=$(writes_watched)
+watched=$(writes_watched alpha)
 step "longest stall and number of writes: $watched (at solo: $writes)"
 awk -v most="$LONGEST_STALL" '{ exit !($1 <= most && $2 > 200) }' <<<"$watched" || fail "the guest's writes were blocked: $watched"
 
