@@ -221,6 +221,9 @@ int failover_domain_spawn_backup(struct failover_domain *d, struct why *why);
 void failover_domain_repair(struct failover_domain *d);
 void failover_domain_discard(struct failover_domain *d);
 void failover_domain_clear(struct failover_domain *d);
+
+/* ---- domain_start.c: a guest that died with its host ---------------------------------------- */
+
 /*
  * The guest of a domain that this host owns died with the last boot: start it from its disks if the
  * configuration says how, else say what an operator does.

@@ -77,6 +77,11 @@ demo: deps
 bench: deps
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/bench/run
+	$(Q)tests/bench/disks
+
+bench-disks: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/bench/disks
 
 deps:
 	$(Q)tests/deps
@@ -92,4 +97,4 @@ lint: $(generated)
 	shellcheck -x $(SCRIPTS)
 	codespell -q 3 --ignore-words-list=fo,uptodate --skip=COPYING,./build*,.git .
 
-.PHONY: unit unit-run fuzz fuzz-run check lab-all demo bench deps lint
+.PHONY: unit unit-run fuzz fuzz-run check lab-all demo bench bench-disks deps lint

@@ -1,0 +1,20 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What the benchmarks share.
+
+remote() { host_ssh "$1" "$2"; } # remote HOST SCRIPT
+
+# Ticks of the machine and those of them that went neither to this lab nor to waste: other work on the
+# machine is what spoils a comparison first.
+machine_ticks() {
+	local ours=0 host pid
+	for host in $HOSTS; do
+		pid=$(host_pid "$host") && ours=$((ours + $(awk '{ print $14 + $15 }' "/proc/$pid/stat")))
+	done
+	awk -v ours=$ours '/^cpu / { print $2+$3+$4+$5+$6+$7+$8+$9, $2+$3+$4+$7+$8+$9 - ours }' /proc/stat
+}
+
+# machine_others BEFORE AFTER, each of machine_ticks: the share that others had between, in percent
+machine_others() {
+	awk -v b="$1" -v a="$2" 'BEGIN { split(b, x); split(a, y); print (y[2] - x[2]) * 100 / (y[1] - x[1]) }'
+}
