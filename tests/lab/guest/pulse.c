@@ -13,6 +13,7 @@
  *       per tick one IPv4 UDP datagram, one IPv6 UDP datagram and one raw ARP frame, all carrying
  * the same sequence number hush status
  *   stamp start|hold|go|check|status: writes to the disks and compares them with RAM, see stamp.c
+ *   load start|status: measures the disks, see load.c
  *
  * While working, one JSON line a second goes to CLIENT4, UDP port 7701. Chirps go to port 7702 and
  * as ARP broadcasts whose padding holds "CHRP" and the big-endian number.
@@ -66,12 +67,19 @@ struct pulse {
 	uint32_t chirp_seq, chirp_left;
 };
 
-static uint64_t tsc(void)
+uint64_t probe_tsc(void)
 {
 	uint32_t low, high;
 
 	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
 	return (uint64_t)high << 32 | low;
+}
+
+static double per_us;
+
+double probe_tsc_per_us(void)
+{
+	return per_us;
 }
 
 static double calibrate_tsc(void)
@@ -80,10 +88,10 @@ static double calibrate_tsc(void)
 	uint64_t c0, c1;
 
 	clock_gettime(CLOCK_MONOTONIC, &t0);
-	c0 = tsc();
+	c0 = probe_tsc();
 	usleep(500000);
 	clock_gettime(CLOCK_MONOTONIC, &t1);
-	c1 = tsc();
+	c1 = probe_tsc();
 	return (double)(c1 - c0) /
 	       ((double)(t1.tv_sec - t0.tv_sec) * 1e6 + (double)(t1.tv_nsec - t0.tv_nsec) / 1e3);
 }
@@ -141,7 +149,7 @@ static void start_work(struct pulse *p, const char *line)
 	p->threshold_us = probe_option(line, "threshold=", 12000);
 	p->iterations = p->stop_count = p->next_page = 0;
 	p->stopped_ms = p->longest_ms = 0;
-	p->window_start = p->last = p->last_write = p->last_poll = tsc();
+	p->window_start = p->last = p->last_write = p->last_poll = probe_tsc();
 	p->working = true;
 }
 
@@ -163,12 +171,14 @@ static void control(struct pulse *p)
 	} else if (!strncmp(line, "chirp", 5)) {
 		p->chirp_per_us = probe_option(line, "rate=", 20) / 1e6;
 		p->chirp_left = (uint32_t)probe_option(line, "count=", 4e9);
-		p->chirp_last = tsc();
+		p->chirp_last = probe_tsc();
 	} else if (!strncmp(line, "hush", 4)) {
 		p->chirp_left = 0;
 	}
 	if (!strncmp(line, "stamp ", 6))
 		stamp_command(line + 6, answer, sizeof(answer));
+	else if (!strncmp(line, "load ", 5))
+		load_command(line + 5, answer, sizeof(answer));
 	else
 		snprintf(answer, sizeof(answer), "working=%d dirty=%u chirping=%d chirp_seq=%u\n",
 			p->working, p->page_count, p->chirp_left > 0, p->chirp_seq);
@@ -247,7 +257,7 @@ static void work(struct pulse *p)
 	for (i = 0; i < WORK_STEPS; i++)
 		x = x * 6364136223846793005ULL + 1442695040888963407ULL;
 	sink = x;
-	now = tsc();
+	now = probe_tsc();
 	gap_us = (double)(now - p->last) / p->tsc_per_us;
 	p->last = now;
 	p->iterations++;
@@ -320,7 +330,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "pulse: cannot open its sockets: %s\n", strerror(-error));
 		return 1;
 	}
-	p.tsc_per_us = calibrate_tsc();
+	p.tsc_per_us = per_us = calibrate_tsc();
 	ready = (struct pollfd){.fd = p.control, .events = POLLIN};
 	for (;;) {
 		if (p.working) {
@@ -329,6 +339,6 @@ int main(int argc, char **argv)
 		}
 		if (poll(&ready, 1, p.chirp_left ? 2 : -1) > 0)
 			control(&p);
-		chirp(&p, tsc());
+		chirp(&p, probe_tsc());
 	}
 }

@@ -71,7 +71,7 @@ image_guest() { # image_guest ROOT OUTPUT
 		cp "$root/$module" "$tree/modules/$number-$(basename "$module")"
 		number=$((number + 1))
 	done
-	cc -O2 -static -pthread -o "$tree/bin/pulse" "$LAB_DIR"/guest/{pulse,record,stamp}.c
+	cc -O2 -static -pthread -o "$tree/bin/pulse" "$LAB_DIR"/guest/{pulse,record,stamp,load}.c
 	install -m 755 "$LAB_DIR/guest/init" "$tree/init"
 	(cd "$tree" && find . | cpio --quiet -o -H newc) >"$2"
 }
