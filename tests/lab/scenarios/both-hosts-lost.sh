@@ -15,6 +15,7 @@ runs_on() { host_ssh "$1" 'xl list' | awk '$1 ~ /^db/' | wc -l; } # runs_on HOST
 disks_protected alpha beta
 stamp_more 100
 writes=$(stamp_writes)
+wait_for 300 is_protected alpha db || fail "db is not protected any more: $(status_json alpha)"
 step "cutting both hosts' power after $writes writes"
 for host in $HOSTS; do host_power_cut "$host"; done
 for host in $HOSTS; do host_power_on "$host"; done

@@ -19,7 +19,7 @@ generation=$(status_field alpha db generation)
 step "DRBD is disconnected and connected again, faster than an ack is missed; its resync is slow"
 resync_slow alpha 300
 host_ssh alpha 'drbdadm disconnect db && drbdadm connect db' || fail "cannot interrupt DRBD: $(drbd_state alpha)"
-wait_for 120 protected_beyond "$generation" ||
+wait_for 400 protected_beyond "$generation" ||
 	fail "epochs went on being committed: $(status_json alpha; drbd_state alpha)"
 romulus_on alpha events
 romulus_on alpha events db --json | jq -rs 'map(select(.kind == "stream-lost") | .text)[0]' | grep -q 'interrupted' ||
