@@ -67,6 +67,9 @@ static void show_progress(struct failover_domain *d, const Romulus__Report *r)
 static void forget_old_guest(struct failover_domain *d)
 {
 	const struct failover_record old = d->record;
+	bool owned = old.role == PROTO_ROLE_PRIMARY &&
+		     (old.decision == FAILOVER_DECISION_SOLO ||
+			     old.decision == FAILOVER_DECISION_TAKEOVER);
 	struct why why;
 
 	d->recorded = false;
@@ -74,8 +77,7 @@ static void forget_old_guest(struct failover_domain *d)
 	d->record.role = PROTO_ROLE_NONE;
 	d->record.decision = FAILOVER_DECISION_NONE;
 	snprintf(d->record.uuid, sizeof(d->record.uuid), "%s", d->uuid);
-	if (!old.intent || old.role != PROTO_ROLE_PRIMARY ||
-		old.decision == FAILOVER_DECISION_NONE ||
+	if (!old.intent || !owned ||
 		failover_domain_persist(d, FAILOVER_DECISION_SOLO, PROTO_ROLE_PRIMARY, &why) < 0)
 		d->record.uuid[0] = '\0';
 	failover_state_remove(d->fo->config->state_dir, old.uuid, NULL);
