@@ -43,8 +43,8 @@ int diskrep_backup_fd(const struct diskrep_backup *b);
 /*
  * Next piece of news, does not block: 1 with *ret_epoch of a boundary that arrived, 0 for none, or
  * a negative errno when the disks no longer follow the checkpoints (-ENOSPC: more was written in an
- * epoch than `undo-limit` holds; -EPIPE: the store died; -ESTALE: DRBD was interrupted; -EILSEQ: the
- * self-test shows that DRBD does not keep the order of writes, or broke off).
+ * epoch than `undo-limit` holds; -EPIPE: the store died; -ESTALE: DRBD was interrupted; -EILSEQ:
+ * the self-test shows that DRBD does not keep the order of writes, or broke off).
  */
 int diskrep_backup_boundary(struct diskrep_backup *b, uint64_t *ret_epoch, struct why *why);
 

@@ -22,7 +22,7 @@ static struct {
 	uint64_t epoch;
 	char path[PATH_MAX];
 } told;
-static struct diskrep_undo_info info;
+static struct diskrep_control_status status;
 static struct diskrep_undo_store store;
 static struct diskrep_undo_control control = {
 	.store = &store, .lock = PTHREAD_MUTEX_INITIALIZER, .worker = -1};
@@ -58,7 +58,13 @@ void diskrep_undo_store_info(struct diskrep_undo_store *s, struct diskrep_undo_i
 {
 	told.calls++;
 	told.verb = DISKREP_CONTROL_STATUS;
-	*ret = info;
+	*ret = status.undo;
+}
+
+void diskrep_undo_store_order(
+	struct diskrep_undo_store *s, struct diskrep_order_count ret[DISKREP_WAYS])
+{
+	memcpy(ret, status.order, sizeof(status.order));
 }
 
 static void on_stop(void)
@@ -66,10 +72,14 @@ static void on_stop(void)
 	told.stops++;
 }
 
-static bool same_info(const struct diskrep_undo_info *a, const struct diskrep_undo_info *b)
+static bool same_status(
+	const struct diskrep_control_status *a, const struct diskrep_control_status *b)
 {
-	return a->state == b->state && a->oldest == b->oldest && a->newest == b->newest &&
-	       a->used == b->used && a->limit == b->limit && a->locked == b->locked;
+	const struct diskrep_undo_info *u = &a->undo, *v = &b->undo;
+
+	return u->state == v->state && u->oldest == v->oldest && u->newest == v->newest &&
+	       u->used == v->used && u->largest == v->largest && u->limit == v->limit &&
+	       u->locked == v->locked && !memcmp(a->order, b->order, sizeof(a->order));
 }
 
 static bool same_request(
@@ -139,31 +149,31 @@ static bool judge_parser(const uint8_t *line, size_t n, struct diskrep_control_r
 }
 
 /* The worker's reading of an answer to status: stable, and in memory of its own size. */
-static void judge_info(const uint8_t *text, size_t n)
+static void judge_status(const uint8_t *text, size_t n)
 {
 	CLEANUP_FREE char *exact = malloc(n + 1);
-	struct diskrep_undo_info got, again;
-	char line[160];
+	struct diskrep_control_status got, again;
+	char line[DISKREP_CONTROL_STATUS_MAX];
 
 	FUZZ_EXPECT(exact);
 	memcpy(exact, text, n);
 	exact[n] = '\0';
-	if (diskrep_control_parse_info(exact, &got))
+	if (diskrep_control_parse_status(exact, &got))
 		return;
-	FUZZ_EXPECT(got.state <= DISKREP_UNDO_OVERFLOW);
-	diskrep_control_print_info(&got, line, sizeof(line));
-	FUZZ_EXPECT(diskrep_control_parse_info(line, &again) == 0 && same_info(&got, &again));
+	FUZZ_EXPECT(got.undo.state <= DISKREP_UNDO_OVERFLOW);
+	diskrep_control_print_status(&got, line, sizeof(line));
+	FUZZ_EXPECT(diskrep_control_parse_status(line, &again) == 0 && same_status(&got, &again));
 }
 
 static void expect_answer(const char *answer, const struct diskrep_control_request *q)
 {
-	struct diskrep_undo_info got;
+	struct diskrep_control_status got;
 	uint64_t bytes;
 
 	if (q->verb == DISKREP_CONTROL_STATUS) {
 		FUZZ_EXPECT(strncmp(answer, "ok ", 3) == 0);
-		FUZZ_EXPECT(diskrep_control_parse_info(answer + 3, &got) == 0);
-		FUZZ_EXPECT(same_info(&got, &info));
+		FUZZ_EXPECT(diskrep_control_parse_status(answer + 3, &got) == 0);
+		FUZZ_EXPECT(same_status(&got, &status));
 	} else if (told.r && told.calls && q->verb != DISKREP_CONTROL_EXPECT) {
 		FUZZ_EXPECT(strncmp(answer, "failed ", 7) == 0 && answer[7]);
 	} else if (q->verb == DISKREP_CONTROL_DUMP) {
@@ -227,14 +237,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memset(&told, 0, sizeof(told));
 	told.r = outcomes[data[0] % 3];
-	info = (struct diskrep_undo_info){.state = (enum diskrep_undo_state)(data[0] % 3),
+	status.undo = (struct diskrep_undo_info){.state = (enum diskrep_undo_state)(data[0] % 3),
 		.oldest = size,
 		.newest = UINT64_MAX,
 		.used = 4096 * size,
+		.largest = 8192 * size,
 		.limit = UINT64_MAX - size,
 		.locked = size % 2};
+	for (size_t i = 0; i < DISKREP_WAYS; i++)
+		status.order[i] = (struct diskrep_order_count){
+			.probes = (uint32_t)(size + i), .all = 42, .violations = (uint32_t)i};
 	good = judge_parser(data + 1, size - 1, &q);
-	judge_info(data + 1, size - 1);
+	judge_status(data + 1, size - 1);
 	judge_socket(data + 1, size - 1, good ? &q : NULL);
 	fuzz_accepted += good;
 	return 0;
@@ -252,7 +266,7 @@ void fuzz_seeds(fuzz_put *put)
 		{"good-dump-refused", "2dump 7 /a"},
 		{"good-status", "1status"},
 		{"good-stop", "0stop"},
-		{"answer-to-status", "0saving 3 18446744073709551615 8192 65536 1"},
+		{"answer-to-status", "0saving 3 18446744073709551615 8192 16384 65536 1 5 5 0 5 6 1"},
 		{"too-large", "0commit 18446744073709551616"},
 		{"empty", "0"},
 	};
