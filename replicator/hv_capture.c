@@ -30,6 +30,7 @@
 
 #define PAGE_BYTES 4096u
 #define WORD_BITS 64u
+#define READS_MAX 16                         /* of the bitmap, then it is cleared */
 #define BATCH_PAGES 1024u                    /* of one PAGE_DATA record, as libxenguest has it */
 #define PAGE_TYPE_NONE (UINT64_C(0xf) << 60) /* XEN_DOMCTL_PFINFO_XTAB: no data follows */
 
@@ -43,6 +44,8 @@ struct hv_capture {
 	uint64_t gfns; /* highest of the domain, plus one: bits in the bitmap */
 	xc_hypercall_buffer_t bitmap_buffer;
 	uint64_t *bitmap;
+	unsigned int reads; /* of the bitmap since it was cleared */
+	size_t pages_fresh; /* dirty at the first of them: what an epoch writes */
 
 	/* Of the epoch at hand; grown as needed. */
 	size_t pages, room;
@@ -176,16 +179,29 @@ static int grow(struct hv_capture *c, size_t pages, struct why *why)
 	return 0;
 }
 
-/* Read and clear the log-dirty bitmap into c->pfns. */
+/*
+ * To clear the bitmap is to write-protect all memory anew, and the guest pays for it with a fault
+ * for every page that it touches next. While it is only read, a page once written counts as dirty
+ * from epoch to epoch: what is sent is more than what changed, never less.
+ */
+static bool clear_is_due(const struct hv_capture *c)
+{
+	return c->reads > 0 &&
+	       (c->reads >= READS_MAX || c->pages > c->pages_fresh + c->pages_fresh / 2);
+}
+
+/* Read the log-dirty bitmap into c->pfns. */
 static int take_dirty(struct hv_capture *c, struct why *why)
 {
 	const size_t words = (c->gfns + WORD_BITS - 1) / WORD_BITS;
+	const bool clear = clear_is_due(c);
 	xc_shadow_op_stats_t stats;
 	uint64_t word;
 	size_t i;
 	int r;
 
-	if (xc_logdirty_control(c->hv->xc, c->hv->domid, XEN_DOMCTL_SHADOW_OP_CLEAN,
+	if (xc_logdirty_control(c->hv->xc, c->hv->domid,
+		    clear ? XEN_DOMCTL_SHADOW_OP_CLEAN : XEN_DOMCTL_SHADOW_OP_PEEK,
 		    &c->bitmap_buffer, c->gfns, XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL,
 		    &stats) != (long long)c->gfns)
 		return why_set(why, -EIO, "Xen does not tell which pages of '%s' are dirty: %s",
@@ -200,6 +216,9 @@ static int take_dirty(struct hv_capture *c, struct why *why)
 		for (word = c->bitmap[i]; word; word &= word - 1)
 			c->pfns[c->pages++] = i * WORD_BITS + (unsigned int)__builtin_ctzll(word);
 	}
+	c->reads = clear ? 0 : c->reads + 1;
+	if (c->reads == 1)
+		c->pages_fresh = c->pages;
 	return 0;
 }
 
