@@ -195,11 +195,17 @@ static int take_dirty(struct hv_capture *c, struct why *why)
 {
 	const size_t words = (c->gfns + WORD_BITS - 1) / WORD_BITS;
 	const bool clear = clear_is_due(c);
+	xen_pfn_t gfns;
 	xc_shadow_op_stats_t stats;
 	uint64_t word;
 	size_t i;
 	int r;
 
+	if (xc_domain_nr_gpfns(c->hv->xc, c->hv->domid, &gfns) || gfns > c->gfns)
+		return why_set(why, -ESTALE,
+			"the memory of '%s' has grown, and what is new was not tracked: the guest "
+			"runs on, protection has to begin again",
+			c->hv->name);
 	if (xc_logdirty_control(c->hv->xc, c->hv->domid,
 		    clear ? XEN_DOMCTL_SHADOW_OP_CLEAN : XEN_DOMCTL_SHADOW_OP_PEEK,
 		    &c->bitmap_buffer, c->gfns, XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL,
