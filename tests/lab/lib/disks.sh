@@ -24,14 +24,17 @@ disks_up() {
 		wait $! || fail "no DRBD resource: $(cat "$STATE/prepare-alpha" "$STATE/prepare-beta")"
 	for host in $HOSTS; do
 		wait_for 60 drbd_is "$host" UpToDate/UpToDate || fail "the disks are not equal: $(drbd_state "$host")"
-		drbd_patient "$host"
 	done
 }
 
 # Emulated hosts stand still for seconds now and then; DRBD would take that for a lost connection, as it does
-# after PING-TIMEOUT tenths of a second, 20 as Romulus sets it, and rightly ends the protection.
-drbd_patient() { # drbd_patient HOST [PING-TIMEOUT]: until it boots again
-	host_ssh "$1" "drbdadm net-options --ping-timeout=${2:-100} db" || fail "cannot set ping-timeout on $1"
+# after 2 s as Romulus sets it, and the protection rightly ends. Not where there is a takeover: drbdadm gives a
+# disconnect from a dead peer 5 s, and DRBD takes as long as this to see that it is dead.
+drbd_patient() { # on both hosts, until they boot again
+	local host
+	for host in $HOSTS; do
+		host_ssh "$host" drbdadm net-options --ping-timeout=100 db || fail "cannot set ping-timeout on $host"
+	done
 }
 
 # drbd_state HOST: per volume "MINOR CONNECTION ROLE/PEER DISK/PEER OUT-OF-SYNC(KiB)"

@@ -2,6 +2,7 @@
 # Both hosts lose their power at once: the domain is started once, from the primary's disks, and protection returns
 # SPDX-License-Identifier: GPL-2.0-or-later
 TIMEOUT=1800
+DEAD_AFTER=20000 # romulusd takes seconds to restart there, and must not be fenced for it
 
 . "$LAB_DIR/lib/romulus.sh"
 . "$LAB_DIR/lib/disks.sh"
@@ -13,6 +14,7 @@ why_has() { status_field "$1" db why | grep -qF -- "$2"; } # why_has HOST TEXT
 runs_on() { host_ssh "$1" 'xl list' | awk '$1 ~ /^db/' | wc -l; } # runs_on HOST: how many domains of that name, standby too
 
 disks_protected alpha beta
+drbd_patient
 stamp_more 100
 writes=$(stamp_writes)
 wait_for 300 is_protected alpha db || fail "db is not protected any more: $(status_json alpha)"

@@ -14,7 +14,6 @@ why_has() { status_field "$1" db why | grep -qF -- "$2"; } # why_has HOST TEXT
 disks_up
 guest_with_disks alpha
 protect db alpha beta
-for host in $HOSTS; do drbd_patient "$host" 20; done # as it is in life: the stall is what counts
 stamp_start hold=60000 # a pause that waits for DRBD must not stop the writer
 generation=$(status_field alpha db generation)
 redis_start db 60
