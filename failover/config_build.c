@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From the parsed file to struct failover_config, with the checks that need more than one key. */
+#include "failover/config_parts.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/why.h"
+
+#define RESOURCE_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+#define RESOURCE_MAX 48
+
+static char *copy(const char *s)
+{
+	char *p = strdup(s ? s : "");
+
+	if (!p)
+		abort();
+	return p;
+}
+
+static void *zeroed(size_t n, size_t size)
+{
+	void *p = calloc(n ? n : 1, size);
+
+	if (!p)
+		abort();
+	return p;
+}
+
+static char **copy_list(cfg_t *cfg, const char *key, size_t *ret_n)
+{
+	size_t n = cfg_size(cfg, key);
+	char **list = zeroed(n, sizeof(*list));
+
+	for (size_t i = 0; i < n; i++)
+		list[i] = copy(cfg_getnstr(cfg, key, (unsigned int)i));
+	*ret_n = n;
+	return list;
+}
+
+static int lacks(const char *file, const char *where, const char *key, struct why *why)
+{
+	return why_set(why, -EINVAL, "%s: %s lacks the key %s", file, where, key);
+}
+
+static int build_peer(cfg_t *sec, const char *file, struct failover_peer_config *p, struct why *why)
+{
+	cfg_t *fence = cfg_size(sec, "fence") ? cfg_getsec(sec, "fence") : NULL;
+	char where[160];
+
+	p->name = copy(cfg_title(sec));
+	snprintf(where, sizeof(where), "peer \"%s\"", p->name);
+	p->paths_n = cfg_size(sec, "path");
+	p->paths = zeroed(p->paths_n, sizeof(*p->paths));
+	for (size_t i = 0; i < p->paths_n; i++) {
+		cfg_t *path = cfg_getnsec(sec, "path", (unsigned int)i);
+
+		p->paths[i].name = copy(cfg_title(path));
+		p->paths[i].local = copy(cfg_getstr(path, "local"));
+		p->paths[i].remote = copy(cfg_getstr(path, "remote"));
+		snprintf(
+			where, sizeof(where), "peer \"%s\" path \"%s\"", p->name, p->paths[i].name);
+		if (!p->paths[i].local[0])
+			return lacks(file, where, "local", why);
+		if (!p->paths[i].remote[0])
+			return lacks(file, where, "remote", why);
+	}
+	snprintf(where, sizeof(where), "peer \"%s\"", p->name);
+	if (p->paths_n == 0)
+		return lacks(file, where, "path", why);
+	if (p->paths_n > FAILOVER_MAX_PATHS)
+		return why_set(why, -EINVAL, "%s: %s has more than %u keys named path", file, where,
+			FAILOVER_MAX_PATHS);
+	if (strcmp(cfg_getstr(sec, "arbiter"), "fence") == 0)
+		p->arbiter = FAILOVER_ARBITER_FENCE;
+	if (fence) {
+		p->fence.agent = copy(cfg_getstr(fence, "agent"));
+		p->fence.options = copy_list(fence, "options", &p->fence.options_n);
+		p->fence.timeout_s = cfg_getint(fence, "timeout");
+		if (p->fence.options_n > FAILOVER_MAX_OPTIONS)
+			return why_set(why, -EINVAL, "%s: %s has more than %u fence options", file,
+				where, FAILOVER_MAX_OPTIONS);
+	}
+	if (p->arbiter == FAILOVER_ARBITER_FENCE && (!p->fence.agent || !p->fence.agent[0]))
+		return why_set(why, -EINVAL,
+			"%s: %s has arbiter = \"fence\", but no fence section with the key agent",
+			file, where);
+	return 0;
+}
+
+static int build_disks(cfg_t *sec, const char *file, const char *domain,
+	struct failover_disks_config *d, struct why *why)
+{
+	const char *resource = cfg_getstr(sec, "resource");
+	char where[160];
+
+	snprintf(where, sizeof(where), "domain \"%s\" disks", domain);
+	d->resource = copy(resource ? resource : domain);
+	if (!d->resource[0] || strspn(d->resource, RESOURCE_CHARS) != strlen(d->resource) ||
+		strlen(d->resource) > RESOURCE_MAX)
+		return why_set(why, -EINVAL,
+			"%s: %s: \"%s\" is no name of a DRBD resource (letters, digits, - and _, "
+			"at "
+			"most %d)",
+			file, where, d->resource, RESOURCE_MAX);
+	d->volumes = copy_list(sec, "volumes", &d->volumes_n);
+	d->peer = copy(cfg_getstr(sec, "peer"));
+	d->marker = copy(cfg_getstr(sec, "marker"));
+	d->meta = copy(cfg_getstr(sec, "meta"));
+	d->undo_limit_mb = cfg_getint(sec, "undo-limit");
+	d->port = cfg_getint(sec, "port");
+	d->minor = cfg_getint(sec, "minor");
+	if (d->volumes_n == 0 || d->volumes_n > FAILOVER_MAX_VOLUMES)
+		return why_set(why, -EINVAL,
+			"%s: %s: volumes has %zu devices, but must have 1 to %u", file, where,
+			d->volumes_n, FAILOVER_MAX_VOLUMES);
+	if (!d->marker[0])
+		return lacks(file, where, "marker", why);
+	if (!d->meta[0])
+		return lacks(file, where, "meta", why);
+	return 0;
+}
+
+static int build_domain(
+	cfg_t *sec, const char *file, struct failover_domain_config *d, struct why *why)
+{
+	d->name = copy(cfg_title(sec));
+	if (cfg_size(sec, "disks")) {
+		int r = build_disks(cfg_getsec(sec, "disks"), file, d->name, &d->disks, why);
+
+		if (r < 0)
+			return r;
+	}
+	if (cfg_size(sec, "interval"))
+		d->interval_ms = cfg_getint(sec, "interval");
+	if (cfg_size(sec, "staging"))
+		d->staging_mb = cfg_getint(sec, "staging");
+	if (cfg_size(sec, "start"))
+		d->start = copy(cfg_getstr(sec, "start"));
+	d->addresses = copy_list(sec, "addresses", &d->addresses_n);
+	if (d->addresses_n > FAILOVER_MAX_ADDRESSES)
+		return why_set(why, -EINVAL, "%s: domain \"%s\" has more than %u addresses", file,
+			d->name, FAILOVER_MAX_ADDRESSES);
+	return 0;
+}
+
+/* DRBD connects two hosts: which is the other one must be clear. */
+static int check_disks_peer(const struct failover_config *c, const struct failover_domain_config *d,
+	const char *file, struct why *why)
+{
+	if (!d->disks.resource)
+		return 0;
+	if (!d->disks.peer[0] && c->peers_n != 1)
+		return why_set(why, -EINVAL,
+			"%s: domain \"%s\" disks lacks the key peer, and there are %zu peers", file,
+			d->name, c->peers_n);
+	if (d->disks.peer[0] && !failover_config_peer(c, d->disks.peer))
+		return why_set(why, -EINVAL,
+			"%s: domain \"%s\" disks: peer \"%s\" has no section of its own", file,
+			d->name, d->disks.peer);
+	return 0;
+}
+
+int failover_config_build(cfg_t *cfg, const char *file, struct failover_config *c, struct why *why)
+{
+	int r;
+
+	c->host = copy(cfg_getstr(cfg, "host"));
+	c->transport = copy(cfg_getstr(cfg, "transport"));
+	c->state_dir = copy(cfg_getstr(cfg, "state-dir"));
+	c->run_dir = copy(cfg_getstr(cfg, "run-dir"));
+	failover_config_take_numbers(cfg, c);
+	if (!c->host[0])
+		return lacks(file, "the file", "host", why);
+	if (!c->transport[0])
+		return why_set(why, -EINVAL,
+			"%s: the file lacks the key transport; checkpoints would cross the "
+			"network readable: say transport = \"plain\" if the link is trusted",
+			file);
+	if (c->dead_after_ms < 3 * c->heartbeat_ms)
+		return why_set(why, -EINVAL,
+			"%s: dead-after (%ld ms) must be at least three times heartbeat-interval "
+			"(%ld ms), or one lost datagram would look like a dead host",
+			file, c->dead_after_ms, c->heartbeat_ms);
+	c->peers_n = cfg_size(cfg, "peer");
+	c->peers = zeroed(c->peers_n, sizeof(*c->peers));
+	if (c->peers_n > FAILOVER_MAX_PEERS)
+		return why_set(why, -EINVAL, "%s: more than %u sections named peer", file,
+			FAILOVER_MAX_PEERS);
+	for (size_t i = 0; i < c->peers_n; i++) {
+		r = build_peer(cfg_getnsec(cfg, "peer", (unsigned int)i), file, &c->peers[i], why);
+		if (r < 0)
+			return r;
+		if (strcmp(c->peers[i].name, c->host) == 0)
+			return why_set(why, -EINVAL,
+				"%s: peer \"%s\" has the name of this host (key host)", file,
+				c->host);
+	}
+	c->domains_n = cfg_size(cfg, "domain");
+	c->domains = zeroed(c->domains_n, sizeof(*c->domains));
+	for (size_t i = 0; i < c->domains_n; i++) {
+		r = build_domain(
+			cfg_getnsec(cfg, "domain", (unsigned int)i), file, &c->domains[i], why);
+		if (!r)
+			r = check_disks_peer(c, &c->domains[i], file, why);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
