@@ -16,6 +16,7 @@
 #define QUERY_MS 10000
 /* A disconnect waits for the peer's answer or for DRBD's own time-outs, which are shorter. */
 #define VERB_MS 60000
+#define DISCONNECT_MS UINT64_C(30000)
 #define POLL_MS 100
 
 int diskrep_drbd_version(char *text, size_t size, struct why *why)
@@ -123,14 +124,22 @@ int diskrep_drbd_connect(const char *resource, bool discard_my_data, struct why 
 	return verb(why, resource, "connect", discard_my_data ? "--discard-my-data" : NULL);
 }
 
+/*
+ * drbdadm gives it 5 s, whereas DRBD misses a peer that has lost its power only after up to 7
+ * (ping-int and ping-timeout). A takeover must not fail for that: asking again is waiting on.
+ */
 int diskrep_drbd_disconnect(const char *resource, struct why *why)
 {
+	const uint64_t deadline = clock_now_ns() + DISCONNECT_MS * NSEC_PER_MSEC;
 	struct diskrep_drbd_status s;
 	int r = diskrep_drbd_status(resource, &s, why);
 
 	if (r || !s.up || s.connection == DISKREP_DRBD_STANDALONE)
 		return r;
-	return verb(why, resource, "disconnect", NULL);
+	r = verb(why, resource, "disconnect", NULL);
+	while (r && clock_now_ns() < deadline)
+		r = verb(why, resource, "disconnect", "--force");
+	return r;
 }
 
 int diskrep_drbd_primary(const char *resource, bool force, struct why *why)

@@ -266,7 +266,8 @@ void fuzz_seeds(fuzz_put *put)
 		{"good-dump-refused", "2dump 7 /a"},
 		{"good-status", "1status"},
 		{"good-stop", "0stop"},
-		{"answer-to-status", "0saving 3 18446744073709551615 8192 16384 65536 1 5 5 0 5 6 1"},
+		{"answer-to-status",
+			"0saving 3 18446744073709551615 8192 16384 65536 1 5 5 0 5 6 1"},
 		{"too-large", "0commit 18446744073709551616"},
 		{"empty", "0"},
 	};
