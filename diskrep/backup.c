@@ -336,6 +336,24 @@ static int roll_back(struct diskrep_backup *b, uint64_t *ret_bytes, struct why *
 	return r;
 }
 
+/*
+ * A resync that began after the boundary (DRBD lost its connection just before its host was lost)
+ * leaves disks that DRBD calls inconsistent. All that it wrote is in the store and about to be
+ * rolled back, so that does not count; without a store nobody could say so.
+ */
+static int promote(struct diskrep_backup *b, struct why *why)
+{
+	struct diskrep_drbd_status st;
+	bool force = false;
+	int r = diskrep_drbd_status(b->spec->resource, &st, why);
+
+	for (size_t v = 0; !r && v < st.volumes; v++)
+		if (st.volume[v].disk >= DISKREP_DRBD_INCONSISTENT &&
+			st.volume[v].disk < DISKREP_DRBD_UP_TO_DATE)
+			force = true;
+	return r ? r : diskrep_drbd_primary(b->spec->resource, force, why);
+}
+
 int diskrep_backup_take_over(
 	struct diskrep_backup *b, uint64_t epoch, uint64_t *ret_bytes, struct why *why)
 {
@@ -349,7 +367,7 @@ int diskrep_backup_take_over(
 		r = diskrep_store_dump(b->store, epoch, b->rollback, why);
 	fault_point(FAULT_DISKS_DUMPED);
 	if (!r)
-		r = diskrep_drbd_primary(res, false, why);
+		r = promote(b, why);
 	fault_point(FAULT_DISKS_PROMOTED);
 	if (!r)
 		r = roll_back(b, ret_bytes, why);
