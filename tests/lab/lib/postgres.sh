@@ -51,6 +51,7 @@ pg_writers_start() {
 	local writer
 	rm -f "$STATE/pg-stop"
 	PG_PIDS=()
+	trap 'for pid in "${PG_PIDS[@]}"; do scenario_kill "$pid"; done' EXIT # a failed scenario leaves none behind
 	for writer in $PG_WRITERS; do
 		pg_writer "$writer" 2>>"$STATE/pg-writers.log" &
 		PG_PIDS+=($!)
