@@ -25,15 +25,15 @@ disks_up() {
 	for host in $HOSTS; do
 		wait_for 60 drbd_is "$host" UpToDate/UpToDate || fail "the disks are not equal: $(drbd_state "$host")"
 	done
+	drbd_patient
 }
 
 # Emulated hosts stand still for seconds now and then; DRBD would take that for a lost connection, as it does
-# after 2 s as Romulus sets it, and the protection rightly ends. Not where there is a takeover: drbdadm gives a
-# disconnect from a dead peer 5 s, and DRBD takes as long as this to see that it is dead.
-drbd_patient() { # on both hosts, until they boot again
+# after 2 s as Romulus sets it, and the protection rightly ends.
+drbd_patient() { # drbd_patient [TENTHS]: on both hosts, until they boot again
 	local host
 	for host in $HOSTS; do
-		host_ssh "$host" drbdadm net-options --ping-timeout=100 db || fail "cannot set ping-timeout on $host"
+		host_ssh "$host" drbdadm net-options "--ping-timeout=${1:-60}" db || fail "cannot set ping-timeout on $host"
 	done
 }
 
@@ -174,6 +174,7 @@ disks_protected() {
 # disk_cut FROM TO: FROM loses its power under load; TO takes over, the stamp notices and holds
 disk_cut() {
 	stamp_more 50
+	wait_for 300 is_protected "$1" db || fail "db is not protected any more: $(status_json "$1")"
 	# A random moment of the epoch: this wait is the scenario's subject, not a hope.
 	sleep "$((RANDOM % 3)).$((RANDOM % 1000))"
 	step "cutting $1's power after $(stamp_writes) writes"
@@ -191,4 +192,5 @@ disk_rejoin() {
 	wait_for 400 host_is_ready "$1" || fail "$1 does not boot again"
 	host_ssh "$1" systemctl start romulusd || fail "romulusd does not start on $1"
 	wait_for 400 is_protected "$2" db || fail "protection did not return: $(status_json "$2"; drbd_state "$2")"
+	drbd_patient
 }

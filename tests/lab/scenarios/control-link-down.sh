@@ -14,7 +14,6 @@ path_is() { # path_is HOST NAME true|false: that path hears the peer
 
 disks_up
 guest_with_disks alpha
-drbd_patient
 protect db alpha beta
 stamp_start hold=60000
 generation=$(status_field alpha db generation)

@@ -11,7 +11,6 @@ protected_beyond() { generation_beyond "$1" && is_protected alpha db; }
 
 disks_up "${FAULT:-}" # lineage-skip=fail makes it red
 guest_with_disks alpha
-drbd_patient
 protect db alpha beta
 stamp_start hold=60000
 stamp_more 50

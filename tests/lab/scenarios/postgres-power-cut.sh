@@ -20,6 +20,7 @@ for i in $(seq "${ROUNDS:-2}"); do
 	to=$(other_host "$from")
 	pg_writers_start
 	step "protected: $(pg_rate 40) commits/s"
+	wait_for 300 is_protected "$from" db || fail "db is not protected any more: $(status_json "$from")"
 	# A random moment of the epoch: this wait is the scenario's subject, not a hope.
 	sleep "$((RANDOM % 2)).$((RANDOM % 1000))"
 	step "cutting $from's power after $(pg_acks) commits"

@@ -11,7 +11,6 @@ resync_percent() { status_field "$1" db why | sed -n 's/.*resync [a-z]* the peer
 resync_beyond() { [ "$(resync_percent "$1")" -gt "$2" ] 2>/dev/null; } # resync_beyond HOST PERCENT
 
 disks_protected alpha beta
-drbd_patient
 stamp_more 50
 
 step "volume 0 of beta is to be resynced, slowly: that ends the protection"
