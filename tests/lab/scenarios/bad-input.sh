@@ -63,6 +63,8 @@ refused 7 'no common protocol version' alpha protect db beta
 refused 7 'no common protocol version' beta protect web alpha
 host_ssh beta xl destroy web
 speak ''
+# Both had agreed before the stream was refused: db is tried again by itself until nobody wants it protected.
+wait_for 30 romulus_on alpha unprotect db || fail "db cannot be unprotected: $(status_json alpha)"
 
 # The peer does not answer.
 host_ssh beta systemctl stop romulusd
