@@ -18,6 +18,7 @@
 #include "common/fault.h"
 #include "common/why.h"
 #include "diskrep/control.h"
+#include "diskrep/device.h"
 #include "diskrep/drbd.h"
 #include "diskrep/lineage.h"
 #include "diskrep/lower.h"
@@ -79,6 +80,7 @@ static int insert_store(struct diskrep_backup *b, struct why *why)
 {
 	const struct diskrep_store_spec spec = store_spec(b);
 	char name[DISKREP_LOWER_NAME_MAX], device[64], export[24];
+	struct diskrep_device disk;
 	size_t v;
 	int r = 0;
 
@@ -87,8 +89,11 @@ static int insert_store(struct diskrep_backup *b, struct why *why)
 		return -EIO;
 	for (v = 0; !r && v < b->volumes_n; v++) {
 		snprintf(export, sizeof(export), "%zu", v);
-		r = diskrep_nbd_attach(diskrep_store_nbd_socket(b->store),
-			v + 1 < b->volumes_n ? export : "marker", device, sizeof(device), why);
+		r = diskrep_device_look(b->volumes[v], &disk, why);
+		if (!r)
+			r = diskrep_nbd_attach(diskrep_store_nbd_socket(b->store),
+				v + 1 < b->volumes_n ? export : "marker", disk.block, device,
+				sizeof(device), why);
 		if (r)
 			break;
 		diskrep_resource_lower(b->spec->resource, v, name);

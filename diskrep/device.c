@@ -18,16 +18,18 @@ int diskrep_device_look(const char *path, struct diskrep_device *ret, struct why
 	CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
 	uint64_t bytes;
+	int block;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return why_set(why, -errno, "cannot open the disk %s: %s", path, strerror(errno));
 	if (!S_ISBLK(st.st_mode))
 		return why_set(why, -ENOTBLK, "%s is not a block device", path);
-	if (ioctl(fd, BLKGETSIZE64, &bytes) < 0)
+	if (ioctl(fd, BLKGETSIZE64, &bytes) < 0 || ioctl(fd, BLKSSZGET, &block) < 0)
 		return why_set(
 			why, -errno, "cannot learn the size of %s: %s", path, strerror(errno));
 	ret->number = st.st_rdev;
 	ret->sectors = bytes / DISKREP_SECTOR;
+	ret->block = (uint32_t)block;
 	return 0;
 }
 

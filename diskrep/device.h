@@ -15,6 +15,7 @@
 struct diskrep_device {
 	dev_t number;
 	uint64_t sectors; /* of 512 bytes */
+	uint32_t block;   /* bytes: its logical sector, 512 or 4096 */
 };
 
 /*

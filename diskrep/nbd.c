@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,14 +77,17 @@ static int raise_request_size(const char *device, struct why *why)
 	return 0;
 }
 
-static int attach_to(
-	const char *device, const char *socket, const char *export_name, struct why *why)
+static int attach_to(const char *device, const char *socket, const char *export_name,
+	uint32_t block, struct why *why)
 {
+	char bytes[16];
 	const char *const argv[] = {
-		NBD_CLIENT, "-unix", socket, device, "-N", export_name, "-b", "512", NULL};
-	int r = diskrep_command(
-		argv, CLIENT_MS, why, "attach %s to export %s of %s", device, export_name, socket);
+		NBD_CLIENT, "-unix", socket, device, "-N", export_name, "-b", bytes, NULL};
+	int r;
 
+	snprintf(bytes, sizeof(bytes), "%" PRIu32, block);
+	r = diskrep_command(
+		argv, CLIENT_MS, why, "attach %s to export %s of %s", device, export_name, socket);
 	if (r)
 		return r;
 	if (!wait_until(device, true))
@@ -96,8 +100,8 @@ static int attach_to(
 	return r;
 }
 
-int diskrep_nbd_attach(
-	const char *socket, const char *export_name, char *ret_device, size_t size, struct why *why)
+int diskrep_nbd_attach(const char *socket, const char *export_name, uint32_t block,
+	char *ret_device, size_t size, struct why *why)
 {
 	char device[32], path[DISKREP_PATH_MAX];
 	int r = diskrep_load_module("nbd", why);
@@ -111,7 +115,7 @@ int diskrep_nbd_attach(
 			break;
 		if (diskrep_nbd_in_use(device))
 			continue;
-		r = attach_to(device, socket, export_name, why);
+		r = attach_to(device, socket, export_name, block, why);
 		if (r == 0) {
 			snprintf(ret_device, size, "%s", device);
 			return 0;

@@ -5,17 +5,19 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/why.h"
 
 /*
  * Attach export @export_name of the server at the unix socket @socket to a free /dev/nbdX, whose
  * path is then at @ret_device (@size bytes). The kernel holds the connection: nothing of it dies
- * with the caller, and it has no time-out. Sector size 512; requests as large as DRBD makes them.
- * 0 or a negative errno with a sentence: -EBUSY no device is free.
+ * with the caller, and it has no time-out. Logical sectors of @block bytes, which must be those of
+ * the disk behind it: a guest that finds other ones after a takeover has a broken disk. Requests as
+ * large as DRBD makes them. 0 or a negative errno with a sentence: -EBUSY no device is free.
  */
-int diskrep_nbd_attach(const char *socket, const char *export_name, char *ret_device, size_t size,
-	struct why *why);
+int diskrep_nbd_attach(const char *socket, const char *export_name, uint32_t block,
+	char *ret_device, size_t size, struct why *why);
 
 /*
  * End the connection of @device (/dev/nbdX) and wait until it is free. 0 also when it was; -EBUSY

@@ -77,7 +77,7 @@ static int lower_switch(char **a)
 static int nbd_attach(char **a)
 {
 	char device[64];
-	int r = diskrep_nbd_attach(a[0], a[1], device, sizeof(device), &why);
+	int r = diskrep_nbd_attach(a[0], a[1], 512, device, sizeof(device), &why);
 
 	if (r == 0)
 		puts(device);

@@ -58,6 +58,7 @@ struct disk {
 	const char *path;
 	int fd;
 	uint64_t sectors;
+	uint64_t unit; /* sectors that the disk takes at least: 8 on one of 4 KiB sectors */
 	uint64_t base; /* the disk's number in the top byte; a record's place is base + sector */
 	struct sector *table;
 };
@@ -129,6 +130,8 @@ static struct disk *choose_run(uint64_t *ret_first, uint64_t *ret_count)
 			    : random_number() % disk->sectors;
 		if (aligned)
 			first -= first % BLOCK_SECTORS;
+		count = (count + disk->unit - 1) / disk->unit * disk->unit;
+		first -= first % disk->unit;
 		if (!(dice & 0xf0) || first + count > disk->sectors)
 			first = disk->sectors - count;
 		for (i = 0; i < count && !disk->table[first + i].in_flight; i++)
@@ -271,12 +274,15 @@ static int open_disks(void)
 	for (i = 0; i < MAX_DISKS; i++) {
 		struct disk *disk = &s.disks[i];
 		uint64_t bytes = 0;
+		int block = 0;
 
 		if (disk->fd < 0)
 			disk->fd = open(disk->path, O_RDWR | O_DIRECT | O_CLOEXEC);
-		if (disk->fd < 0 || ioctl(disk->fd, BLKGETSIZE64, &bytes) < 0)
+		if (disk->fd < 0 || ioctl(disk->fd, BLKGETSIZE64, &bytes) < 0 ||
+			ioctl(disk->fd, BLKSSZGET, &block) < 0)
 			return -errno;
 		disk->sectors = bytes / SECTOR;
+		disk->unit = (uint64_t)block / SECTOR;
 		disk->base = (uint64_t)(i + 1) << 56;
 		if (disk->sectors < 4 * HOT_SECTORS)
 			return -EINVAL;

@@ -14,6 +14,9 @@ DB_DISKS='disks { resource = "db" volumes = {"/dev/mapper/lab-db-0", "/dev/mappe
 	marker = "/dev/mapper/lab-db-marker" meta = "/dev/mapper/lab-db-meta" undo-limit = 64
 	port = 7789 minor = 10 }'
 
+# disks_appear HOST: what must be there before romulusd starts on a host that has booted; redefined where it is not by itself
+disks_appear() { :; }
+
 # disks_up [FAULT]: Romulus on both hosts, the resource prepared, connected and equal. Both hosts' disks are
 # zeros, so they need no first resync.
 disks_up() {
@@ -190,6 +193,7 @@ host_is_ready() { host_booted "$1" && host_set_clock "$1"; }
 disk_rejoin() {
 	host_power_on "$1"
 	wait_for 400 host_is_ready "$1" || fail "$1 does not boot again"
+	disks_appear "$1"
 	host_ssh "$1" systemctl start romulusd || fail "romulusd does not start on $1"
 	wait_for 400 is_protected "$2" db || fail "protection did not return: $(status_json "$2"; drbd_state "$2")"
 	drbd_patient
