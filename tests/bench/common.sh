@@ -14,6 +14,19 @@ machine_ticks() {
 	awk -v ours=$ours '/^cpu / { print $2+$3+$4+$5+$6+$7+$8+$9, $2+$3+$4+$7+$8+$9 - ours }' /proc/stat
 }
 
+DISTURBED=15 # percent of the machine that others had: such a window says more of them
+
+# undisturbed COMMAND...: its result (a line of JSON with `others`), again, up to three times, while others disturb it
+undisturbed() {
+	local try result
+	for try in 1 2 3; do
+		result=$("$@") || return 1
+		jq -e --argjson most "$DISTURBED" '.others <= $most' <<<"$result" >/dev/null && break
+		step "measurement $try was disturbed: $result"
+	done
+	echo "$result"
+}
+
 # machine_others BEFORE AFTER, each of machine_ticks: the share that others had between, in percent
 machine_others() {
 	awk -v b="$1" -v a="$2" 'BEGIN { split(b, x); split(a, y); print (y[2] - x[2]) * 100 / (y[1] - x[1]) }'
