@@ -15,7 +15,8 @@ else
 fi
 STATE=$CACHE/run-$LAB_NAME # disk overlays and logs of the running lab
 
-SUITE=bookworm
+SUITE=${ROMULUS_LAB_SUITE:-bookworm}
+declare -A XEN_VERSION=([bookworm]=4.17 [trixie]=4.20)
 HOSTS="alpha beta"
 SEGMENTS="guest repl second"
 HOST_MB=1536
@@ -37,3 +38,5 @@ die() {
 	echo "lab: $*" >&2
 	exit 1
 }
+
+[ -n "${XEN_VERSION[$SUITE]:-}" ] || die "ROMULUS_LAB_SUITE: no hosts of Debian '$SUITE', only ${!XEN_VERSION[*]}"

@@ -3,8 +3,8 @@
 # Puts what `make install` produced onto both hosts, and gets their logs back.
 
 deploy() { # deploy [DESTDIR]
-	local destdir=${1:-$TOP/build/destdir} host pids=()
-	[ -d "$destdir" ] || die "nothing to deploy: no directory $destdir (make install DESTDIR=$destdir)"
+	local destdir=${1:-$(destdir_of_suite)} host pids=()
+	[ -d "$destdir" ] || die "nothing to deploy: no directory $destdir (lab build)"
 	for host in $HOSTS; do
 		host_is_on "$host" || continue
 		# the root is on merged /usr: a directory lib in the archive must not replace the link

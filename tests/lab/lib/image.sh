@@ -15,7 +15,7 @@ IMAGE_MASK="nbd-client.service nbdkit.service apt-daily.timer apt-daily-upgrade.
 	systemd-hwdb-update.service keyboard-setup.service console-setup.service rsync.service
 	systemd-journal-flush.service systemd-logind.service"
 
-image_packages() { grep -v '^#' "$LAB_DIR/host/packages"; }
+image_packages() { sed "/^#/d; s/@XEN@/${XEN_VERSION[$SUITE]}/" "$LAB_DIR/host/packages"; }
 
 image_base_key() {
 	{ echo "$SUITE ${IMAGE_LEAVE_OUT[*]}"; image_packages; } | sha256sum | cut -c1-16
@@ -98,13 +98,15 @@ image_fill_root() { # image_fill_root ROOT
 
 # Drops what no present recipe leads to; a lab that is running keeps its files open, not its snapshot.
 image_prune() {
-	local path
+	local path kept
+	kept=$(client_path && postgres_tarball && for SUITE in "${!XEN_VERSION[@]}"; do
+		image_dir && snapshot_dir && build_root && echo "$CACHE/base-$(image_base_key).tar"
+	done)
 	for path in "$CACHE"/*; do
 		case $path in
-		"$(image_dir)" | "$(snapshot_dir)" | "$(client_path)" | "$CACHE/base-$(image_base_key).tar" | "$(postgres_tarball)") ;;
-		"$CACHE"/run-* | "$CACHE"/ssh | "$CACHE"/lock) ;;
-		*) say "removing $path" && rm -rf "$path" ;;
+		"$CACHE"/run-* | "$CACHE"/ssh | "$CACHE"/lock) continue ;;
 		esac
+		grep -qxF "$path" <<<"$kept" || { say "removing $path" && rm -rf "$path"; }
 	done
 }
 

@@ -3,6 +3,7 @@
 # The disk of db-pg.cfg: Debian's PostgreSQL, only unpacked, and a database of it, as an ext4 file system
 # that both hosts have from the start, so that DRBD has nothing to copy.
 
+POSTGRES_SUITE=bookworm # whatever the hosts are
 POSTGRES_KEEP=(usr/share/postgresql/15 usr/share/zoneinfo usr/lib/postgresql/15/lib)
 POSTGRES_PROGRAMS=(postgres initdb pg_ctl pg_checksums)
 POSTGRES_DISK_AT_MB=1 # on the hosts' second disk, as host/tree/usr/local/sbin/lab-disks has it
@@ -14,7 +15,7 @@ postgres_unpack() { # no maintainer script runs, nothing is configured
 	local tarball
 	tarball=$(postgres_tarball)
 	mmdebstrap --variant=extract --format=tar --include=postgresql-15,busybox-static \
-		--aptopt='APT::Install-Recommends "false"' "$SUITE" "$tarball.part" && mv "$tarball.part" "$tarball"
+		--aptopt='APT::Install-Recommends "false"' "$POSTGRES_SUITE" "$tarball.part" && mv "$tarball.part" "$tarball"
 }
 
 postgres_libraries() { # postgres_libraries UNPACKED: what the programs kept and their modules are linked with

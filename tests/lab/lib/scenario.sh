@@ -57,7 +57,7 @@ scenario_list() {
 scenario_setting() { sed -n "s/^$2=\([^ ]*\).*/\1/p" "$(scenario_file "$1")" | head -1; }
 
 scenario_body() {
-	local destdir=${ROMULUS_LAB_DESTDIR:-$TOP/build/destdir}
+	local destdir=${ROMULUS_LAB_DESTDIR:-$(destdir_of_suite)}
 	SCENARIO_STARTED=$SECONDS
 	if [ "$(scenario_setting "$1" DEPLOY)" != no ]; then
 		[ -d "$destdir" ] || skip "Romulus is not installed in $destdir"
