@@ -27,9 +27,9 @@ build_root_make() {
 	touch "$root/complete"
 }
 
-# build: `make install` of this tree, for the lab's release. The objects of a release stay in its root directory.
+# build: `make install` of this tree, committed or not, for the lab's release.
 build() {
-	local destdir root
+	local destdir root work
 	destdir=$(destdir_of_suite)
 	rm -rf "$destdir"
 	if [ "$(machine_suite)" = "$SUITE" ]; then
@@ -38,12 +38,13 @@ build() {
 	fi
 	cache_lock
 	build_root_make
-	root=$(build_root)/root
-	mkdir -p "$root/src" "$destdir"
-	git -C "$TOP" ls-files -z --cached --others --exclude-standard |
-		tar -C "$TOP" --null -T - --ignore-failed-read -cf - | tar -C "$root/src" -xf - || die "cannot copy the tree"
-	rm -rf "$root/out"
-	chroot "$root" make -C /src --no-print-directory install DESTDIR=/out ${CI:+CI=$CI} || die "Romulus does not build in Debian $SUITE"
-	cp -a "$root/out/." "$destdir/"
 	cache_unlock
+	root=$(build_root)/root
+	work=$(mktemp -d "$root/build.XXXXXX")
+	mkdir -p "$work/src" "$destdir"
+	git -C "$TOP" ls-files -z --cached --others --exclude-standard |
+		tar -C "$TOP" --null -T - --ignore-failed-read -cf - | tar -C "$work/src" -xf - &&
+		chroot "$root" make -C "/${work##*/}/src" -j2 --no-print-directory install DESTDIR="/${work##*/}/out" ${CI:+CI=$CI} &&
+		cp -a "$work/out/." "$destdir/" || { rm -rf "$work" "$destdir"; die "Romulus does not build in Debian $SUITE"; }
+	rm -rf "$work"
 }
