@@ -80,6 +80,24 @@ static void reclaim_needs_the_promise_of_the_backup(void **state)
 	assert_int_equal(failover_machine_gossip(FAILOVER_VACANT), PROTO_STATE_RELEASED);
 }
 
+/* Once the backup may hold a checkpoint, nothing that happens to the primary's worker lets it run
+ * on. */
+static void a_protected_guest_goes_solo_only_by_grant(void **state)
+{
+	struct failover_step step;
+
+	for (int e = 0; e < FAILOVER_EVENT_COUNT; e++)
+		if (failover_machine_step(
+			    FAILOVER_PROTECTED, (enum failover_event)e, FAILOVER_IDLE, &step)) {
+			assert_int_not_equal(step.next, FAILOVER_SOLO);
+			assert_int_not_equal(step.next, FAILOVER_GOING_SOLO);
+			assert_int_not_equal(step.action, FAILOVER_DO_RUN_ON);
+		}
+	assert_true(failover_machine_step(
+		FAILOVER_PROTECTED, FAILOVER_ON_FAILED, FAILOVER_IDLE, &step));
+	assert_int_equal(step.next, FAILOVER_WANT_SOLO);
+}
+
 /* A side that has promised or decided never decides otherwise. */
 static void decisions_are_final(void **state)
 {
@@ -187,6 +205,7 @@ int main(void)
 		cmocka_unit_test(takeover_needs_a_checkpoint_and_a_grant),
 		cmocka_unit_test(solo_needs_want_solo_and_a_grant),
 		cmocka_unit_test(reclaim_needs_the_promise_of_the_backup),
+		cmocka_unit_test(a_protected_guest_goes_solo_only_by_grant),
 		cmocka_unit_test(decisions_are_final),
 		cmocka_unit_test(ways_of_a_primary),
 		cmocka_unit_test(ways_of_a_backup),
