@@ -51,6 +51,9 @@ unit:
 unit-run: $(unit_tests:%=$(BUILD)/%) $(plugins:%=$(BUILD)/%)
 	$(Q)tests/unit/run $(unit_tests:%=$(BUILD)/%)
 
+model:
+	$(Q)BUILD=$(BUILD) CC=$(CC) tests/model/run
+
 fuzz:
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)-fuzz CC=clang FUZZER=1 \
 		CFLAGS='-O1 -g -fsanitize=fuzzer-no-link $(SANITIZE)' HARDENING= LDFLAGS= \
@@ -97,4 +100,4 @@ lint: $(generated)
 	shellcheck -x $(SCRIPTS)
 	codespell -q 3 --ignore-words-list=fo,uptodate --skip=COPYING,./build*,.git .
 
-.PHONY: unit unit-run fuzz fuzz-run check lab-all demo bench bench-disks deps lint
+.PHONY: unit unit-run model fuzz fuzz-run check lab-all demo bench bench-disks deps lint
