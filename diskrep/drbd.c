@@ -126,20 +126,31 @@ int diskrep_drbd_connect(const char *resource, bool discard_my_data, struct why 
 
 /*
  * drbdadm gives it 5 s, whereas DRBD misses a peer that has lost its power only after up to 7
- * (ping-int and ping-timeout). A takeover must not fail for that: asking again is waiting on.
+ * (ping-int and ping-timeout). A takeover must not fail for that: asking again is waiting on. The
+ * one that was given up may yet do its work: what there is to disconnect is looked at each time.
  */
 int diskrep_drbd_disconnect(const char *resource, struct why *why)
 {
 	const uint64_t deadline = clock_now_ns() + DISCONNECT_MS * NSEC_PER_MSEC;
 	struct diskrep_drbd_status s;
-	int r = diskrep_drbd_status(resource, &s, why);
+	const char *option = NULL;
+	struct why unknown;
+	int r = 0;
 
-	if (r || !s.up || s.connection == DISKREP_DRBD_STANDALONE)
-		return r;
-	r = verb(why, resource, "disconnect", NULL);
-	while (r && clock_now_ns() < deadline)
-		r = verb(why, resource, "disconnect", "--force");
-	return r;
+	for (;;) {
+		int err = diskrep_drbd_status(resource, &s, r ? &unknown : why);
+
+		if (!err && (!s.up || s.connection == DISKREP_DRBD_STANDALONE))
+			return 0;
+		if (r && clock_now_ns() >= deadline)
+			return r;
+		if (err && !r)
+			return err;
+		r = verb(why, resource, "disconnect", option);
+		if (!r)
+			return 0;
+		option = "--force";
+	}
 }
 
 int diskrep_drbd_primary(const char *resource, bool force, struct why *why)

@@ -11,7 +11,8 @@ diskrep_pkg := devmapper
 romulus-disk_src := diskrep/disk_main.c $(diskrep_src) $(common_src)
 romulus-disk_pkg := $(diskrep_pkg)
 
-diskrep_test_names := drbd_events drbd_status lineage drbd_command drbd_resource disk_kernel
+diskrep_test_names := drbd_events drbd_status lineage drbd_command drbd_verbs drbd_resource \
+	disk_kernel
 unit_tests += $(diskrep_test_names:%=tests/unit/%)
 define diskrep_test
 tests/unit/$(1)_src := tests/unit/$(1).c $(diskrep_src) $(common_src)
@@ -19,6 +20,8 @@ tests/unit/$(1)_pkg := cmocka $(diskrep_pkg)
 tests/unit/$(1)_lib := -lpthread
 endef
 $(foreach t,$(diskrep_test_names),$(eval $(call diskrep_test,$(t))))
+tests/unit/drbd_verbs_lib += -Wl,--wrap=stat,--wrap=diskrep_command \
+	-Wl,--wrap=diskrep_command_run,--wrap=diskrep_drbd_status_parse
 
 # The undo store: the plugin that nbdkit loads, and its client in the worker.
 diskrep_store_src := diskrep/store.c diskrep/store_talk.c diskrep/store_process.c \
