@@ -17,6 +17,7 @@ STATE=$CACHE/run-$LAB_NAME # disk overlays and logs of the running lab
 
 SUITE=${ROMULUS_LAB_SUITE:-bookworm}
 declare -A XEN_VERSION=([bookworm]=4.17 [trixie]=4.20)
+declare -A TIME64=([trixie]=t64) # what Debian 13 has added to the names of some libraries
 HOSTS="alpha beta"
 SEGMENTS="guest repl second"
 HOST_MB=1536

@@ -15,7 +15,9 @@ IMAGE_MASK="nbd-client.service nbdkit.service apt-daily.timer apt-daily-upgrade.
 	systemd-hwdb-update.service keyboard-setup.service console-setup.service rsync.service
 	systemd-journal-flush.service systemd-logind.service"
 
-image_packages() { sed "/^#/d; s/@XEN@/${XEN_VERSION[$SUITE]}/" "$LAB_DIR/host/packages"; }
+image_packages() {
+	sed "/^#/d; s/@XEN@/${XEN_VERSION[$SUITE]}/; s/@T64@/${TIME64[$SUITE]:-}/" "$LAB_DIR/host/packages"
+}
 
 image_base_key() {
 	{ echo "$SUITE ${IMAGE_LEAVE_OUT[*]}"; image_packages; } | sha256sum | cut -c1-16
