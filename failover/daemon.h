@@ -19,6 +19,7 @@
 #include "common/why.h"
 #include "failover/arbiter.h"
 #include "failover/config.h"
+#include "failover/decide.h"
 #include "failover/detector.h"
 #include "failover/domain_machine.h"
 #include "failover/events.h"
@@ -30,14 +31,6 @@
 
 struct failover_domain;
 struct failover_control;
-
-/* What a peer last said about one domain. */
-struct failover_gossip {
-	char uuid[FAILOVER_UUID_MAX];
-	uint64_t generation, epoch;
-	enum proto_role role;
-	enum proto_state state;
-};
 
 /* One of our addresses, shared by the paths that start there. */
 struct failover_endpoint {

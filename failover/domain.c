@@ -73,10 +73,7 @@ void failover_domains_free(struct failover *fo)
 
 enum failover_state failover_domain_base(const struct failover_domain *d)
 {
-	if (d->vacant && d->record.role == PROTO_ROLE_PRIMARY &&
-		d->record.decision == FAILOVER_DECISION_RELEASED)
-		return FAILOVER_VACANT;
-	return failover_machine_base(d->record.role, d->record.decision);
+	return failover_decide_base(&d->record, d->vacant);
 }
 
 bool failover_domain_state(const struct failover_domain *d, Romulus__DomainState *ret)
@@ -85,7 +82,6 @@ bool failover_domain_state(const struct failover_domain *d, Romulus__DomainState
 
 	if (!d->recorded)
 		return false;
-	/* An attempt promises nothing until its generation is recorded. */
 	if (state == FAILOVER_CHECKING || state == FAILOVER_PREPARING || state == FAILOVER_OPENING)
 		state = failover_domain_base(d);
 	ret->uuid = (char *)d->record.uuid;
@@ -147,42 +143,6 @@ bool failover_domain_on(struct failover_domain *d, enum failover_event event)
 
 /* ---- what a silent or speaking peer means ---------------------------------------------------- */
 
-static bool gossip_event(
-	const struct failover_domain *d, const struct failover_gossip *g, enum failover_event *ret)
-{
-	const struct failover_record *r = &d->record;
-	bool same = g->generation == r->generation;
-	bool theirs = g->role == PROTO_ROLE_PRIMARY;
-
-	if (failover_machine_role(d->state) == PROTO_ROLE_PRIMARY) {
-		if (theirs && g->state != PROTO_STATE_RELEASED &&
-			((same && g->state == PROTO_STATE_TAKEN_OVER) ||
-				g->generation > r->generation))
-			*ret = FAILOVER_ON_PEER_OWNS;
-		else if (same && g->role == PROTO_ROLE_BACKUP && g->state == PROTO_STATE_RELEASED)
-			*ret = FAILOVER_ON_PEER_RELEASED;
-		else
-			return false;
-		return true;
-	}
-	if (!theirs || g->generation < r->generation)
-		return false;
-	if (same && g->state == PROTO_STATE_RELEASED)
-		*ret = FAILOVER_ON_PEER_RELEASED;
-	else if (g->generation > r->generation || g->state == PROTO_STATE_WANT_SOLO ||
-		 g->state == PROTO_STATE_SOLO || g->state == PROTO_STATE_IDLE)
-		*ret = FAILOVER_ON_PEER_WANTS_SOLO;
-	else
-		return false;
-	return true;
-}
-
-static bool attempting(const struct failover_domain *d)
-{
-	return d->state == FAILOVER_CHECKING || d->state == FAILOVER_PREPARING ||
-	       d->state == FAILOVER_OPENING;
-}
-
 void failover_domains_heard(struct failover_peer *peer)
 {
 	for (struct failover_domain *d = peer->fo->domains, *next; d; d = next) {
@@ -190,12 +150,10 @@ void failover_domains_heard(struct failover_peer *peer)
 		enum failover_event event;
 
 		next = d->next;
-		if (d->peer != peer || !g || attempting(d) || !gossip_event(d, g, &event))
-			continue;
-		/* A peer that may be shot at any moment must not be left as the only owner. */
-		if (event == FAILOVER_ON_PEER_WANTS_SOLO && failover_arbiter_busy(&peer->arbiter))
-			continue;
-		failover_domain_on(d, event);
+		if (d->peer == peer && g &&
+			failover_decide_word(d->state, &d->record, g,
+				failover_arbiter_busy(&peer->arbiter), &event))
+			failover_domain_on(d, event);
 	}
 }
 
@@ -208,23 +166,16 @@ void failover_domains_granted(struct failover_peer *peer)
 	}
 }
 
-static bool claimed_by(const struct failover_peer *p, const struct failover_record *r)
-{
-	const struct failover_gossip *g = failover_peer_gossip(p, r->uuid);
-
-	return g && g->role == PROTO_ROLE_PRIMARY && g->generation >= r->generation &&
-	       g->state != PROTO_STATE_RELEASED && g->state != PROTO_STATE_IDLE;
-}
-
 static void keep_protected(struct failover_domain *d, uint64_t now_ns)
 {
 	struct failover_peer *p = d->peer;
+	const struct failover_gossip *g = p ? failover_peer_gossip(p, d->record.uuid) : NULL;
 
 	if (!d->record.intent || d->worker || d->command || d->request || !p ||
 		d->record.role != PROTO_ROLE_PRIMARY || now_ns < d->retry_at_ns ||
 		!failover_detector_steady(
 			&p->detector, 0, d->fo->timeouts.reprotect_delay, now_ns) ||
-		claimed_by(p, &d->record))
+		(g && failover_decide_claimed(&d->record, g)))
 		return;
 	if (d->state != FAILOVER_SOLO && d->state != FAILOVER_TAKEN_OVER)
 		return;
@@ -245,67 +196,74 @@ void failover_domains_tick(struct failover *fo, uint64_t now_ns)
 
 /* ---- start ----------------------------------------------------------------------------------- */
 
-static void resume_primary(struct failover_domain *d, bool same_boot)
+static void resume_await_word(struct failover_domain *d)
 {
-	struct failover *fo = d->fo;
+	snprintf(d->why, sizeof(d->why),
+		"the guest is gone from this host: waiting for word from %s, which may have taken "
+		"it over",
+		d->record.peer);
+}
+
+static void resume_ask(struct failover_domain *d)
+{
+	snprintf(d->why, sizeof(d->why),
+		"romulusd was restarted: the guest is mute until %s or the arbiter lets go",
+		d->record.peer);
+	snprintf(d->cause, sizeof(d->cause), "romulusd was restarted");
+}
+
+static void resume_clear(struct failover_domain *d)
+{
+	snprintf(d->cause, sizeof(d->cause), "romulusd ended in the middle of it");
+	snprintf(d->why, sizeof(d->why),
+		"the takeover was interrupted by the end of romulusd: do not start the guest yet, "
+		"what it left is being cleared");
+	failover_event(&d->fo->events, d->record.name, "failed", "%s", d->why);
+	failover_domain_clear(d);
+}
+
+static void resume_discard(struct failover_domain *d)
+{
+	if (d->state == FAILOVER_VACANT)
+		resume_await_word(d);
+	failover_domain_discard(d);
+}
+
+static void resume_nothing(struct failover_domain *d)
+{
+}
+
+static void (*const resumptions[])(struct failover_domain *) = {
+	[FAILOVER_RESUME_NOTHING] = resume_nothing,
+	[FAILOVER_RESUME_ASK] = resume_ask,
+	[FAILOVER_RESUME_AWAIT_WORD] = resume_await_word,
+	[FAILOVER_RESUME_START] = failover_domain_guest_died,
+	[FAILOVER_RESUME_REPAIR] = failover_domain_repair,
+	[FAILOVER_RESUME_CLEAR] = resume_clear,
+	[FAILOVER_RESUME_DISCARD] = resume_discard,
+};
+
+/* A promise that cannot be written is not made: the domain stays as its record says. */
+static void resume(struct failover_domain *d)
+{
+	const struct failover_restart restart =
+		failover_decide_restart(&d->record, strcmp(d->record.boot, d->fo->boot_id) == 0);
+	const bool primary = d->record.role == PROTO_ROLE_PRIMARY;
+	const bool promises = restart.decision != d->record.decision;
 	struct why why;
 
-	if (!same_boot && d->record.decision == FAILOVER_DECISION_NONE) {
-		/* The guest died with the kernel below it: say so for good, the backup may go. */
-		if (failover_domain_persist(
-			    d, FAILOVER_DECISION_RELEASED, PROTO_ROLE_PRIMARY, &why) < 0) {
-			failover_event(&fo->events, d->record.name, "failed", "%s", why.text);
-			return;
-		}
-		failover_event(&fo->events, d->record.name, "released",
+	if (promises && failover_domain_persist(d, restart.decision, d->record.role, &why) < 0) {
+		failover_event(&d->fo->events, d->record.name, "failed", "%s", why.text);
+		return;
+	}
+	if (promises && primary)
+		failover_event(&d->fo->events, d->record.name, "released",
 			"this host was restarted, so the guest is gone from here: %s may take it "
 			"over",
 			d->record.peer);
-	}
-	if (d->record.decision == FAILOVER_DECISION_NONE) {
-		d->state = FAILOVER_WANT_SOLO;
-		snprintf(d->why, sizeof(d->why),
-			"romulusd was restarted: the guest is mute until %s or the arbiter lets go",
-			d->record.peer);
-		snprintf(d->cause, sizeof(d->cause), "romulusd was restarted");
-		return;
-	}
-	d->vacant = true;
-	d->state = failover_domain_base(d);
-	if (d->state == FAILOVER_VACANT)
-		snprintf(d->why, sizeof(d->why),
-			"the guest died when this host was restarted: waiting for word from %s, "
-			"which may have taken it over",
-			d->record.peer);
-	else if (!same_boot && d->record.intent)
-		failover_domain_guest_died(d);
-	else if (d->state == FAILOVER_SOLO)
-		failover_domain_repair(d);
-}
-
-static void resume_backup(struct failover_domain *d)
-{
-	struct failover *fo = d->fo;
-	struct why why;
-
-	if (d->record.decision == FAILOVER_DECISION_TAKEOVER) {
-		d->state = FAILOVER_CLEARING;
-		snprintf(d->cause, sizeof(d->cause), "romulusd ended in the middle of it");
-		snprintf(d->why, sizeof(d->why),
-			"the takeover was interrupted by the end of romulusd: do not start the "
-			"guest yet, what it left is being cleared");
-		failover_event(&fo->events, d->record.name, "failed", "%s", d->why);
-		failover_domain_clear(d);
-		return;
-	}
-	if (d->record.decision != FAILOVER_DECISION_RELEASED &&
-		failover_domain_persist(d, FAILOVER_DECISION_RELEASED, PROTO_ROLE_BACKUP, &why) <
-			0) {
-		failover_event(&fo->events, d->record.name, "failed", "%s", why.text);
-		return;
-	}
-	d->state = FAILOVER_RELEASING;
-	failover_domain_discard(d);
+	d->vacant = primary && d->record.decision != FAILOVER_DECISION_NONE;
+	d->state = restart.state;
+	resumptions[restart.then](d);
 }
 
 static void load_one(void *data, const struct failover_record *r, const struct why *why)
@@ -327,10 +285,7 @@ static void load_one(void *data, const struct failover_record *r, const struct w
 		failover_event(&fo->events, r->name, "failed",
 			"its peer %s is not in the configuration any more: it stays as it is",
 			r->peer);
-	if (r->role == PROTO_ROLE_PRIMARY)
-		resume_primary(d, strcmp(r->boot, fo->boot_id) == 0);
-	else if (r->role == PROTO_ROLE_BACKUP)
-		resume_backup(d);
+	resume(d);
 }
 
 void failover_domains_load(struct failover *fo)

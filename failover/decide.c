@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "failover/decide.h"
+
+static bool word_for_primary(
+	const struct failover_record *r, const struct failover_gossip *g, enum failover_event *ret)
+{
+	const bool same = g->generation == r->generation;
+
+	if (g->role == PROTO_ROLE_PRIMARY && g->state != PROTO_STATE_RELEASED &&
+		((same && g->state == PROTO_STATE_TAKEN_OVER) || g->generation > r->generation))
+		*ret = FAILOVER_ON_PEER_OWNS;
+	else if (same && g->role == PROTO_ROLE_BACKUP && g->state == PROTO_STATE_RELEASED)
+		*ret = FAILOVER_ON_PEER_RELEASED;
+	else
+		return false;
+	return true;
+}
+
+static bool word_for_backup(
+	const struct failover_record *r, const struct failover_gossip *g, enum failover_event *ret)
+{
+	if (g->role != PROTO_ROLE_PRIMARY || g->generation < r->generation)
+		return false;
+	if (g->generation == r->generation && g->state == PROTO_STATE_RELEASED)
+		*ret = FAILOVER_ON_PEER_RELEASED;
+	else if (g->generation > r->generation || g->state == PROTO_STATE_WANT_SOLO ||
+		 g->state == PROTO_STATE_SOLO || g->state == PROTO_STATE_IDLE)
+		*ret = FAILOVER_ON_PEER_WANTS_SOLO;
+	else
+		return false;
+	return true;
+}
+
+bool failover_decide_word(enum failover_state state, const struct failover_record *r,
+	const struct failover_gossip *g, bool peer_may_be_shot, enum failover_event *ret)
+{
+	enum failover_event event;
+	bool means;
+
+	/* An attempt promises nothing until its generation is recorded. */
+	if (state == FAILOVER_CHECKING || state == FAILOVER_PREPARING || state == FAILOVER_OPENING)
+		return false;
+	means = failover_machine_role(state) == PROTO_ROLE_PRIMARY ? word_for_primary(r, g, &event)
+								   : word_for_backup(r, g, &event);
+	if (!means || (event == FAILOVER_ON_PEER_WANTS_SOLO && peer_may_be_shot))
+		return false;
+	*ret = event;
+	return true;
+}
+
+bool failover_decide_claimed(const struct failover_record *r, const struct failover_gossip *g)
+{
+	return g->role == PROTO_ROLE_PRIMARY && g->generation >= r->generation &&
+	       g->state != PROTO_STATE_RELEASED && g->state != PROTO_STATE_IDLE;
+}
+
+enum failover_state failover_decide_base(const struct failover_record *r, bool vacant)
+{
+	if (vacant && r->role == PROTO_ROLE_PRIMARY && r->decision == FAILOVER_DECISION_RELEASED)
+		return FAILOVER_VACANT;
+	return failover_machine_base(r->role, r->decision);
+}
+
+static struct failover_restart restart_primary(const struct failover_record *r, bool same_boot)
+{
+	struct failover_restart restart = {.decision = r->decision};
+	struct failover_record after = *r;
+
+	if (r->decision == FAILOVER_DECISION_NONE && same_boot) {
+		restart.state = FAILOVER_WANT_SOLO;
+		restart.then = FAILOVER_RESUME_ASK;
+		return restart;
+	}
+	/* The guest died with the kernel below it: say so for good, the backup may go. */
+	if (r->decision == FAILOVER_DECISION_NONE)
+		restart.decision = after.decision = FAILOVER_DECISION_RELEASED;
+	restart.state = failover_decide_base(&after, true);
+	if (restart.state == FAILOVER_VACANT)
+		/* Of this boot there may be a stale guest that was still to be destroyed. */
+		restart.then = same_boot ? FAILOVER_RESUME_DISCARD : FAILOVER_RESUME_AWAIT_WORD;
+	else if (!same_boot && r->intent)
+		restart.then = FAILOVER_RESUME_START;
+	else if (restart.state == FAILOVER_SOLO)
+		restart.then = FAILOVER_RESUME_REPAIR;
+	return restart;
+}
+
+static struct failover_restart restart_backup(const struct failover_record *r)
+{
+	if (r->decision == FAILOVER_DECISION_TAKEOVER)
+		return (struct failover_restart){
+			r->decision, FAILOVER_CLEARING, FAILOVER_RESUME_CLEAR};
+	return (struct failover_restart){
+		FAILOVER_DECISION_RELEASED, FAILOVER_RELEASING, FAILOVER_RESUME_DISCARD};
+}
+
+struct failover_restart failover_decide_restart(const struct failover_record *r, bool same_boot)
+{
+	if (r->role == PROTO_ROLE_PRIMARY)
+		return restart_primary(r, same_boot);
+	if (r->role == PROTO_ROLE_BACKUP)
+		return restart_backup(r);
+	return (struct failover_restart){r->decision, FAILOVER_IDLE, FAILOVER_RESUME_NOTHING};
+}

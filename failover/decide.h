@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a domain's record on disk and its peer's word mean: which event of the lifecycle table a
+ * word is, where a restarted daemon begins, whether the peer claims the guest. Pure: no I/O, clock
+ * or memory; the daemon and the simulator drive the same object.
+ *
+ * A word is believed however late it comes: what is final was on the speaker's disk before it was
+ * said, and a word of an earlier generation than the record's means nothing.
+ */
+#ifndef FAILOVER_DECIDE_H
+#define FAILOVER_DECIDE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "failover/domain_machine.h"
+#include "failover/state.h"
+
+/* What a peer last said about one domain. */
+struct failover_gossip {
+	char uuid[FAILOVER_UUID_MAX];
+	uint64_t generation, epoch;
+	enum proto_role role;
+	enum proto_state state;
+};
+
+/*
+ * The event that the peer's word @g is for a domain in @state with record @r. False: none.
+ * @peer_may_be_shot: the fence agent is at work against the peer, which therefore must not be left
+ * as the only owner.
+ */
+bool failover_decide_word(enum failover_state state, const struct failover_record *r,
+	const struct failover_gossip *g, bool peer_may_be_shot, enum failover_event *ret);
+
+/* Whether the peer says that it runs the guest, in this generation or a later one. */
+bool failover_decide_claimed(const struct failover_record *r, const struct failover_gossip *g);
+
+/* What a restarted daemon does besides entering the state. */
+enum failover_resume {
+	FAILOVER_RESUME_NOTHING,
+	FAILOVER_RESUME_ASK,        /* mute until the peer or the arbiter lets go */
+	FAILOVER_RESUME_AWAIT_WORD, /* the guest died with this host; the peer may have it */
+	FAILOVER_RESUME_START,      /* the guest died with this host, which owns it */
+	FAILOVER_RESUME_REPAIR,     /* as owner: what a dead worker left on the guest */
+	FAILOVER_RESUME_CLEAR,      /* what a takeover left that did not come to its end */
+	FAILOVER_RESUME_DISCARD,    /* the standby, lost with its worker; or a stale guest */
+};
+
+struct failover_restart {
+	enum failover_decision decision; /* to be on disk before anything else happens */
+	enum failover_state state;
+	enum failover_resume then;
+};
+
+/* Where the daemon begins with record @r; @same_boot: the kernel is the one that wrote it. */
+struct failover_restart failover_decide_restart(const struct failover_record *r, bool same_boot);
+
+/* failover_machine_base, and VACANT for a guest that died with its host (@vacant). */
+enum failover_state failover_decide_base(const struct failover_record *r, bool vacant);
+
+#endif
