@@ -48,6 +48,23 @@ bool failover_decide_word(enum failover_state state, const struct failover_recor
 	return true;
 }
 
+bool failover_decide_free(enum failover_state state)
+{
+	return state == FAILOVER_IDLE || state == FAILOVER_RELEASED || state == FAILOVER_VACANT;
+}
+
+enum failover_admission failover_decide_prepare(
+	enum failover_state state, uint64_t known, uint64_t generation, bool busy)
+{
+	if (generation <= known)
+		return FAILOVER_REFUSE_GENERATION;
+	if (!failover_decide_free(state) && failover_machine_role(state) == PROTO_ROLE_PRIMARY)
+		return FAILOVER_REFUSE_OWNER;
+	if (state == FAILOVER_RELEASING || busy)
+		return FAILOVER_REFUSE_BUSY;
+	return FAILOVER_ADMIT;
+}
+
 bool failover_decide_claimed(const struct failover_record *r, const struct failover_gossip *g)
 {
 	return g->role == PROTO_ROLE_PRIMARY && g->generation >= r->generation &&

@@ -35,6 +35,24 @@ bool failover_decide_word(enum failover_state state, const struct failover_recor
 /* Whether the peer says that it runs the guest, in this generation or a later one. */
 bool failover_decide_claimed(const struct failover_record *r, const struct failover_gossip *g);
 
+/* What becomes of a peer's wish that this host be its backup. */
+enum failover_admission {
+	FAILOVER_ADMIT,
+	FAILOVER_REFUSE_GENERATION, /* it is not newer than what is known here */
+	FAILOVER_REFUSE_OWNER,      /* this host runs the guest, or may have to */
+	FAILOVER_REFUSE_BUSY,       /* an earlier standby is still here, or being cleared away */
+};
+
+/*
+ * @generation: the one asked for. @known: the newest of this guest that is known here, 0 for none.
+ * @busy: a worker or a command of this domain is at work.
+ */
+enum failover_admission failover_decide_prepare(
+	enum failover_state state, uint64_t known, uint64_t generation, bool busy);
+
+/* Nothing of the domain is here that a new standby would disturb. */
+bool failover_decide_free(enum failover_state state);
+
 /* What a restarted daemon does besides entering the state. */
 enum failover_resume {
 	FAILOVER_RESUME_NOTHING,

@@ -8,11 +8,28 @@
 /* ---- peers ------------------------------------------------------------------------------------
  */
 
-/* Nothing of it is here that a new standby would disturb. */
-static bool is_free(const struct failover_domain *d)
+/* Why @d cannot be received now, "" when it can. One that is let go of is asked to hurry. */
+static void refusal(struct failover_domain *d, uint64_t known, const struct failover_inbound *in,
+	const Romulus__Prepare *m, char reason[WHY_MAX])
 {
-	return d->state == FAILOVER_IDLE || d->state == FAILOVER_RELEASED ||
-	       d->state == FAILOVER_VACANT;
+	switch (failover_decide_prepare(d->state, known, m->generation, d->command || d->worker)) {
+	case FAILOVER_ADMIT:
+		return;
+	case FAILOVER_REFUSE_GENERATION:
+		snprintf(reason, WHY_MAX, "generation %lu is known here already",
+			(unsigned long)known);
+		return;
+	case FAILOVER_REFUSE_OWNER:
+		snprintf(reason, WHY_MAX, "%s is %s on this host", m->domain,
+			failover_state_name(d->state));
+		return;
+	case FAILOVER_REFUSE_BUSY:
+		if (d->peer == failover_inbound_peer(in))
+			failover_domain_on(d, FAILOVER_ON_PREPARE);
+		snprintf(reason, WHY_MAX,
+			"an earlier standby of %s is still being cleared away: try again",
+			m->domain);
+	}
 }
 
 void failover_domain_prepare(
@@ -28,22 +45,13 @@ void failover_domain_prepare(
 	}
 	if (!d)
 		d = failover_domain_by_name(fo, m->domain);
-	if (d && d->recorded && strcmp(d->record.uuid, m->uuid) != 0 && !is_free(d))
+	if (d && d->recorded && strcmp(d->record.uuid, m->uuid) != 0 &&
+		!failover_decide_free(d->state)) {
 		snprintf(reason, sizeof(reason), "another guest named %s is known here (%s)",
 			m->domain, d->record.uuid);
-	else if (m->generation <= known)
-		snprintf(reason, sizeof(reason), "generation %lu is known here already",
-			(unsigned long)known);
-	else if (d && !is_free(d) && failover_machine_role(d->state) == PROTO_ROLE_PRIMARY)
-		snprintf(reason, sizeof(reason), "%s is %s on this host", m->domain,
-			failover_state_name(d->state));
-	else if (d && (d->state == FAILOVER_RELEASING || d->command || d->worker)) {
-		if (d->peer == failover_inbound_peer(in))
-			failover_domain_on(d, FAILOVER_ON_PREPARE);
-		snprintf(reason, sizeof(reason),
-			"an earlier standby of %s is still being cleared away: try again",
-			m->domain);
-	} else if (!d) {
+	} else if (d) {
+		refusal(d, known, in, m, reason);
+	} else {
 		d = failover_domain_new(fo, m->domain);
 		if (!d)
 			snprintf(reason, sizeof(reason), "this host knows too many domains");
