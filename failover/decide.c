@@ -88,13 +88,17 @@ static struct failover_restart restart_primary(const struct failover_record *r, 
 		restart.then = FAILOVER_RESUME_ASK;
 		return restart;
 	}
+	if (r->decision == FAILOVER_DECISION_LEFT) {
+		restart.state = FAILOVER_LEAVING;
+		restart.then = FAILOVER_RESUME_DISCARD;
+		return restart;
+	}
 	/* The guest died with the kernel below it: say so for good, the backup may go. */
 	if (r->decision == FAILOVER_DECISION_NONE)
 		restart.decision = after.decision = FAILOVER_DECISION_RELEASED;
 	restart.state = failover_decide_base(&after, true);
 	if (restart.state == FAILOVER_VACANT)
-		/* Of this boot there may be a stale guest that was still to be destroyed. */
-		restart.then = same_boot ? FAILOVER_RESUME_DISCARD : FAILOVER_RESUME_AWAIT_WORD;
+		restart.then = FAILOVER_RESUME_AWAIT_WORD;
 	else if (!same_boot && r->intent)
 		restart.then = FAILOVER_RESUME_START;
 	else if (restart.state == FAILOVER_SOLO)

@@ -119,7 +119,9 @@ int failover_domain_persist(struct failover_domain *d, enum failover_decision de
 
 	r.decision = decision;
 	r.role = role;
-	snprintf(r.boot, sizeof(r.boot), "%s", d->fo->boot_id);
+	/* A guest that is still to be started is of no boot: a daemon that ends here starts it
+	 * then. */
+	snprintf(r.boot, sizeof(r.boot), "%s", d->guest_died ? "none" : d->fo->boot_id);
 	err = failover_state_save(d->fo->config->state_dir, &r, why);
 	if (err < 0)
 		return err;
@@ -222,13 +224,6 @@ static void resume_clear(struct failover_domain *d)
 	failover_domain_clear(d);
 }
 
-static void resume_discard(struct failover_domain *d)
-{
-	if (d->state == FAILOVER_VACANT)
-		resume_await_word(d);
-	failover_domain_discard(d);
-}
-
 static void resume_nothing(struct failover_domain *d)
 {
 }
@@ -240,7 +235,7 @@ static void (*const resumptions[])(struct failover_domain *) = {
 	[FAILOVER_RESUME_START] = failover_domain_guest_died,
 	[FAILOVER_RESUME_REPAIR] = failover_domain_repair,
 	[FAILOVER_RESUME_CLEAR] = resume_clear,
-	[FAILOVER_RESUME_DISCARD] = resume_discard,
+	[FAILOVER_RESUME_DISCARD] = failover_domain_discard,
 };
 
 /* A promise that cannot be written is not made: the domain stays as its record says. */

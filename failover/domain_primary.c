@@ -255,7 +255,7 @@ bool failover_do_forget(struct failover_domain *d)
 bool failover_do_leave(struct failover_domain *d)
 {
 	d->request = failover_request_free(d->request);
-	if (!failover_domain_decided(d, FAILOVER_DECISION_RELEASED, PROTO_ROLE_PRIMARY))
+	if (!failover_domain_decided(d, FAILOVER_DECISION_LEFT, PROTO_ROLE_PRIMARY))
 		return false;
 	EVENT(d, "over", "%s has taken it over: the stale guest here is destroyed, unheard",
 		failover_domain_peer_name(d));
@@ -266,6 +266,8 @@ bool failover_do_leave(struct failover_domain *d)
 bool failover_do_note_left(struct failover_domain *d)
 {
 	d->vacant = false;
+	/* From here on a guest of that name would be another one, and is not ours to destroy. */
+	failover_domain_decided(d, FAILOVER_DECISION_RELEASED, PROTO_ROLE_PRIMARY);
 	EVENT(d, "left", "the stale guest is gone; %s runs it", failover_domain_peer_name(d));
 	failover_domain_settle(
 		d, EXIT_CODE_WRONG_STATE, "%s runs it now", failover_domain_peer_name(d));
@@ -275,6 +277,7 @@ bool failover_do_note_left(struct failover_domain *d)
 /* The backup's promise never to take it over is on its disk: the guest is this host's alone. */
 bool failover_do_reclaim(struct failover_domain *d)
 {
+	d->guest_died = true;
 	if (!failover_domain_decided(d, FAILOVER_DECISION_SOLO, PROTO_ROLE_PRIMARY))
 		return false;
 	EVENT(d, "grant",

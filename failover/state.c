@@ -17,7 +17,7 @@
 #include "common/cleanup.h"
 #include "common/why.h"
 
-static const char *const decisions[] = {"none", "takeover", "solo", "released", "ended"};
+static const char *const decisions[] = {"none", "takeover", "solo", "released", "ended", "left"};
 static const char *const roles[] = {"none", "primary", "backup"}; /* enum proto_role */
 
 const char *failover_decision_name(enum failover_decision d)

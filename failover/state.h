@@ -25,6 +25,7 @@ enum failover_decision {
 	FAILOVER_DECISION_SOLO,
 	FAILOVER_DECISION_RELEASED, /* this side will never own the generation */
 	FAILOVER_DECISION_ENDED, /* the guest ended by itself: nothing here to own or take over */
+	FAILOVER_DECISION_LEFT,  /* the peer owns it; a stale guest may still be here */
 };
 
 struct failover_record {
@@ -34,8 +35,10 @@ struct failover_record {
 	uint64_t generation;
 	enum proto_role role;
 	enum failover_decision decision;
-	bool intent;                  /* protect again whenever possible */
-	char boot[FAILOVER_UUID_MAX]; /* of the kernel when the role was taken on */
+	bool intent; /* protect again whenever possible */
+	/* Of the kernel when the role was taken on; "none" while the guest is still to be started.
+	 */
+	char boot[FAILOVER_UUID_MAX];
 };
 
 /* True when @uuid is one, in the 8-4-4-4-12 form: it becomes a file name. */
