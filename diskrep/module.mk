@@ -67,6 +67,6 @@ tests/unit/boundary_src := tests/unit/boundary.c diskrep/boundary.c diskrep/self
 tests/unit/boundary_pkg := cmocka
 tests/unit/boundary_lib := -Wl,--wrap=io_setup,--wrap=io_destroy,--wrap=io_submit,--wrap=io_getevents
 # Not installed: scenarios copy it to the hosts.
-lab_programs += tests/lab/disk_driver
+test_programs += tests/lab/disk_driver
 tests/lab/disk_driver_src := tests/lab/disk_driver.c $(diskrep_src) $(common_src)
 tests/lab/disk_driver_pkg := $(diskrep_pkg)

@@ -51,6 +51,16 @@ unit:
 unit-run: $(unit_tests:%=$(BUILD)/%) $(plugins:%=$(BUILD)/%)
 	$(Q)tests/unit/run $(unit_tests:%=$(BUILD)/%)
 
+# The simulator: the objects that decide in romulusd and the workers, and a world of numbers.
+test_programs += tests/sim/sim
+tests/sim/sim_src := $(wildcard tests/sim/*.c) failover/domain_machine.c failover/decide.c \
+	failover/detector.c failover/timeouts.c replicator/primary_epoch.c replicator/backup_epoch.c
+SEEDS ?= 20000
+FIRST ?= 1
+
+sim: $(BUILD)/tests/sim/sim
+	$(Q)tests/sim/run $< $(FIRST) $(SEEDS)
+
 model:
 	$(Q)BUILD=$(BUILD) CC=$(CC) tests/model/run
 
@@ -100,4 +110,4 @@ lint: $(generated)
 	shellcheck -x $(SCRIPTS)
 	codespell -q 3 --ignore-words-list=fo,uptodate --skip=COPYING,./build*,.git .
 
-.PHONY: unit unit-run model fuzz fuzz-run check lab-all demo bench bench-disks deps lint
+.PHONY: unit unit-run sim model fuzz fuzz-run check lab-all demo bench bench-disks deps lint

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What nobody decides: power, crashes, cables, standing still. All of it stops when the run heals.
+ */
+#include "tests/sim/sim.h"
+
+#include "common/cleanup.h"
+
+#define FATE_EVERY_MIN (200 * MS)
+#define FATE_EVERY_MAX (8 * SECOND)
+
+uint64_t crashes_taken[CRASH_POINTS];
+
+static void power_on(struct host *h, uint64_t a, uint64_t b)
+{
+	if (h->power)
+		return;
+	h->power = true;
+	h->boot++;
+	h->paused_until = 0;
+	sim_say(h, "power is back, boot %u", h->boot);
+	sim_after(sim_between(500 * MS, 3 * SECOND), h, daemon_start, 0, 0);
+}
+
+void host_lose_power(struct host *h, const char *why)
+{
+	if (!h->power)
+		return;
+	sim_say(h, "loses its power (%s)", why);
+	daemon_kill(h);
+	worker_kill(h);
+	guest_end(h);
+	h->power = false;
+	/* Somebody switches it on again. */
+	sim_after(sim_between(SECOND, 20 * SECOND), h, power_on, 0, 0);
+}
+
+static void kill_daemon(struct host *h)
+{
+	if (!h->daemon)
+		return;
+	sim_say(h, "romulusd dies");
+	daemon_kill(h);
+	sim_after(sim_between(100 * MS, 8 * SECOND), h, daemon_start, 0, 0);
+}
+
+bool fate_crash(struct host *h, enum crash_point point)
+{
+	const unsigned int life = h->life;
+
+	if (sim.healing || !sim.crashes_left || !sim_chance(15))
+		return false;
+	sim.crashes_left--;
+	crashes_taken[point]++;
+	switch (sim_random(3)) {
+	case 0:
+		sim_say(h, "crash point %d: worker", point);
+		if (h->worker.kind != WORKER_NONE)
+			worker_dies(h);
+		break;
+	case 1:
+		sim_say(h, "crash point %d: daemon", point);
+		kill_daemon(h);
+		break;
+	default:
+		host_lose_power(h, "crash point");
+	}
+	return !h->daemon || h->life != life;
+}
+
+static void cut(struct host *h, uint64_t path, uint64_t both)
+{
+	for (int i = 0; i < HOSTS; i++)
+		if (both || i == h->number)
+			sim.cut[path][i] = true;
+	sim_say(h, "path %d is cut%s", (int)path, both ? "" : ", one way");
+}
+
+static void mend(struct host *h, uint64_t path, uint64_t b)
+{
+	for (int i = 0; i < HOSTS; i++)
+		sim.cut[path][i] = false;
+	sim_say(NULL, "path %d is mended", (int)path);
+}
+
+static void strike(struct host *unused, uint64_t a, uint64_t b)
+{
+	struct host *h = &sim.host[sim_random(HOSTS)];
+	uint64_t path;
+
+	if (sim.healing)
+		return;
+	sim_after(sim_between(FATE_EVERY_MIN, FATE_EVERY_MAX), NULL, strike, 0, 0);
+	switch (sim_random(8)) {
+	case 0:
+		host_lose_power(h, "fate");
+		break;
+	case 1:
+		if (sim_chance(300)) /* both at once */
+			host_lose_power(sim_other(h), "fate");
+		kill_daemon(h);
+		break;
+	case 2:
+		if (h->worker.kind == WORKER_NONE)
+			break;
+		sim_say(h, "its worker dies");
+		worker_dies(h);
+		break;
+	case 3:
+	case 4:
+	case 5:
+		path = sim_random(PATHS);
+		cut(h, path, sim_chance(700));
+		if (sim_chance(500))
+			cut(h, 1 - path, 1);
+		for (uint64_t p = 0; p < PATHS; p++)
+			sim_after(sim_between(100 * MS, 15 * SECOND), NULL, mend, p, 0);
+		break;
+	case 6:
+		h->paused_until = sim.now + sim_between(100 * MS, 12 * SECOND);
+		sim_say(h, "stands still until %.3f s", (double)h->paused_until / SECOND);
+		break;
+	default:
+		if (sim_chance(100))
+			daemon_ask_unprotect(h);
+	}
+}
+
+void fate_begin(void)
+{
+	sim.crashes_left = 6;
+	sim_after(sim_between(FATE_EVERY_MIN, FATE_EVERY_MAX), NULL, strike, 0, 0);
+}
+
+void fate_heal(void)
+{
+	sim.healing = true;
+	for (uint64_t p = 0; p < PATHS; p++)
+		mend(NULL, p, 0);
+	sim_say(NULL, "from here on nothing more happens to anybody");
+}

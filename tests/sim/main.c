@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * sim [-s FIRST] [-n SEEDS] [-b BUG] [-v]: SEEDS schedules from seed FIRST on. A violation prints
+ * its seed and the last lines of the trace, and ends with 1. With -b that is what must happen: 0
+ * when the bug was caught, 1 when not.
+ */
+#include "tests/sim/sim.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/cleanup.h"
+
+#define TROUBLE (60 * SECOND)   /* of virtual time */
+#define RECOVERY (150 * SECOND) /* nothing happens any more */
+
+static const char *const bugs[BUG_COUNT] = {
+	[BUG_NONE] = "none",
+	[BUG_ACK_BEFORE_COMPLETE] = "ack-before-complete",
+	[BUG_RELEASE_BEFORE_ACK] = "release-before-ack",
+	[BUG_GRANT_TWICE] = "grant-twice",
+	[BUG_FORGET_ON_RESTART] = "forget-on-restart",
+	[BUG_SOLO_WITHOUT_GRANT] = "solo-without-grant",
+};
+
+static struct {
+	uint64_t schedules, taken_over, solos, protections, ended;
+} total;
+
+/* As long as nobody has protected it, an operator tries. */
+static void operator_protects(struct host *h, uint64_t a, uint64_t b)
+{
+	sim_after(5 * SECOND, NULL, operator_protects, 0, 0);
+	for (int i = 0; i < HOSTS && !sim.ended; i++) {
+		struct host *owner = &sim.host[i];
+
+		if (!owner->recorded && owner->state == FAILOVER_IDLE && owner->guest.exists)
+			daemon_ask_protect(owner);
+	}
+}
+
+static void begin(uint64_t seed, enum bug bug)
+{
+	static struct failover_config config = {.heartbeat_ms = 250,
+		.dead_after_ms = 1500,
+		.ack_timeout_ms = 2000,
+		.reprotect_delay_ms = 2000};
+
+	sim_forget();
+	memset(&sim, 0, sizeof(sim));
+	sim.seed = sim.random = seed;
+	sim.bug = bug;
+	sim.disks = sim_chance(700);
+	sim.manual = sim_chance(150);
+	failover_timeouts_init(&sim.timeouts, &config);
+	for (int i = 0; i < HOSTS; i++) {
+		sim.host[i] = (struct host){
+			.name = i ? "beta" : "alpha", .number = i, .power = true, .boot = 1};
+		sim_after(sim_random(SECOND), &sim.host[i], daemon_start, 0, 0);
+		guest_tick(&sim.host[i], 0, 0);
+	}
+	guest_begin(&sim.host[0], 0, "created");
+	operator_protects(NULL, 0, 0);
+	fate_begin();
+}
+
+/* Invariant 5, when everything has worked for long: it runs, once, or a state says what to do. */
+static void judge(void)
+{
+	const struct host *a = &sim.host[0], *b = &sim.host[1];
+	int running = 0;
+
+	for (int i = 0; i < HOSTS; i++) {
+		const struct host *h = &sim.host[i];
+
+		/* A pause for a checkpoint is over in milliseconds. */
+		running += h->guest.exists && h->guest.lineage == sim.lineage &&
+			   (!h->guest.suspended || h->worker.suspended);
+	}
+	sim_say(NULL, "end: %s %s, %s %s, %d running", a->name, failover_state_name(a->state),
+		b->name, failover_state_name(b->state), running);
+	if (sim.ended || !sim.protections) /* else it was never ours */
+		return;
+	if (running != 1)
+		sim_violated("the domain runs nowhere and nobody is told (invariant 5)");
+	else if (a->state != FAILOVER_PROTECTED && b->state != FAILOVER_PROTECTED)
+		sim_violated("it is not protected although everything works (invariant 5)");
+}
+
+static const char *run(uint64_t seed, enum bug bug)
+{
+	begin(seed, bug);
+	while (sim.now < TROUBLE && !sim.violation)
+		sim_step();
+	if (!sim.violation)
+		fate_heal();
+	while (sim.now < TROUBLE + RECOVERY && !sim.violation)
+		sim_step();
+	if (!sim.violation && !bug)
+		judge();
+	total.schedules++;
+	total.taken_over += sim.taken_over;
+	total.solos += sim.solos;
+	total.protections += sim.protections;
+	total.ended += sim.ended;
+	return sim.violation;
+}
+
+static void coverage(void)
+{
+	unsigned int rows = 0, taken = 0;
+	struct failover_step step;
+
+	for (int s = 0; s < FAILOVER_STATE_COUNT; s++)
+		for (int e = 0; e < FAILOVER_EVENT_COUNT; e++) {
+			if (!failover_machine_step((enum failover_state)s, (enum failover_event)e,
+				    FAILOVER_IDLE, &step))
+				continue;
+			rows++;
+			taken += transitions_taken[s][e] > 0;
+			if (!transitions_taken[s][e])
+				printf("  never taken: %s in %s\n",
+					failover_event_name((enum failover_event)e),
+					failover_state_name((enum failover_state)s));
+		}
+	printf("%u of %u transitions of the lifecycle taken; crash points:", taken, rows);
+	for (int i = 0; i < CRASH_POINTS; i++)
+		printf(" %llu", (unsigned long long)crashes_taken[i]);
+	printf("\n");
+}
+
+static double seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t first = 1, n = 1000;
+	enum bug bug = BUG_NONE;
+	bool verbose = false;
+	const char *violation = NULL;
+	double begun = seconds();
+	int c;
+
+	while ((c = getopt(argc, argv, "s:n:b:v")) != -1) {
+		if (c == 's')
+			first = strtoull(optarg, NULL, 0);
+		else if (c == 'n')
+			n = strtoull(optarg, NULL, 0);
+		else if (c == 'v')
+			verbose = true;
+		for (int i = 0; c == 'b' && i < BUG_COUNT; i++)
+			if (strcmp(optarg, bugs[i]) == 0)
+				bug = (enum bug)i;
+		if (c == '?' || (c == 'b' && !bug))
+			return 2;
+	}
+	for (uint64_t seed = first; seed < first + n && !violation; seed++)
+		violation = run(seed, bug);
+	if (violation && bug) {
+		printf("%s: caught at seed %llu: %s\n", bugs[bug], (unsigned long long)sim.seed,
+			violation);
+		return 0;
+	}
+	if (violation || verbose)
+		sim_print_trace(stdout);
+	if (violation) {
+		printf("seed %llu: %s\n", (unsigned long long)sim.seed, violation);
+		return 1;
+	}
+	if (bug) {
+		printf("%s: not caught in %llu schedules\n", bugs[bug], (unsigned long long)n);
+		return 1;
+	}
+	coverage();
+	printf("%llu schedules, %.0f per second: %llu protections, %llu takeovers, %llu solos, "
+	       "%llu ended; no "
+	       "violation\n",
+		(unsigned long long)total.schedules, (double)total.schedules / (seconds() - begun),
+		(unsigned long long)total.protections, (unsigned long long)total.taken_over,
+		(unsigned long long)total.solos, (unsigned long long)total.ended);
+	return 0;
+}
