@@ -85,6 +85,12 @@ void failover_domain_unprotect_asked(
 			"this host runs it, or it is paired with another host");
 		return;
 	}
+	/* It must not be left as the only owner of a guest while it may be shot at any moment. */
+	if (d && failover_arbiter_busy(&failover_inbound_peer(in)->arbiter)) {
+		failover_inbound_refuse(
+			in, m->uuid, d->record.generation, "this host is just switching yours off");
+		return;
+	}
 	if (d && d->state != FAILOVER_IDLE && d->state != FAILOVER_RELEASED) {
 		d->record.intent = false; /* written with the decision to release */
 		d->asker_unprotects = true;
