@@ -125,6 +125,7 @@ static void on_prepare_answer(struct host *h, enum answer answer, uint64_t gener
 		h->record.generation = h->attempt_generation;
 		h->record.intent = true;
 		if (persist(h, FAILOVER_DECISION_NONE, PROTO_ROLE_PRIMARY)) {
+			sim.ended = !h->guest.exists;
 			daemon_on(h, FAILOVER_ON_PREPARED);
 			if (!gone(h, life))
 				worker_connect(h);
@@ -192,7 +193,7 @@ static void take_unprotect(struct host *h, uint64_t generation, uint64_t b)
 {
 	if (!h->daemon)
 		return;
-	if (failover_machine_role(h->state) == PROTO_ROLE_PRIMARY) {
+	if (failover_machine_role(h->state) == PROTO_ROLE_PRIMARY || h->arbiter.fencing) {
 		answer(h, ANSWER_REFUSED);
 		return;
 	}
@@ -303,6 +304,7 @@ static bool act(struct host *h, enum failover_action action)
 		       order_or(h, worker_order_stop, command_repair);
 	case FAILOVER_DO_FORGET:
 		h->record.intent = false;
+		sim.ended = true;
 		return !h->recorded || persist(h, FAILOVER_DECISION_NONE, PROTO_ROLE_NONE);
 	case FAILOVER_DO_LEAVE:
 		h->requesting = false;
@@ -562,16 +564,13 @@ void daemon_kill(struct host *h)
 
 void daemon_ask_protect(struct host *h)
 {
-	if (h->daemon && !h->requesting && !h->commanding)
+	if (sim_awake(h) && h->daemon && !h->requesting && !h->commanding)
 		daemon_on(h, FAILOVER_ON_PROTECT);
 }
 
 void daemon_ask_unprotect(struct host *h)
 {
-	if (!h->daemon || !h->recorded || failover_machine_role(h->state) != PROTO_ROLE_PRIMARY)
-		return;
-	sim_say(h, "an operator unprotects it");
-	sim.ended = true;
-	if (!daemon_on(h, FAILOVER_ON_UNPROTECT))
-		sim.ended = false;
+	if (sim_awake(h) && h->daemon && h->recorded && !h->requesting &&
+		daemon_on(h, FAILOVER_ON_UNPROTECT))
+		sim_say(h, "that was an operator's wish");
 }

@@ -120,8 +120,27 @@ static void strike(struct host *unused, uint64_t a, uint64_t b)
 		sim_say(h, "stands still until %.3f s", (double)h->paused_until / SECOND);
 		break;
 	default:
-		if (sim_chance(100))
+		switch (sim_random(12)) {
+		case 0:
 			daemon_ask_unprotect(h);
+			break;
+		case 1:
+			sim_say(h, "an operator protects it here");
+			daemon_ask_protect(h);
+			break;
+		case 2:
+			worker_standby_lost(h);
+			break;
+		case 3:
+			if (!h->guest.exists)
+				break;
+			sim_say(h, "its guest shuts down");
+			guest_end(h);
+			sim.ended = true;
+			break;
+		default:
+			break;
+		}
 	}
 }
 

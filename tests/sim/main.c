@@ -29,14 +29,15 @@ static struct {
 	uint64_t schedules, taken_over, solos, protections, ended;
 } total;
 
-/* As long as nobody has protected it, an operator tries. */
+/* A guest that runs and is nobody's is protected by an operator. */
 static void operator_protects(struct host *h, uint64_t a, uint64_t b)
 {
 	sim_after(5 * SECOND, NULL, operator_protects, 0, 0);
-	for (int i = 0; i < HOSTS && !sim.ended; i++) {
+	for (int i = 0; i < HOSTS; i++) {
 		struct host *owner = &sim.host[i];
 
-		if (!owner->recorded && owner->state == FAILOVER_IDLE && owner->guest.exists)
+		if (owner->record.role == PROTO_ROLE_NONE && owner->state == FAILOVER_IDLE &&
+			owner->guest.exists && owner->guest.lineage == sim.lineage)
 			daemon_ask_protect(owner);
 	}
 }
@@ -70,6 +71,7 @@ static void begin(uint64_t seed, enum bug bug)
 static void judge(void)
 {
 	const struct host *a = &sim.host[0], *b = &sim.host[1];
+	bool wanted = false;
 	int running = 0;
 
 	for (int i = 0; i < HOSTS; i++) {
@@ -78,10 +80,13 @@ static void judge(void)
 		/* A pause for a checkpoint is over in milliseconds. */
 		running += h->guest.exists && h->guest.lineage == sim.lineage &&
 			   (!h->guest.suspended || h->worker.suspended);
+		wanted = wanted || (h->record.intent && h->record.role == PROTO_ROLE_PRIMARY);
 	}
 	sim_say(NULL, "end: %s %s, %s %s, %d running", a->name, failover_state_name(a->state),
 		b->name, failover_state_name(b->state), running);
 	if (sim.ended || !sim.protections) /* else it was never ours */
+		return;
+	if (!wanted)
 		return;
 	if (running != 1)
 		sim_violated("the domain runs nowhere and nobody is told (invariant 5)");

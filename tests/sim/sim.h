@@ -170,6 +170,7 @@ void daemon_ask_unprotect(struct host *h);
 void worker_spawn(struct host *h, enum worker_kind kind);
 void worker_kill(struct host *h); /* with its daemon, or by it */
 void worker_dies(struct host *h); /* by itself: the daemon notices in a moment */
+void worker_standby_lost(struct host *h);
 void worker_connect(struct host *h);
 void worker_order_solo(struct host *h);
 void worker_order_stop(struct host *h);

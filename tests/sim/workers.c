@@ -368,6 +368,15 @@ void backup_lost(struct host *h, uint64_t a, uint64_t b)
 		end_with(h, FAILOVER_ON_FAILED);
 }
 
+void worker_standby_lost(struct host *h)
+{
+	struct worker *w = &h->worker;
+
+	if (w->kind == WORKER_BACKUP && !w->dead &&
+		backup_epoch_step(&w->backup, BACKUP_EV_STANDBY_LOST, 0) >= 0)
+		end_with(h, FAILOVER_ON_STANDBY_LOST);
+}
+
 static void discard_backup(struct host *h, uint64_t life, uint64_t b)
 {
 	if (!stale(h, life) && backup_epoch_step(&h->worker.backup, BACKUP_EV_DISCARD, 0) >= 0)
@@ -421,12 +430,12 @@ void worker_spawn(struct host *h, enum worker_kind kind)
 /* ---- commands
  * --------------------------------------------------------------------------------------- */
 
-static void finish(struct host *h, uint64_t life)
+static void finish(struct host *h, uint64_t life, bool done)
 {
 	if (h->life != life || !h->daemon)
 		return;
 	h->commanding = false;
-	daemon_on(h, FAILOVER_ON_DONE);
+	daemon_on(h, done ? FAILOVER_ON_DONE : FAILOVER_ON_NOT_DONE);
 }
 
 static void run(struct host *h, sim_handler *command)
@@ -440,7 +449,7 @@ static void repair(struct host *h, uint64_t life, uint64_t boot)
 	if (!h->power || h->boot != boot)
 		return;
 	guest_release_all(h);
-	finish(h, life);
+	finish(h, life, true);
 }
 
 static void discard_guest(struct host *h, uint64_t life, uint64_t boot)
@@ -448,14 +457,14 @@ static void discard_guest(struct host *h, uint64_t life, uint64_t boot)
 	if (!h->power || h->boot != boot)
 		return;
 	guest_end(h);
-	finish(h, life);
+	finish(h, life, true);
 }
 
 /* The standby is no guest yet; a rollback that was begun is finished. */
 static void discard_standby(struct host *h, uint64_t life, uint64_t boot)
 {
 	if (h->power && h->boot == boot)
-		finish(h, life);
+		finish(h, life, sim.healing || !sim_chance(50));
 }
 
 static void start(struct host *h, uint64_t life, uint64_t boot)
