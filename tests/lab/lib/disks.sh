@@ -52,7 +52,7 @@ drbd_is() { [ "$(drbd_state "$1" | grep -cwF -- "$2")" = "$(wc -w <<<"$DISK_VOLU
 
 drbd_settled() { drbd_is "$1" Connected && drbd_is "$1" UpToDate/UpToDate && ! drbd_state "$1" | grep -qv ' 0$'; }
 
-# resync_slow HOST KIB: what is resynced from HOST comes at KIB per second, until it boots again
+# resync_slow HOST KIB: what is resynced from HOST comes at KIB per second; DRBD tells the other host, which keeps to it
 resync_slow() {
 	host_ssh "$1" "for v in $DISK_VOLUMES; do drbdsetup disk-options 1\$v --c-plan-ahead=0 --resync-rate=$2k \
 		--c-max-rate=$2k --c-min-rate=0 || exit; done" || fail "cannot slow the resync down"

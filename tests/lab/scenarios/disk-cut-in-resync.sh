@@ -31,6 +31,7 @@ wait_for 60 stamp_is held || fail "the stamp did not notice the takeover: $(stam
 romulus_on beta events
 stamp_agrees
 stamp_go
+resync_slow beta 20480 # which has the slow rate from alpha
 disk_rejoin alpha beta
 stamp_more 50
 stamp_agrees
