@@ -128,10 +128,12 @@ static bool show(struct cli *cli, const json_t *reply, void *data)
 
 /* ---- the commands ---------------------------------------------------------------------------- */
 
-static int call(struct cli *cli, const struct command *c, struct view *view)
+/* @domain, @host: NULL where the command has none. */
+static int call_about(struct cli *cli, const struct command *c, struct view *view,
+	const char *domain, const char *host)
 {
-	json_t *request = json_pack("{s:s,s:s*,s:s*}", "command", c->name, "domain",
-		cli->argument[0], "host", cli->argument[1]);
+	json_t *request =
+		json_pack("{s:s,s:s*,s:s*}", "command", c->name, "domain", domain, "host", host);
 	int code;
 
 	if (!request) {
@@ -144,6 +146,18 @@ static int call(struct cli *cli, const struct command *c, struct view *view)
 	end_bar(cli, view);
 	json_decref(request);
 	return code;
+}
+
+static int call(struct cli *cli, const struct command *c, struct view *view)
+{
+	return call_about(cli, c, view, cli->argument[0], cli->argument[1]);
+}
+
+static int run_confirm_dead(struct cli *cli, const struct command *c)
+{
+	struct view view = {0};
+
+	return call_about(cli, c, &view, NULL, cli->argument[0]);
 }
 
 static int run_call(struct cli *cli, const struct command *c)
@@ -239,6 +253,8 @@ static const struct command commands[] = {
 	{"events", "[DOMAIN]", "what happened, oldest first", "jf", 0, 1, run_events},
 	{"failover", "DOMAIN", "grant this host the domain: say it only when the peer is off", "",
 		1, 1, run_call},
+	{"confirm-dead", "HOST", "HOST is off, I have made sure: what waits for it may go on", "",
+		1, 1, run_confirm_dead},
 	{"disk", "VERB DOMAIN", "prepare, check, up, down, status: the replication of its disks",
 		"", 0, 0, run_disk},
 	{"version", "", "versions of this tool and of the daemon", "", 0, 0, run_version},

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/why.h"
 #include "failover/fence_agent.h"
 
@@ -16,18 +17,27 @@ static void on_fenced(void *data, int result, const struct why *why)
 	a->fence = NULL;
 	if (result == 0) {
 		a->failures = 0;
+		a->level = 0;
 		a->proven = true;
 		failover_event(a->events, NULL, "fenced", "%s is off, the fence agent confirms it",
 			a->peer->name);
 		a->granted(a->data);
 		return;
 	}
+	if (++a->level < a->peer->fences_n && a->asked) {
+		failover_event(a->events, NULL, "fence-failed",
+			"level %zu of fencing %s failed: %s; level %zu follows", a->level,
+			a->peer->name, why->text, a->level + 1);
+		fence_need(a);
+		return;
+	}
+	a->level = 0;
 	a->failures++;
 	failover_event(a->events, NULL, "fence-failed",
 		"fencing %s failed: %s; its domains stay paused or mute until it succeeds (attempt "
 		"%u follows): repair the fence device, or switch %s off by hand and run romulus "
-		"failover DOMAIN",
-		a->peer->name, why->text, a->failures + 1, a->peer->name);
+		"confirm-dead %s",
+		a->peer->name, why->text, a->failures + 1, a->peer->name, a->peer->name);
 	if (!a->asked)
 		return;
 	sd_event_add_time_relative(a->event, &a->retry, CLOCK_MONOTONIC,
@@ -53,9 +63,10 @@ static void fence_need(struct failover_arbiter *a)
 	if (a->fence || a->retry)
 		return;
 	failover_event(a->events, NULL, "fence-begin",
-		"%s is silent on all paths: switching it off", a->peer->name);
-	if (failover_fence_start(
-		    a->event, &a->peer->fence, a->peer->name, on_fenced, a, &a->fence, &why) < 0)
+		"%s is silent on all paths: switching it off with %s", a->peer->name,
+		a->peer->fences[a->level].agent);
+	if (failover_fence_start(a->event, &a->peer->fences[a->level], a->peer->name, on_fenced, a,
+		    &a->fence, &why) < 0)
 		on_fenced(a, -1, &why);
 }
 
@@ -71,13 +82,13 @@ static void manual_need(struct failover_arbiter *a)
 		return; /* said already */
 	failover_event(a->events, NULL, "waiting",
 		"%s is silent on all paths and its arbiter is manual: nothing moves until an "
-		"operator has made sure that it is off and runs romulus failover DOMAIN",
-		a->peer->name);
+		"operator has made sure that it is off and runs romulus confirm-dead %s",
+		a->peer->name, a->peer->name);
 }
 
 static const char *manual_waiting(const struct failover_arbiter *a)
 {
-	return "waiting for an operator: make sure the peer is off, then romulus failover";
+	return "waiting for an operator: make sure the peer is off, then romulus confirm-dead";
 }
 
 /* Indexed by enum failover_arbiter_kind. */
@@ -107,19 +118,32 @@ void failover_arbiter_dispose(struct failover_arbiter *a)
 	a->retry = sd_event_source_disable_unref(a->retry);
 }
 
-bool failover_arbiter_need(struct failover_arbiter *a)
+bool failover_arbiter_need(struct failover_arbiter *a, bool as_primary, uint64_t now_ns)
 {
 	if (a->proven)
 		return true;
+	if (!a->asked)
+		a->asked_ns = now_ns;
 	a->asked = true;
-	a->ops->need(a);
+	if (as_primary || now_ns - a->asked_ns >= (uint64_t)a->peer->fence_delay_ms * NSEC_PER_MSEC)
+		a->ops->need(a);
 	return a->proven;
+}
+
+void failover_arbiter_confirm(struct failover_arbiter *a)
+{
+	a->failures = 0;
+	a->level = 0;
+	a->proven = true;
+	a->granted(a->data);
 }
 
 void failover_arbiter_heard(struct failover_arbiter *a)
 {
 	a->asked = a->proven = false;
 	a->failures = 0;
+	if (!a->fence)
+		a->level = 0;
 	a->retry = sd_event_source_disable_unref(a->retry);
 }
 

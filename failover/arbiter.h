@@ -8,6 +8,8 @@
 #define FAILOVER_ARBITER_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include <systemd/sd-event.h>
 
@@ -36,8 +38,10 @@ struct failover_arbiter {
 	void (*granted)(void *data);
 	void *data;
 
-	bool asked;  /* somebody waits */
-	bool proven; /* the peer is off, and has not been heard since */
+	bool asked; /* somebody waits */
+	uint64_t asked_ns;
+	size_t level; /* of the fence sections, being tried or next */
+	bool proven;  /* the peer is off, and has not been heard since */
 	unsigned int failures;
 	struct failover_fence *fence; /* running */
 	sd_event_source *retry;       /* waiting to run it again */
@@ -48,8 +52,15 @@ void failover_arbiter_init(struct failover_arbiter *a, sd_event *event,
 	struct failover_events *events, void (*granted)(void *data), void *data);
 void failover_arbiter_dispose(struct failover_arbiter *a);
 
-/* True at once when the peer is proven off; otherwise the backend sets to work. */
-bool failover_arbiter_need(struct failover_arbiter *a);
+/*
+ * True at once when the peer is proven off; otherwise the backend sets to work. @as_primary: for a
+ * guest that runs here. A backup waits `fence-delay` first: when each host takes the other for
+ * dead, the guest stays where it is.
+ */
+bool failover_arbiter_need(struct failover_arbiter *a, bool as_primary, uint64_t now_ns);
+
+/* An operator has made sure that the peer is off: as good as a fence agent's word. */
+void failover_arbiter_confirm(struct failover_arbiter *a);
 
 /* The peer was heard: nobody waits any more. A running agent is not stopped half-way. */
 void failover_arbiter_heard(struct failover_arbiter *a);

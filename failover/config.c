@@ -47,8 +47,11 @@ struct failover_config *failover_config_free(struct failover_config *c)
 			free(p->paths[k].remote);
 		}
 		free(p->paths);
-		free(p->fence.agent);
-		free_list(p->fence.options, p->fence.options_n);
+		for (size_t k = 0; p->fences && k < p->fences_n; k++) {
+			free(p->fences[k].agent);
+			free_list(p->fences[k].options, p->fences[k].options_n);
+		}
+		free(p->fences);
 		free(p->name);
 	}
 	for (size_t i = 0; c->domains && i < c->domains_n; i++) {

@@ -14,6 +14,7 @@ struct why;
 #define FAILOVER_MAX_PATHS 8u
 #define FAILOVER_MAX_ADDRESSES 64u
 #define FAILOVER_MAX_OPTIONS 64u
+#define FAILOVER_MAX_LEVELS 4u
 #define FAILOVER_MAX_VOLUMES 15u /* and the marker */
 
 enum failover_arbiter_kind { FAILOVER_ARBITER_MANUAL, FAILOVER_ARBITER_FENCE };
@@ -36,7 +37,9 @@ struct failover_peer_config {
 	struct failover_path_config *paths; /* [0] carries the checkpoints */
 	size_t paths_n;
 	enum failover_arbiter_kind arbiter;
-	struct failover_fence_config fence;
+	struct failover_fence_config *fences; /* levels: the next is tried when one has failed */
+	size_t fences_n;
+	long fence_delay_ms; /* as backup, before the first of them */
 };
 
 /* The domain's disks: a DRBD resource, and what of it lies on this host. */

@@ -46,9 +46,40 @@ static int lacks(const char *file, const char *where, const char *key, struct wh
 	return why_set(why, -EINVAL, "%s: %s lacks the key %s", file, where, key);
 }
 
+static int build_fences(
+	cfg_t *sec, const char *file, struct failover_peer_config *p, struct why *why)
+{
+	p->fences_n = cfg_size(sec, "fence");
+	p->fences = zeroed(p->fences_n, sizeof(*p->fences));
+	if (p->fences_n > FAILOVER_MAX_LEVELS)
+		return why_set(why, -EINVAL, "%s: peer \"%s\" has more than %u fence sections",
+			file, p->name, FAILOVER_MAX_LEVELS);
+	for (size_t i = 0; i < p->fences_n; i++) {
+		cfg_t *fence = cfg_getnsec(sec, "fence", (unsigned int)i);
+		struct failover_fence_config *f = &p->fences[i];
+
+		f->agent = copy(cfg_getstr(fence, "agent"));
+		f->options = copy_list(fence, "options", &f->options_n);
+		f->timeout_s = cfg_getint(fence, "timeout");
+		if (!f->agent[0])
+			return why_set(why, -EINVAL,
+				"%s: peer \"%s\" has a fence section without the key agent", file,
+				p->name);
+		if (f->options_n > FAILOVER_MAX_OPTIONS)
+			return why_set(why, -EINVAL,
+				"%s: peer \"%s\" has more than %u fence options", file, p->name,
+				FAILOVER_MAX_OPTIONS);
+	}
+	if (p->arbiter == FAILOVER_ARBITER_FENCE && p->fences_n == 0)
+		return why_set(why, -EINVAL,
+			"%s: peer \"%s\" has arbiter = \"fence\", but no fence section with the "
+			"key agent",
+			file, p->name);
+	return 0;
+}
+
 static int build_peer(cfg_t *sec, const char *file, struct failover_peer_config *p, struct why *why)
 {
-	cfg_t *fence = cfg_size(sec, "fence") ? cfg_getsec(sec, "fence") : NULL;
 	char where[160];
 
 	p->name = copy(cfg_title(sec));
@@ -76,19 +107,8 @@ static int build_peer(cfg_t *sec, const char *file, struct failover_peer_config 
 			FAILOVER_MAX_PATHS);
 	if (strcmp(cfg_getstr(sec, "arbiter"), "fence") == 0)
 		p->arbiter = FAILOVER_ARBITER_FENCE;
-	if (fence) {
-		p->fence.agent = copy(cfg_getstr(fence, "agent"));
-		p->fence.options = copy_list(fence, "options", &p->fence.options_n);
-		p->fence.timeout_s = cfg_getint(fence, "timeout");
-		if (p->fence.options_n > FAILOVER_MAX_OPTIONS)
-			return why_set(why, -EINVAL, "%s: %s has more than %u fence options", file,
-				where, FAILOVER_MAX_OPTIONS);
-	}
-	if (p->arbiter == FAILOVER_ARBITER_FENCE && (!p->fence.agent || !p->fence.agent[0]))
-		return why_set(why, -EINVAL,
-			"%s: %s has arbiter = \"fence\", but no fence section with the key agent",
-			file, where);
-	return 0;
+	p->fence_delay_ms = cfg_getint(sec, "fence-delay");
+	return build_fences(sec, file, p, why);
 }
 
 static int build_disks(cfg_t *sec, const char *file, const char *domain,

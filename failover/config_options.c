@@ -40,9 +40,6 @@ static const struct number_option numbers[] = {
 	NUMBER("reprotect-delay", 100, 3600000, " ms", 5000, reprotect_delay_ms),
 };
 
-#define FENCE_TIMEOUT_MIN 1
-#define FENCE_TIMEOUT_MAX 3600
-
 static void note_error(cfg_t *cfg, const char *fmt, va_list ap)
 {
 	char text[WHY_MAX - 128];
@@ -73,7 +70,7 @@ static int check_number(cfg_t *cfg, cfg_opt_t *opt)
 		if (strcmp(numbers[i].key, cfg_opt_name(opt)) == 0)
 			return in_range(cfg, numbers[i].key, value, numbers[i].min, numbers[i].max,
 				numbers[i].unit);
-	return in_range(cfg, cfg_opt_name(opt), value, FENCE_TIMEOUT_MIN, FENCE_TIMEOUT_MAX, " s");
+	return -1;
 }
 
 static int check_address(cfg_t *cfg, cfg_opt_t *opt)
@@ -110,13 +107,16 @@ static int check_device(cfg_t *cfg, cfg_opt_t *opt)
 	return -1;
 }
 
-static int check_disks_number(cfg_t *cfg, cfg_opt_t *opt)
+/* Numbers of sections, which have no default of their own at the top. */
+static int check_section_number(cfg_t *cfg, cfg_opt_t *opt)
 {
 	static const struct {
 		const char *key;
 		long min, max;
 		const char *unit;
 	} ranges[] = {
+		{"timeout", 1, 3600, " s"},
+		{"fence-delay", 0, 60000, " ms"},
 		{"undo-limit", 1, 65536, " MB"},
 		{"port", 1, 65535, ""},
 		{"minor", 0, 65535, ""},
@@ -186,7 +186,8 @@ static cfg_opt_t fence_options[] = {
 static cfg_opt_t peer_options[] = {
 	CFG_SEC("path", path_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 	CFG_STR("arbiter", "manual", CFGF_NONE),
-	CFG_SEC("fence", fence_options, CFGF_NODEFAULT),
+	CFG_SEC("fence", fence_options, CFGF_MULTI),
+	CFG_INT("fence-delay", 500, CFGF_NONE),
 	CFG_END(),
 };
 static cfg_opt_t disks_options[] = {
@@ -221,7 +222,8 @@ static const struct {
 	{"peer|path|remote", check_address},
 	{"peer|fence|agent", check_absolute},
 	{"peer|fence|options", check_option},
-	{"peer|fence|timeout", check_number},
+	{"peer|fence|timeout", check_section_number},
+	{"peer|fence-delay", check_section_number},
 	{"domain|interval", check_number},
 	{"domain|staging", check_number},
 	{"domain|addresses", check_address},
@@ -229,9 +231,9 @@ static const struct {
 	{"domain|disks|volumes", check_device},
 	{"domain|disks|marker", check_device},
 	{"domain|disks|meta", check_device},
-	{"domain|disks|undo-limit", check_disks_number},
-	{"domain|disks|port", check_disks_number},
-	{"domain|disks|minor", check_disks_number},
+	{"domain|disks|undo-limit", check_section_number},
+	{"domain|disks|port", check_section_number},
+	{"domain|disks|minor", check_section_number},
 };
 
 static cfg_t *make_parser(void)

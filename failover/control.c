@@ -150,6 +150,12 @@ static void do_failover(struct failover_client *c, json_t *j)
 		c->control->fo, c, json_string_value(json_object_get(j, "domain")));
 }
 
+static void do_confirm_dead(struct failover_client *c, json_t *j)
+{
+	failover_peer_confirm_dead(
+		c->control->fo, c, json_string_value(json_object_get(j, "host")));
+}
+
 static void do_status(struct failover_client *c, json_t *j)
 {
 	struct failover *fo = c->control->fo;
@@ -197,6 +203,7 @@ static const struct {
 	{"protect", {"domain", "host"}, do_protect},
 	{"unprotect", {"domain"}, do_unprotect},
 	{"failover", {"domain"}, do_failover},
+	{"confirm-dead", {"host"}, do_confirm_dead},
 	{"status", {NULL}, do_status},
 	{"events", {NULL}, do_events},
 	{"version", {NULL}, do_version},

@@ -206,6 +206,9 @@ void failover_domain_unprotect(
 	struct failover *fo, struct failover_client *client, const char *name);
 void failover_domain_failover(
 	struct failover *fo, struct failover_client *client, const char *name);
+/* The operator's word that @host is off, for all of its domains. */
+void failover_peer_confirm_dead(
+	struct failover *fo, struct failover_client *client, const char *host);
 
 /* ---- domain_work.c: workers, commands and their reports ------------------------------------- */
 

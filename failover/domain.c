@@ -190,7 +190,9 @@ void failover_domains_tick(struct failover *fo, uint64_t now_ns)
 	for (struct failover_domain *d = fo->domains, *next; d; d = next) {
 		next = d->next;
 		if (d->peer && failover_machine_needs_grant(d->state) &&
-			failover_peer_silent(d->peer) && failover_arbiter_need(&d->peer->arbiter))
+			failover_peer_silent(d->peer) &&
+			failover_arbiter_need(&d->peer->arbiter,
+				failover_machine_role(d->state) == PROTO_ROLE_PRIMARY, now_ns))
 			failover_domain_on(d, FAILOVER_ON_GRANT);
 		keep_protected(d, now_ns);
 	}

@@ -217,3 +217,26 @@ void failover_domain_failover(struct failover *fo, struct failover_client *clien
 	failover_client_keep(client, &d->client);
 	failover_domain_on(d, FAILOVER_ON_GRANT);
 }
+
+void failover_peer_confirm_dead(
+	struct failover *fo, struct failover_client *client, const char *host)
+{
+	struct failover_peer *peer = failover_peer_find(fo, host);
+
+	if (!peer) {
+		answer(client, EXIT_CODE_UNKNOWN, "%s is no configured peer of this host", host);
+		return;
+	}
+	if (!failover_peer_silent(peer)) {
+		answer(client, EXIT_CODE_WRONG_STATE,
+			"%s is still heard (or not yet given up): its guests would run twice; "
+			"switch "
+			"it off or unplug it first",
+			host);
+		return;
+	}
+	failover_event(&fo->events, NULL, "operator",
+		"an operator has made sure that %s is off: what waits for it goes on", host);
+	failover_arbiter_confirm(&peer->arbiter);
+	failover_client_exit(client, EXIT_CODE_OK, NULL);
+}

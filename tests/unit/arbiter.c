@@ -18,7 +18,7 @@
 #include "failover/arbiter.h"
 
 static const struct failover_timeouts timeouts = {.fence_first = 50, .fence_last = 50};
-static unsigned int grants;
+static unsigned int grants, levels = 1;
 
 static void granted(void *data)
 {
@@ -30,15 +30,21 @@ static int stop(sd_event_source *s, uint64_t usec, void *data)
 	return sd_event_exit(sd_event_source_get_event(s), 0);
 }
 
-/* Run an agent whose body is @script ($action is off or status) for @ms; the kind of last event. */
+/*
+ * Run an agent whose body is @script ($action is off or status, $level what the level says) for
+ * @ms; the kind of last event.
+ */
 static void run(
 	const char *script, unsigned int ms, enum failover_arbiter_kind kind, char *ret_kind)
 {
 	char agent[] = "/tmp/romulus-agent-XXXXXX";
-	char *options[] = {"plug=beta"};
-	struct failover_peer_config peer = {.name = "beta",
-		.arbiter = kind,
-		.fence = {.agent = agent, .options = options, .options_n = 1, .timeout_s = 1}};
+	char *first[] = {"plug=beta", "level=1"}, *second[] = {"plug=beta", "level=2"};
+	struct failover_fence_config fences[] = {
+		{.agent = agent, .options = first, .options_n = 2, .timeout_s = 1},
+		{.agent = agent, .options = second, .options_n = 2, .timeout_s = 1},
+	};
+	struct failover_peer_config peer = {
+		.name = "beta", .arbiter = kind, .fences = fences, .fences_n = levels};
 	static struct failover_events events;
 	struct failover_arbiter a;
 	sd_event *event;
@@ -47,7 +53,8 @@ static void run(
 
 	dprintf(fd,
 		"#!/bin/sh\nwhile read l; do case $l in action=*) action=${l#action=};; "
-		"plug=beta) plug=1;; esac; done\n[ \"$plug\" ] || exit 9\n%s\n",
+		"plug=beta) plug=1;; level=*) level=${l#level=};; esac; done\n[ \"$plug\" ] || "
+		"exit 9\n%s\n",
 		script);
 	fchmod(fd, 0700);
 	close(fd);
@@ -59,13 +66,13 @@ static void run(
 	assert_true(sd_event_new(&event) >= 0);
 	failover_arbiter_init(&a, event, &peer, &timeouts, &events, granted, NULL);
 	for (int i = 0; i < 3; i++) /* three domains wait */
-		assert_false(failover_arbiter_need(&a));
+		assert_false(failover_arbiter_need(&a, true, 0));
 	sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, ms * 1000, 1, stop, NULL);
 	sd_event_loop(event);
 	strcpy(ret_kind, failover_events_get(&events, events.last)->kind);
 	assert_int_equal(a.proven, grants > 0);
 	if (grants) {
-		assert_true(failover_arbiter_need(&a));
+		assert_true(failover_arbiter_need(&a, true, 0));
 		failover_arbiter_heard(&a);
 		assert_false(a.proven);
 	}
@@ -118,6 +125,73 @@ static void manual_never_grants(void **state)
 	assert_string_equal(kind, "waiting");
 }
 
+static void the_next_level_is_tried(void **state)
+{
+	char kind[24];
+
+	levels = 2;
+	run("[ $level = 2 ] || exit 1; [ $action = off ] && exit 0; exit 2", 800,
+		FAILOVER_ARBITER_FENCE, kind);
+	assert_int_equal(grants, 1);
+	assert_string_equal(kind, "fenced");
+	run("exit 1", 300, FAILOVER_ARBITER_FENCE, kind);
+	assert_int_equal(grants, 0);
+	levels = 1;
+}
+
+/* When both hosts take each other for dead, the primary's shot comes first. */
+static void a_backup_waits_before_it_shoots(void **state)
+{
+	struct failover_fence_config fence = {.agent = "/nonexistent", .timeout_s = 1};
+	struct failover_peer_config peer = {.name = "beta",
+		.arbiter = FAILOVER_ARBITER_FENCE,
+		.fences = &fence,
+		.fences_n = 1,
+		.fence_delay_ms = 500};
+	static struct failover_events events;
+	const uint64_t ms = 1000000;
+	struct failover_arbiter a;
+	uint64_t before;
+	sd_event *event;
+
+	events.host = "alpha";
+	assert_true(sd_event_new(&event) >= 0);
+	failover_arbiter_init(&a, event, &peer, &timeouts, &events, granted, NULL);
+	assert_false(failover_arbiter_need(&a, false, 1000 * ms));
+	assert_false(failover_arbiter_need(&a, false, 1499 * ms));
+	assert_int_equal(events.last, 0); /* nothing was begun */
+	assert_false(failover_arbiter_need(&a, false, 1500 * ms));
+	before = events.last;
+	assert_true(before > 0);
+	failover_arbiter_heard(&a);
+	assert_false(failover_arbiter_need(&a, false, 9000 * ms)); /* a silence of its own */
+	assert_int_equal(events.last, before);
+	assert_false(failover_arbiter_need(&a, true, 9001 * ms));
+	assert_true(events.last > before);
+	failover_arbiter_dispose(&a);
+	sd_event_unref(event);
+	failover_events_clear(&events);
+}
+
+static void an_operators_word_is_a_proof(void **state)
+{
+	struct failover_peer_config peer = {.name = "beta", .arbiter = FAILOVER_ARBITER_MANUAL};
+	static struct failover_events events;
+	struct failover_arbiter a;
+
+	events.host = "alpha";
+	grants = 0;
+	failover_arbiter_init(&a, NULL, &peer, &timeouts, &events, granted, NULL);
+	assert_false(failover_arbiter_need(&a, true, 0));
+	failover_arbiter_confirm(&a);
+	assert_int_equal(grants, 1);
+	assert_true(failover_arbiter_need(&a, true, 0));
+	failover_arbiter_heard(&a);
+	assert_false(failover_arbiter_need(&a, true, 0));
+	failover_arbiter_dispose(&a);
+	failover_events_clear(&events);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -125,6 +199,9 @@ int main(void)
 		cmocka_unit_test(other_outcomes_do_not),
 		cmocka_unit_test(a_hanging_agent_is_killed),
 		cmocka_unit_test(manual_never_grants),
+		cmocka_unit_test(the_next_level_is_tried),
+		cmocka_unit_test(a_backup_waits_before_it_shoots),
+		cmocka_unit_test(an_operators_word_is_a_proof),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

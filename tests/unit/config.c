@@ -61,7 +61,11 @@ static void the_example_is_good(void **state)
 
 	assert_int_equal(failover_config_load("packaging/romulus.conf.example", &c, &why), 0);
 	assert_int_equal(c->peers[0].paths_n, 2);
-	assert_int_equal(c->peers[0].fence.options_n, 3);
+	assert_int_equal(c->peers[0].fences_n, 2);
+	assert_int_equal(c->peers[0].fences[0].options_n, 3);
+	assert_int_equal(c->peers[0].fences[0].timeout_s, 30);
+	assert_string_equal(c->peers[0].fences[1].agent, "/usr/sbin/fence_apc_snmp");
+	assert_int_equal(c->peers[0].fence_delay_ms, 500);
 	assert_int_equal(c->domains[0].addresses_n, 2);
 	assert_null(c->domains[0].start);
 	assert_string_equal(c->domains[0].disks.resource, "db");
@@ -111,6 +115,11 @@ static void mistakes_are_named(void **state)
 		{GOOD "peer \"x\" { arbiter = \"dice\" }\n", "arbiter", "line 6"},
 		{GOOD "peer \"x\" { fence { options = {\"action=on\"} } }\n", "options", "line 6"},
 		{GOOD "peer \"x\" { fence { timeout = 0 } }\n", "timeout", "line 6"},
+		{GOOD "peer \"x\" { fence-delay = -1 }\n", "fence-delay", "line 6"},
+		{GOOD "peer \"x\" { path \"p\" { local = \"::1\" remote = \"::2\" } fence { agent "
+		      "= "
+		      "\"/a\" } fence { timeout = 1 } }\n",
+			"agent", ""},
 		{GOOD "peer \"x\" { path \"p\" { local = \"::1\" remote = \"::2\" } arbiter = "
 		      "\"fence\" }\n",
 			"agent", ""},
