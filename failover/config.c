@@ -92,6 +92,13 @@ const struct failover_domain_config *failover_config_domain(
 	return NULL;
 }
 
+bool failover_config_reprotects(const struct failover_config *c, const char *domain)
+{
+	const struct failover_domain_config *d = failover_config_domain(c, domain);
+
+	return !d || !d->reprotect_by_hand;
+}
+
 long failover_config_interval_ms(const struct failover_config *c, const char *domain)
 {
 	const struct failover_domain_config *d = failover_config_domain(c, domain);

@@ -63,6 +63,7 @@ struct failover_domain_config {
 	char *start;      /* xl's configuration, to start it from its disks; NULL: nobody does */
 	char **addresses; /* to announce after a takeover */
 	size_t addresses_n;
+	bool reprotect_by_hand; /* not by itself after the protection has ended */
 };
 
 struct failover_config {
@@ -96,6 +97,7 @@ const struct failover_peer_config *failover_config_peer(
 /* The section of @name, or NULL: nothing is set for that domain. */
 const struct failover_domain_config *failover_config_domain(
 	const struct failover_config *c, const char *name);
+bool failover_config_reprotects(const struct failover_config *c, const char *domain);
 long failover_config_interval_ms(const struct failover_config *c, const char *domain);
 long failover_config_staging_mb(const struct failover_config *c, const char *domain);
 

@@ -138,10 +138,12 @@ struct word_rule {
 
 static const char *const transports[] = {"plain", NULL};
 static const char *const arbiters[] = {"manual", "fence", NULL}; /* enum failover_arbiter_kind */
+static const char *const reprotects[] = {"auto", "manual", NULL};
 static const struct word_rule word_rules[] = {
 	{"transport", transports,
 		"\"plain\", the only transport there is yet: use it on a trusted link only"},
 	{"arbiter", arbiters, "\"fence\" or \"manual\""},
+	{"reprotect", reprotects, "\"auto\" or \"manual\""},
 };
 
 static int check_word(cfg_t *cfg, cfg_opt_t *opt)
@@ -207,6 +209,7 @@ static cfg_opt_t domain_options[] = {
 	CFG_INT("staging", 0, CFGF_NODEFAULT),
 	CFG_STR_LIST("addresses", NULL, CFGF_NODEFAULT),
 	CFG_STR("start", NULL, CFGF_NODEFAULT),
+	CFG_STR("reprotect", "auto", CFGF_NONE),
 	CFG_END(),
 };
 
@@ -228,6 +231,7 @@ static const struct {
 	{"domain|staging", check_number},
 	{"domain|addresses", check_address},
 	{"domain|start", check_absolute},
+	{"domain|reprotect", check_word},
 	{"domain|disks|volumes", check_device},
 	{"domain|disks|marker", check_device},
 	{"domain|disks|meta", check_device},

@@ -179,7 +179,8 @@ static void keep_protected(struct failover_domain *d, uint64_t now_ns)
 			&p->detector, 0, d->fo->timeouts.reprotect_delay, now_ns) ||
 		(g && failover_decide_claimed(&d->record, g)))
 		return;
-	if (d->state != FAILOVER_SOLO && d->state != FAILOVER_TAKEN_OVER)
+	if ((d->state != FAILOVER_SOLO && d->state != FAILOVER_TAKEN_OVER) ||
+		!failover_config_reprotects(d->fo->config, d->record.name))
 		return;
 	d->attempt_peer = p;
 	failover_domain_on(d, FAILOVER_ON_PROTECT);

@@ -19,6 +19,15 @@ const char *failover_domain_peer_name(const struct failover_domain *d)
 	return d->peer ? d->peer->conf->name : d->record.peer;
 }
 
+const char *failover_domain_outlook(const struct failover_domain *d)
+{
+	if (!d->record.intent)
+		return "";
+	return failover_config_reprotects(d->fo->config, NAME(d))
+		       ? "; protection begins again when the peer is steady"
+		       : "; reprotect is manual: protection begins again with romulus protect";
+}
+
 void failover_domain_try_later(struct failover_domain *d)
 {
 	const struct failover_timeouts *t = &d->fo->timeouts;

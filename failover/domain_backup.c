@@ -107,8 +107,8 @@ bool failover_do_announce(struct failover_domain *d)
 {
 	failover_domain_decided(d, FAILOVER_DECISION_TAKEOVER, PROTO_ROLE_PRIMARY);
 	EVENT(d, "running", "runs here now, generation %lu", (unsigned long)d->record.generation);
-	snprintf(d->why, sizeof(d->why), "taken over from %s; unprotected until it is back",
-		failover_domain_peer_name(d));
+	snprintf(d->why, sizeof(d->why), "taken over from %s%s", failover_domain_peer_name(d),
+		failover_domain_outlook(d));
 	failover_client_exit(TAKE_PTR(d->client), EXIT_CODE_OK, NULL);
 	failover_domain_try_later(d);
 	return true;

@@ -136,8 +136,7 @@ bool failover_do_go_solo(struct failover_domain *d)
 bool failover_do_note_solo(struct failover_domain *d)
 {
 	failover_domain_try_later(d);
-	EVENT(d, "solo", "runs on alone, unprotected%s",
-		d->record.intent ? "; protection begins again when the peer is steady" : "");
+	EVENT(d, "solo", "runs on alone, unprotected%s", failover_domain_outlook(d));
 	failover_domain_settle(d, d->client ? EXIT_CODE_FAILED : EXIT_CODE_OK,
 		"runs alone: protection by %s ended%s%.400s", failover_domain_peer_name(d),
 		d->cause[0] ? ": " : " before it was complete", d->cause);

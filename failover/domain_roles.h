@@ -14,6 +14,8 @@
 /* domain_actions.c */
 
 const char *failover_domain_peer_name(const struct failover_domain *d);
+/* What becomes of its protection, for the end of a sentence; "" when nobody wants it. */
+const char *failover_domain_outlook(const struct failover_domain *d);
 /* Attempt it again, later each time. */
 void failover_domain_try_later(struct failover_domain *d);
 /* Order the worker, if there is one. */

@@ -1,8 +1,10 @@
 # shellcheck shell=bash
-# With a manual arbiter nobody moves when a host dies, until an operator has said so; then every guest goes on
+# Arbiter and reprotect are manual: nothing moves when a host dies or comes back, until an operator says so
 # SPDX-License-Identifier: GPL-2.0-or-later
 TIMEOUT=600
 ARBITER=manual
+# shellcheck disable=SC2034 # romulus_config reads it
+DB_START='reprotect = "manual"'
 
 . "$LAB_DIR/lib/romulus.sh"
 
@@ -23,3 +25,15 @@ romulus_on beta confirm-dead alpha || fail "romulus confirm-dead failed with $?"
 wait_for 120 is_state beta db taken-over || fail "beta did not take over: $(status_json beta)"
 domain_runs beta db || fail "db does not run on beta: $(host_ssh beta xl list)"
 redis_finish db
+
+step "alpha comes back; reprotect = manual"
+host_power_on alpha
+alpha_is_back() { host_booted alpha && host_set_clock alpha && host_ssh alpha systemctl start romulusd; }
+wait_for 400 alpha_is_back || fail "alpha does not come back"
+wait_for 60 peer_alive beta || fail "beta does not hear alpha"
+# Three times as long as protection would take to be tried, had it been wanted.
+sleep 15
+[ "$(romulus_on beta events db --json | jq -rs 'map(select(.kind == "protect-begin")) | length')" = 0 ] ||
+	fail "beta has begun by itself: $(romulus_on beta events)"
+grep -q 'romulus protect' <<<"$(romulus_on beta status db)" || fail "status does not say what to do: $(romulus_on beta status db)"
+protect db beta alpha
