@@ -36,9 +36,11 @@ static json_t *peer_json(const struct failover_peer *p, uint64_t now)
 		failover_peer_alive(p), "arbiter", p->arbiter.ops->name, "paths", paths);
 }
 
+/* A backup notices that its primary has lost its power by its silence, not by the stream. */
 static bool guarded(const struct failover_domain *d)
 {
-	return d->state == FAILOVER_PROTECTED || d->state == FAILOVER_READY;
+	return d->state == FAILOVER_PROTECTED ||
+	       (d->state == FAILOVER_READY && !(d->peer && failover_peer_silent(d->peer)));
 }
 
 /* One line: why the guest is not protected. */
