@@ -29,7 +29,8 @@ tests/unit/handshake_pkg := cmocka $(proto_pkg)
 tests/unit/handshake_lib := -lpthread
 
 # Fuzz targets: tests/fuzz/NAME.c. Over their seeds they are unit tests; FUZZER is set by `make fuzz`.
-fuzz_targets := $(addprefix tests/fuzz/,marker rollback drbd_events undo_control wire)
+fuzz_targets := $(addprefix tests/fuzz/,marker rollback drbd_events undo_control wire \
+	record)
 unit_tests += $(fuzz_targets)
 fuzz_src := $(if $(FUZZER),,tests/fuzz/replay.c) $(common_src)
 $(foreach t,$(fuzz_targets),$(eval $(t)_lib := $(if $(FUZZER),-fsanitize=fuzzer)))
@@ -41,6 +42,8 @@ tests/fuzz/undo_control_src := tests/fuzz/undo_control.c diskrep/control.c diskr
 tests/fuzz/undo_control_lib += -lpthread
 tests/fuzz/wire_src := tests/fuzz/wire.c $(proto_src) $(fuzz_src)
 tests/fuzz/wire_pkg := $(proto_pkg)
+tests/fuzz/record_src := tests/fuzz/record.c failover/state.c $(fuzz_src)
+tests/fuzz/record_pkg := jansson
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
