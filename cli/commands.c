@@ -227,13 +227,16 @@ static int become_romulusd(struct cli *cli, char **argv)
 	return EXIT_CODE_FAILED;
 }
 
-static int run_check_config(struct cli *cli, const struct command *c)
+/* check-config, timeouts: romulusd has an option of that name. */
+static int run_about_config(struct cli *cli, const struct command *c)
 {
-	char *argv[] = {NULL, "--check-config", "-c",
+	char option[32];
+	char *argv[] = {NULL, option, "-c",
 		(char *)(cli->argument[0] ? cli->argument[0]
 					  : ROMULUS_SYSCONFDIR "/romulus/romulus.conf"),
 		NULL};
 
+	snprintf(option, sizeof(option), "--%s", c->name);
 	return become_romulusd(cli, argv);
 }
 
@@ -259,7 +262,9 @@ static const struct command commands[] = {
 		"", 0, 0, run_disk},
 	{"version", "", "versions of this tool and of the daemon", "", 0, 0, run_version},
 	{"check-config", "[FILE]", "check a configuration file without using it", "", 0, 1,
-		run_check_config},
+		run_about_config},
+	{"timeouts", "[FILE]", "all times that follow from a configuration file", "", 0, 1,
+		run_about_config},
 };
 
 /* ---- usage and dispatch ---------------------------------------------------------------------- */

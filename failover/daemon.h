@@ -185,6 +185,8 @@ void failover_domains_granted(struct failover_peer *peer);
 void failover_domains_heard(struct failover_peer *peer);
 void failover_domains_free(struct failover *fo);
 
+/* A checkpoint is held on the other host, or for a primary that is heard. */
+bool failover_domain_guarded(const struct failover_domain *d);
 enum failover_state failover_domain_base(const struct failover_domain *d);
 /* Fill a heartbeat entry; false when there is nothing to state yet. */
 bool failover_domain_state(const struct failover_domain *d, Romulus__DomainState *ret);

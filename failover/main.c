@@ -19,9 +19,11 @@
 
 static int usage(FILE *to, int code)
 {
-	fputs("usage: romulusd [-c FILE] [--check-config] [--libexec DIR] [--version]\n"
+	fputs("usage: romulusd [-c FILE] [--check-config] [--timeouts] [--libexec DIR] "
+	      "[--version]\n"
 	      "  -c, --config FILE  read FILE instead of " FAILOVER_CONFIG_FILE "\n"
 	      "  --check-config     say whether FILE is good (exit status 0 or 78) and end\n"
+	      "  --timeouts         print all times that follow from FILE and end\n"
 	      "  --libexec DIR      where the workers are (" ROMULUS_LIBEXECDIR ")\n",
 		to);
 	return code;
@@ -33,7 +35,7 @@ static void say_status(struct failover *fo)
 	size_t alive = 0;
 
 	for (const struct failover_domain *d = fo->domains; d; d = d->next)
-		guarded += d->state == FAILOVER_PROTECTED || d->state == FAILOVER_READY;
+		guarded += failover_domain_guarded(d);
 	for (size_t i = 0; i < fo->peers_n; i++)
 		alive += failover_peer_alive(&fo->peers[i]);
 	sd_notifyf(0, "STATUS=%zu of %zu peers heard, %u of %zu domains protected", alive,
@@ -110,6 +112,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"check-config", no_argument, NULL, 'k'},
+		{"timeouts", no_argument, NULL, 't'},
 		{"libexec", required_argument, NULL, 'l'},
 		{"disk", no_argument, NULL, 'd'},
 		{"version", no_argument, NULL, 'V'},
@@ -118,7 +121,7 @@ int main(int argc, char **argv)
 	};
 	static struct failover fo = {.libexec = ROMULUS_LIBEXECDIR};
 	const char *file = FAILOVER_CONFIG_FILE;
-	bool check = false, disk = false;
+	bool check = false, timeouts = false, disk = false;
 	struct why why = {""};
 	int c, r;
 
@@ -130,6 +133,9 @@ int main(int argc, char **argv)
 			break;
 		case 'k':
 			check = true;
+			break;
+		case 't':
+			timeouts = true;
 			break;
 		case 'l':
 			fo.libexec = optarg;
@@ -149,7 +155,7 @@ int main(int argc, char **argv)
 	if (optind != argc && !disk)
 		return usage(stderr, EXIT_CODE_USAGE);
 	if (failover_config_load(file, &fo.config, &why) < 0) {
-		if (check || disk)
+		if (check || timeouts || disk)
 			puts(why.text);
 		else
 			log_error("%s", why.text);
@@ -162,11 +168,16 @@ int main(int argc, char **argv)
 		failover_config_free(fo.config);
 		return 0;
 	}
+	failover_timeouts_init(&fo.timeouts, fo.config);
+	if (timeouts) {
+		failover_timeouts_print(stdout, &fo.timeouts);
+		failover_config_free(fo.config);
+		return 0;
+	}
 	if (fault_init(&why) < 0) {
 		log_error("%s", why.text);
 		return EXIT_CODE_USAGE;
 	}
-	failover_timeouts_init(&fo.timeouts, fo.config);
 	fo.events.host = fo.config->host;
 	failover_boot_id(fo.boot_id);
 	r = run(&fo, &why);

@@ -37,7 +37,7 @@ static json_t *peer_json(const struct failover_peer *p, uint64_t now)
 }
 
 /* A backup notices that its primary has lost its power by its silence, not by the stream. */
-static bool guarded(const struct failover_domain *d)
+bool failover_domain_guarded(const struct failover_domain *d)
 {
 	return d->state == FAILOVER_PROTECTED ||
 	       (d->state == FAILOVER_READY && !(d->peer && failover_peer_silent(d->peer)));
@@ -46,7 +46,7 @@ static bool guarded(const struct failover_domain *d)
 /* One line: why the guest is not protected. */
 static void reason(const struct failover_domain *d, char *ret, size_t size)
 {
-	if (guarded(d))
+	if (failover_domain_guarded(d))
 		ret[0] = '\0';
 	else if (d->peer && failover_machine_needs_grant(d->state) && failover_peer_silent(d->peer))
 		snprintf(ret, size, "%s is silent: %s", d->peer->conf->name,
@@ -101,7 +101,7 @@ static json_t *domain_json(const struct failover_domain *d, uint64_t now)
 	j = json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "name",
 		d->record.name, "uuid", d->record.uuid, "role",
 		roles[failover_machine_role(d->state)], "state", failover_state_name(d->state),
-		"protected", guarded(d), "why", why, "peer",
+		"protected", failover_domain_guarded(d), "why", why, "peer",
 		d->peer ? d->peer->conf->name : d->record.peer, "generation",
 		(json_int_t)d->record.generation, "epoch", (json_int_t)f->epoch, "commit_age_ms",
 		f->commit_ns ? (json_int_t)((now - f->commit_ns) / NSEC_PER_MSEC) : (json_int_t)-1,

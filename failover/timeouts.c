@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "failover/timeouts.h"
 
+#include <inttypes.h>
+
 #include "common/cleanup.h"
 #include "failover/config.h"
 
@@ -26,6 +28,37 @@ void failover_timeouts_init(struct failover_timeouts *t, const struct failover_c
 	};
 	if (t->retry_last < t->retry_first)
 		t->retry_last = t->retry_first;
+}
+
+#define LINE(member, meaning)                                                                      \
+	{                                                                                          \
+#member, meaning, offsetof(struct failover_timeouts, member)                       \
+	}
+
+static const struct {
+	const char *name, *meaning;
+	size_t offset;
+} lines[] = {
+	LINE(heartbeat, "between two heartbeats on a path"),
+	LINE(dead_after, "silence of all paths until a peer is suspected"),
+	LINE(stall, "own lateness that voids the silence measured so far"),
+	LINE(start_grace, "silence allowed to a peer that was never heard since the start"),
+	LINE(connect, "to connect to a peer and greet it, on one path"),
+	LINE(reply, "for a peer's answer"),
+	LINE(reprotect_delay, "the first path heard for so long before protection is tried"),
+	LINE(retry_first, "until protection is tried again, at first; it doubles"),
+	LINE(retry_last, "the same, at most"),
+	LINE(fence_first, "until fencing is tried again, at first; it doubles"),
+	LINE(fence_last, "the same, at most"),
+	LINE(listen_retry, "until an address of this host that is missing is tried again"),
+	LINE(watchdog, "without a sign of life, until the service manager restarts romulusd"),
+};
+
+void failover_timeouts_print(FILE *out, const struct failover_timeouts *t)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+		fprintf(out, "%-16s %6" PRIu64 " ms  %s\n", lines[i].name,
+			*(const uint64_t *)((const char *)t + lines[i].offset), lines[i].meaning);
 }
 
 uint64_t failover_backoff(uint64_t first, uint64_t last, unsigned int attempts)

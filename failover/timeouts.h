@@ -6,6 +6,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct failover_config;
 
@@ -24,6 +25,9 @@ struct failover_timeouts {
 };
 
 void failover_timeouts_init(struct failover_timeouts *t, const struct failover_config *c);
+
+/* One line each, for a person: name, milliseconds, what it is for. */
+void failover_timeouts_print(FILE *out, const struct failover_timeouts *t);
 
 /* Doubling backoff: the wait after @attempts failures (1, 2 ...). */
 uint64_t failover_backoff(uint64_t first, uint64_t last, unsigned int attempts);
