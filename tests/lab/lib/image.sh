@@ -70,7 +70,10 @@ image_guest() { # image_guest ROOT OUTPUT
 	# numbered in the order in which they must be loaded
 	for module in $(chroot "$root" modprobe -S "$kernel" -a --show-depends \
 		xen-netfront xen-blkfront crc32c_generic ext4 | sed -n 's/^insmod //p' | awk '!seen[$1]++ { print $1 }'); do
-		cp "$root/$module" "$tree/modules/$number-$(basename "$module")"
+		case $module in # busybox loads no compressed ones
+		*.xz) xz -dc "$root/$module" >"$tree/modules/$number-$(basename "$module" .xz)" ;;
+		*) cp "$root/$module" "$tree/modules/$number-$(basename "$module")" ;;
+		esac
 		number=$((number + 1))
 	done
 	cc -O2 -static -pthread -o "$tree/bin/pulse" "$LAB_DIR"/guest/{pulse,record,stamp,load}.c
