@@ -27,8 +27,6 @@ static const char *const fault_names[FAULT_COUNT] = {
 	[FAULT_ROLLBACK_BENEATH] = "rollback-beneath",
 	[FAULT_LINEAGE_SKIP] = "lineage-skip",
 	[FAULT_LOWER_SWITCH] = "lower-switch",
-	[FAULT_MARKER_UNFLUSHED] = "marker-unflushed",
-	[FAULT_MARKER_SLOW] = "marker-slow",
 };
 
 static struct {

@@ -31,8 +31,6 @@ enum fault {
 	FAULT_ROLLBACK_BENEATH, /* behind DRBD's back (a test must go red) */
 	FAULT_LINEAGE_SKIP,     /* take any boundary for one (a test must go red) */
 	FAULT_LOWER_SWITCH,     /* a lower device is suspended, its new table not yet in place */
-	FAULT_MARKER_UNFLUSHED, /* primary: a bracket without its flush (a test must go red) */
-	FAULT_MARKER_SLOW,      /* primary: about to wait for a marker, as on a slow disk */
 	FAULT_COUNT,
 };
 

@@ -242,7 +242,7 @@ int diskrep_backup_figures(
 
 	if (r)
 		return r;
-	memcpy(ret->order, status.order, sizeof(ret->order));
+	ret->order = status.order;
 	ret->undo_bytes = status.undo.used;
 	ret->undo_largest = status.undo.largest;
 	ret->undo_limit = status.undo.limit;
@@ -256,27 +256,26 @@ int diskrep_backup_figures(
  */
 static int check_order(struct diskrep_backup *b, struct why *why)
 {
-	const struct diskrep_order_count *c;
 	struct diskrep_backup_figures f;
 	int r = diskrep_backup_figures(b, &f, why);
 
-	for (unsigned int way = 0; !r && way < DISKREP_WAYS; way++) {
-		c = &f.order[way];
-		if (c->probes != c->all)
-			r = why_set(why, -EILSEQ,
-				"DRBD's replication of '%s' broke off during the self-test: %u of "
-				"%u probes arrived. Nothing is protected; if it repeats, `romulus "
-				"disk check` on both hosts names what DRBD's configuration lacks",
-				b->spec->resource, c->probes, c->all);
-		else if (way == DISKREP_WAY_WAIT && c->violations)
-			r = why_set(why, -EILSEQ,
-				"%u of %u probes of the self-test came out of order: the disks of "
-				"'%s' could not be taken back to a checkpoint. Nothing is "
-				"protected; `romulus disk check` on both hosts names what DRBD's "
-				"configuration lacks",
-				c->violations, c->all, b->spec->resource);
-	}
-	return r;
+	if (r)
+		return r;
+	if (f.order.probes != f.order.all)
+		return why_set(why, -EILSEQ,
+			"DRBD's replication of '%s' broke off during the self-test: %u of %u "
+			"probes "
+			"arrived. Nothing is protected; if it repeats, `romulus disk check` on "
+			"both "
+			"hosts names what DRBD's configuration lacks",
+			b->spec->resource, f.order.probes, f.order.all);
+	if (f.order.violations)
+		return why_set(why, -EILSEQ,
+			"%u of %u probes of the self-test came out of order: the disks of '%s' "
+			"could not be taken back to a checkpoint. Nothing is protected; `romulus "
+			"disk check` on both hosts names what DRBD's configuration lacks",
+			f.order.violations, f.order.all, b->spec->resource);
+	return 0;
 }
 
 int diskrep_backup_boundary(struct diskrep_backup *b, uint64_t *ret_epoch, struct why *why)

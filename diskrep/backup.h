@@ -49,7 +49,7 @@ int diskrep_backup_fd(const struct diskrep_backup *b);
 int diskrep_backup_boundary(struct diskrep_backup *b, uint64_t *ret_epoch, struct why *why);
 
 struct diskrep_backup_figures {
-	struct diskrep_order_count order[DISKREP_WAYS]; /* of the primary's self-test */
+	struct diskrep_order_count order; /* of the primary's self-test */
 	/* Old content that is kept: now, between two boundaries at most so far, at most ever. */
 	uint64_t undo_bytes, undo_largest, undo_limit;
 };

@@ -121,27 +121,22 @@ void diskrep_control_print_status(
 	const struct diskrep_control_status *status, char *ret, size_t size)
 {
 	const struct diskrep_undo_info *info = &status->undo;
-	int n = snprintf(ret, size, "%s %llu %llu %llu %llu %llu %d", states[info->state],
+
+	snprintf(ret, size, "%s %llu %llu %llu %llu %llu %d %u %u %u", states[info->state],
 		(unsigned long long)info->oldest, (unsigned long long)info->newest,
 		(unsigned long long)info->used, (unsigned long long)info->largest,
-		(unsigned long long)info->limit, info->locked);
-
-	for (size_t i = 0; i < DISKREP_WAYS && n >= 0 && (size_t)n < size; i++)
-		n += snprintf(ret + n, size - (size_t)n, " %u %u %u", status->order[i].probes,
-			status->order[i].all, status->order[i].violations);
+		(unsigned long long)info->limit, info->locked, status->order.probes,
+		status->order.all, status->order.violations);
 }
 
-static int parse_counts(char *const *words, struct diskrep_order_count *ret)
+static int parse_counts(char *const words[3], struct diskrep_order_count *ret)
 {
 	uint64_t n[3];
 
-	for (size_t i = 0; i < DISKREP_WAYS; i++) {
-		for (size_t j = 0; j < 3; j++)
-			if (diskrep_control_number(words[3 * i + j], &n[j]) || n[j] > UINT32_MAX)
-				return -EINVAL;
-		ret[i] = (struct diskrep_order_count){
-			(uint32_t)n[0], (uint32_t)n[1], (uint32_t)n[2]};
-	}
+	for (size_t i = 0; i < 3; i++)
+		if (diskrep_control_number(words[i], &n[i]) || n[i] > UINT32_MAX)
+			return -EINVAL;
+	*ret = (struct diskrep_order_count){(uint32_t)n[0], (uint32_t)n[1], (uint32_t)n[2]};
 	return 0;
 }
 
@@ -149,7 +144,7 @@ int diskrep_control_parse_status(const char *text, struct diskrep_control_status
 {
 	struct diskrep_control_status status = {0};
 	struct diskrep_undo_info *info = &status.undo;
-	char copy[DISKREP_CONTROL_STATUS_MAX], *words[7 + 3 * DISKREP_WAYS];
+	char copy[DISKREP_CONTROL_STATUS_MAX], *words[10];
 	uint64_t locked;
 
 	if (snprintf(copy, sizeof(copy), "%s", text) >= (int)sizeof(copy) ||
@@ -160,7 +155,7 @@ int diskrep_control_parse_status(const char *text, struct diskrep_control_status
 		diskrep_control_number(words[3], &info->used) ||
 		diskrep_control_number(words[4], &info->largest) ||
 		diskrep_control_number(words[5], &info->limit) ||
-		diskrep_control_number(words[6], &locked) || parse_counts(words + 7, status.order))
+		diskrep_control_number(words[6], &locked) || parse_counts(words + 7, &status.order))
 		return -EINVAL;
 	info->locked = locked != 0;
 	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {

@@ -45,7 +45,7 @@ struct diskrep_control_request {
 
 struct diskrep_control_status {
 	struct diskrep_undo_info undo;
-	struct diskrep_order_count order[DISKREP_WAYS]; /* of the self-test of this session */
+	struct diskrep_order_count order; /* of the self-test of this session */
 };
 
 /* 0 with all of *ret set, or -EINVAL. */

@@ -28,7 +28,7 @@ diskrep_store_src := diskrep/store.c diskrep/store_talk.c diskrep/store_process.
 	diskrep/control.c diskrep/marker.c diskrep/rollback.c diskrep/directory.c
 
 # The primary's half: markers and the self-test.
-diskrep_primary_src := diskrep/primary.c diskrep/boundary.c diskrep/selftest.c \
+diskrep_primary_src := diskrep/primary.c diskrep/selftest.c \
 	diskrep/marker_write.c diskrep/probe.c diskrep/marker.c
 
 plugins += romulus-undo.so
@@ -58,14 +58,14 @@ tests/unit/undo_store_lib := -lpthread -Wl,--wrap=diskrep_backing_read
 tests/unit/store_src := tests/unit/store.c tests/unit/nbd_client.c $(diskrep_store_src) diskrep/probe.c \
 	$(common_src)
 tests/unit/store_pkg := cmocka
-unit_tests += tests/unit/order tests/unit/boundary
+unit_tests += tests/unit/order tests/unit/selftest
 tests/unit/order_src := tests/unit/order.c diskrep/order.c diskrep/probe.c diskrep/marker.c \
 	$(common_src)
 tests/unit/order_pkg := cmocka
-tests/unit/boundary_src := tests/unit/boundary.c diskrep/boundary.c diskrep/selftest.c \
-	diskrep/marker_write.c diskrep/order.c diskrep/probe.c diskrep/marker.c $(common_src)
-tests/unit/boundary_pkg := cmocka
-tests/unit/boundary_lib := -Wl,--wrap=io_setup,--wrap=io_destroy,--wrap=io_submit,--wrap=io_getevents
+tests/unit/selftest_src := tests/unit/selftest.c diskrep/selftest.c diskrep/marker_write.c \
+	diskrep/order.c diskrep/probe.c diskrep/marker.c $(common_src)
+tests/unit/selftest_pkg := cmocka
+tests/unit/selftest_lib := -Wl,--wrap=io_setup,--wrap=io_destroy,--wrap=io_submit,--wrap=io_getevents
 # Not installed: scenarios copy it to the hosts.
 test_programs += tests/lab/disk_driver
 tests/lab/disk_driver_src := tests/lab/disk_driver.c $(diskrep_src) $(common_src)

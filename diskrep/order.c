@@ -3,11 +3,10 @@
 
 void diskrep_order_arrived(struct diskrep_order *o, const struct diskrep_probe *p)
 {
-	struct diskrep_order_count *c = &o->count[p->way];
+	struct diskrep_order_count *c = &o->count;
 
 	c->probes++;
-	for (unsigned int way = 0; way < DISKREP_WAYS; way++)
-		o->count[way].all = p->all;
+	c->all = p->all;
 	if (p->round > o->round) {
 		o->round = p->round;
 		o->written = 0;

@@ -20,7 +20,7 @@ struct diskrep_order_count {
 };
 
 struct diskrep_order {
-	struct diskrep_order_count count[DISKREP_WAYS];
+	struct diskrep_order_count count;
 	uint32_t round, written; /* round: the newest seen; written: its early probes, as bits */
 	bool marked;             /* its marker is on the disk */
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Nothing of DRBD's administration is in the path of an epoch: a marker is one write, in one of the
- * ways that marker_write.c explains, and it runs beside the capture of the memory.
+ * Nothing of DRBD's administration is in the path of an epoch: a marker is one write, and it runs
+ * beside the capture of the memory.
  */
 #include "diskrep/primary.h"
 
@@ -17,8 +17,6 @@
 
 #include "common/cleanup.h"
 #include "common/why.h"
-#include "diskrep/boundary.h"
-#include "diskrep/device.h"
 #include "diskrep/drbd.h"
 #include "diskrep/marker.h"
 #include "diskrep/marker_write.h"
@@ -32,10 +30,8 @@ struct diskrep_primary {
 	struct diskrep_marker marker;
 	int fd; /* of the marker volume */
 	struct diskrep_marker_write write;
-	uint8_t *block; /* aligned; busy from a mark until it has settled */
-	struct diskrep_boundary_facts facts;
-	enum diskrep_way way;
-	char way_why[DISKREP_BOUNDARY_WHY_MAX];
+	uint8_t *block; /* aligned; busy while a mark is pending */
+	struct diskrep_selftest test;
 };
 
 static const struct diskrep_drbd_volume *marker_volume(const struct diskrep_primary *p)
@@ -73,27 +69,12 @@ static int aio_failed(const struct diskrep_primary *p, long err, struct why *why
 		p->resource, strerror((int)-err));
 }
 
-/* What is not known stays empty, which is a reason to wait. */
-static void learn_facts(struct diskrep_primary *p)
-{
-	struct diskrep_boundary_facts *f = &p->facts;
-	const dev_t device = makedev(DRBD_MAJOR, (unsigned int)marker_volume(p)->minor);
-
-	if (diskrep_drbd_version(f->drbd, sizeof(f->drbd), NULL))
-		f->drbd[0] = '\0';
-	if (diskrep_device_attribute(
-		    device, "queue/write_cache", f->write_cache, sizeof(f->write_cache)))
-		f->write_cache[0] = '\0';
-	snprintf(p->way_why, sizeof(p->way_why), "the self-test has no result yet");
-}
-
 static int open_marker(struct diskrep_primary *p, struct why *why)
 {
 	char path[32];
 	int r;
 
 	snprintf(path, sizeof(path), "/dev/drbd%d", marker_volume(p)->minor);
-	learn_facts(p);
 	p->fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
 	if (p->fd < 0)
 		return why_set(why, -errno, "cannot open the marker volume %s of resource '%s': %s",
@@ -178,35 +159,23 @@ int diskrep_primary_prime(struct diskrep_primary *p, uint64_t generation, struct
 		return aio_failed(p, n < 0 ? -errno : -EIO, why);
 	if (lseek(p->fd, 0, SEEK_END) < (off_t)DISKREP_SELFTEST_BYTES)
 		return 0;
-	r = diskrep_selftest_run(&p->write, &p->marker, &p->facts.test);
+	r = diskrep_selftest_run(&p->write, &p->marker, &p->test);
 	return r ? aio_failed(p, r, why) : 0;
 }
 
-void diskrep_primary_choose(
-	struct diskrep_primary *p, const struct diskrep_order_count count[DISKREP_WAYS], char *ret)
+void diskrep_primary_tested(
+	const struct diskrep_primary *p, uint32_t seen, uint32_t violations, char *ret)
 {
-	const struct diskrep_selftest *test = &p->facts.test;
-	int n;
-
-	memcpy(p->facts.count, count, sizeof(p->facts.count));
-	p->way = diskrep_boundary_choose(&p->facts, p->way_why, sizeof(p->way_why));
-	n = snprintf(ret, DISKREP_PRIMARY_LINE_MAX,
-		"disk boundaries: %s (%s); self-test:", diskrep_way_name(p->way), p->way_why);
-	for (unsigned int way = 0; way < DISKREP_WAYS; way++)
-		n += snprintf(ret + n, DISKREP_PRIMARY_LINE_MAX - (size_t)n,
-			"%s %s %u us, %u of %u probes seen, %u out of order", way ? ";" : "",
-			diskrep_way_name(way), test->us[way], count[way].probes, test->probes[way],
-			count[way].violations);
-}
-
-const char *diskrep_primary_way(const struct diskrep_primary *p)
-{
-	return diskrep_way_name(p->way);
-}
-
-const char *diskrep_primary_way_why(const struct diskrep_primary *p)
-{
-	return p->way_why;
+	if (!p->test.probes)
+		snprintf(ret, DISKREP_PRIMARY_LINE_MAX,
+			"the order of disk writes is not tested: the marker volume has no room "
+			"(%u KiB)",
+			DISKREP_SELFTEST_BYTES / 1024);
+	else
+		snprintf(ret, DISKREP_PRIMARY_LINE_MAX,
+			"self-test of the order of disk writes: %u of %u probes seen, %u out of "
+			"order; a marker takes %u us",
+			seen, p->test.probes, violations, p->test.us);
 }
 
 int diskrep_primary_mark(struct diskrep_primary *p, uint64_t epoch, struct why *why)
@@ -215,20 +184,13 @@ int diskrep_primary_mark(struct diskrep_primary *p, uint64_t epoch, struct why *
 
 	p->marker.epoch = epoch;
 	diskrep_marker_encode(p->block, &p->marker);
-	r = diskrep_marker_write_begin(&p->write, p->block, p->way);
+	r = diskrep_marker_write_begin(&p->write, p->block);
 	return r ? aio_failed(p, r, why) : 0;
 }
 
 int diskrep_primary_mark_wait(struct diskrep_primary *p, struct why *why)
 {
-	int r = diskrep_marker_write_pass(&p->write, p->way);
-
-	return r ? aio_failed(p, r, why) : 0;
-}
-
-int diskrep_primary_settle(struct diskrep_primary *p, struct why *why)
-{
-	int r = diskrep_marker_write_settle(&p->write);
+	int r = diskrep_marker_write_wait(&p->write);
 
 	return r ? aio_failed(p, r, why) : 0;
 }

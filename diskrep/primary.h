@@ -9,9 +9,7 @@
 
 #include <stdint.h>
 
-#include "diskrep/order.h"
-
-#define DISKREP_PRIMARY_LINE_MAX 400
+#define DISKREP_PRIMARY_LINE_MAX 160
 
 struct why;
 struct diskrep_primary;
@@ -39,24 +37,17 @@ uint64_t diskrep_primary_nonce(const struct diskrep_primary *p);
  */
 int diskrep_primary_prime(struct diskrep_primary *p, uint64_t generation, struct why *why);
 
-/*
- * With the first ack, the backup's count: choose the way of all further boundaries. Those before
- * have waited for their markers. @ret: one line for the log, DISKREP_PRIMARY_LINE_MAX bytes.
- */
-void diskrep_primary_choose(
-	struct diskrep_primary *p, const struct diskrep_order_count count[DISKREP_WAYS], char *ret);
-const char *diskrep_primary_way(const struct diskrep_primary *p);     /* "wait", "bracket" */
-const char *diskrep_primary_way_why(const struct diskrep_primary *p); /* a phrase */
+/* What the self-test was and what the backup counted: one line, DISKREP_PRIMARY_LINE_MAX bytes. */
+void diskrep_primary_tested(
+	const struct diskrep_primary *p, uint32_t seen, uint32_t violations, char *ret);
 
 /*
  * With the guest suspended: begin writing boundary @epoch; does not wait. Then _mark_wait(), before
  * the guest is resumed: what it writes then lies behind the boundary. What lies between (the
- * capture of the memory) runs beside it. _settle(), with the guest running, before the next
- * _mark(): the marker itself may be on its way until then. Each returns 0 or a negative errno.
+ * capture of the memory) runs beside it. Each returns 0 or a negative errno.
  */
 int diskrep_primary_mark(struct diskrep_primary *p, uint64_t epoch, struct why *why);
 int diskrep_primary_mark_wait(struct diskrep_primary *p, struct why *why);
-int diskrep_primary_settle(struct diskrep_primary *p, struct why *why);
 
 /*
  * What keeps the backup's disks from following, as far as DRBD on this host knows; "" when it knows

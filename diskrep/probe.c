@@ -7,7 +7,7 @@
 
 #include "common/crc32c.h"
 
-#define VERSION 1
+#define VERSION 2
 
 static const char magic[8] = "ROMPROB";
 
@@ -16,8 +16,8 @@ struct block {
 	uint32_t version, crc;
 	uint8_t uuid[16];
 	uint64_t nonce, generation;
-	uint32_t round, way, kind, index, completed, all;
-	uint8_t zero[DISKREP_PROBE_BYTES - 72];
+	uint32_t round, kind, index, completed, all;
+	uint8_t zero[DISKREP_PROBE_BYTES - 68];
 } __attribute__((packed));
 
 _Static_assert(sizeof(struct block) == DISKREP_PROBE_BYTES, "a probe is one block");
@@ -29,7 +29,6 @@ void diskrep_probe_encode(void *ret_block, const struct diskrep_probe *probe)
 		.nonce = htole64(probe->session.nonce),
 		.generation = htole64(probe->session.generation),
 		.round = htole32(probe->round),
-		.way = htole32(probe->way),
 		.kind = htole32(probe->kind),
 		.index = htole32(probe->index),
 		.completed = htole32(probe->completed),
@@ -54,15 +53,14 @@ int diskrep_probe_decode(const void *block, struct diskrep_probe *ret)
 	p.session.nonce = le64toh(b.nonce);
 	p.session.generation = le64toh(b.generation);
 	p.round = le32toh(b.round);
-	p.way = le32toh(b.way);
 	p.kind = le32toh(b.kind);
 	p.index = le32toh(b.index);
 	p.completed = le32toh(b.completed);
 	p.all = le32toh(b.all);
 	/* As with markers: there is exactly one right block for these values. */
 	diskrep_probe_encode(&again, &p);
-	if (memcmp(&b, &again, sizeof(b)) != 0 || !p.round || p.way >= DISKREP_WAYS ||
-		p.kind >= DISKREP_PROBE_KINDS || p.index >= DISKREP_PROBE_INDEXES)
+	if (memcmp(&b, &again, sizeof(b)) != 0 || !p.round || p.kind >= DISKREP_PROBE_KINDS ||
+		p.index >= DISKREP_PROBE_INDEXES)
 		return -EBADMSG;
 	*ret = p;
 	return 0;

@@ -5,8 +5,8 @@
  * comes out of order (order.h). No marker: it never opens a boundary. Pure: no I/O.
  *
  * Layout, little-endian: magic (8 bytes), version (4), CRC32C of the whole block with this field
- * zero (4), uuid (16), nonce (8), generation (8), round (4), way (4), kind (4), index (4),
- * completed (4), all (4), zeros up to DISKREP_PROBE_BYTES.
+ * zero (4), uuid (16), nonce (8), generation (8), round (4), kind (4), index (4), completed (4),
+ * all (4), zeros up to DISKREP_PROBE_BYTES.
  */
 #ifndef DISKREP_PROBE_H
 #define DISKREP_PROBE_H
@@ -18,13 +18,6 @@
 #define DISKREP_PROBE_BYTES DISKREP_MARKER_BYTES
 #define DISKREP_PROBE_INDEXES 32u /* bits of `completed` */
 
-/* How it is seen to that what the guest writes next lies behind a marker. */
-enum diskrep_way {
-	DISKREP_WAY_WAIT,    /* the marker has completed before the guest is resumed */
-	DISKREP_WAY_BRACKET, /* a flush behind it has */
-	DISKREP_WAYS,
-};
-
 enum diskrep_probe_kind {
 	DISKREP_PROBE_EARLY,  /* submitted before the round's marker */
 	DISKREP_PROBE_MARKER, /* stands for a marker */
@@ -34,12 +27,11 @@ enum diskrep_probe_kind {
 
 struct diskrep_probe {
 	struct diskrep_marker session; /* as in the markers; epoch unused, 0 */
-	uint32_t round;                /* from 1; each has one way */
-	enum diskrep_way way;
+	uint32_t round;                /* from 1 */
 	enum diskrep_probe_kind kind;
 	uint32_t index;     /* early and late: which, below DISKREP_PROBE_INDEXES */
 	uint32_t completed; /* marker: bit I says that early probe I completed before it */
-	uint32_t all; /* how many probes, markers among them, the whole test has of each way */
+	uint32_t all;       /* how many probes, markers among them, the whole test has */
 };
 
 /* Fill @ret_block (DISKREP_PROBE_BYTES). */

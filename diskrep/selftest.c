@@ -74,13 +74,12 @@ static int reap(struct test *t, unsigned int n)
 	return 0;
 }
 
-static int run_round(struct test *t, enum diskrep_way way, uint64_t *ret_ns)
+static int run_round(struct test *t, uint64_t *ret_ns)
 {
 	uint64_t begun;
 	int r;
 
 	t->probe.round++;
-	t->probe.way = way;
 	t->probe.completed = t->completed = 0;
 	r = submit(t, DISKREP_PROBE_EARLY, 1, EARLY);
 	if (!r)
@@ -90,16 +89,14 @@ static int run_round(struct test *t, enum diskrep_way way, uint64_t *ret_ns)
 	t->probe.completed = t->completed;
 	encode(t, 0, DISKREP_PROBE_MARKER, 0);
 	begun = clock_now_ns();
-	r = diskrep_marker_write_begin(t->w, block_of(t, 0), way);
+	r = diskrep_marker_write_begin(t->w, block_of(t, 0));
 	if (!r)
-		r = diskrep_marker_write_pass(t->w, way);
+		r = diskrep_marker_write_wait(t->w);
 	*ret_ns = clock_now_ns() - begun;
 	t->probe.completed = 0;
 	if (!r)
 		r = submit(t, DISKREP_PROBE_LATE, 1 + EARLY, LATE);
-	if (!r)
-		r = reap(t, t->pending);
-	return r ? r : diskrep_marker_write_settle(t->w);
+	return r ? r : reap(t, t->pending);
 }
 
 static int by_length(const void *a, const void *b)
@@ -111,19 +108,17 @@ static int by_length(const void *a, const void *b)
 
 static int run_rounds(struct test *t, struct diskrep_selftest *ret)
 {
-	uint64_t ns[DISKREP_WAYS][DISKREP_SELFTEST_ROUNDS];
+	uint64_t ns[DISKREP_SELFTEST_ROUNDS];
 	int r = 0;
 
-	/* In turn, so that what else the disk has to do is shared fairly. */
 	for (unsigned int i = 0; !r && i < DISKREP_SELFTEST_ROUNDS; i++)
-		for (unsigned int way = 0; !r && way < DISKREP_WAYS; way++)
-			r = run_round(t, way, &ns[way][i]);
-	for (unsigned int way = 0; !r && way < DISKREP_WAYS; way++) {
-		qsort(ns[way], DISKREP_SELFTEST_ROUNDS, sizeof(ns[way][0]), by_length);
-		ret->probes[way] = DISKREP_SELFTEST_ROUNDS * BLOCKS;
-		ret->us[way] = (uint32_t)(ns[way][DISKREP_SELFTEST_ROUNDS / 2] / 1000);
-	}
-	return r;
+		r = run_round(t, &ns[i]);
+	if (r)
+		return r;
+	qsort(ns, DISKREP_SELFTEST_ROUNDS, sizeof(ns[0]), by_length);
+	ret->probes = DISKREP_SELFTEST_ROUNDS * BLOCKS;
+	ret->us = (uint32_t)(ns[DISKREP_SELFTEST_ROUNDS / 2] / 1000);
+	return 0;
 }
 
 int diskrep_selftest_run(struct diskrep_marker_write *w, const struct diskrep_marker *session,
@@ -143,5 +138,5 @@ int diskrep_selftest_run(struct diskrep_marker_write *w, const struct diskrep_ma
 	r = run_rounds(&t, ret);
 	io_destroy(t.aio); /* waits for what is under way */
 	/* A marker that was given up must not outlive its block. */
-	return r ? (diskrep_marker_write_settle(w), r) : 0;
+	return r ? (diskrep_marker_write_wait(w), r) : 0;
 }

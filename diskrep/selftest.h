@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The self-test of write ordering, the primary's half: rounds of probes on the marker volume, with
- * a marker among them in either way. Early probes are under way when the marker is written, as a
- * guest's writes are; late ones follow as soon as the guest would have been resumed.
+ * a marker among them. Early probes are under way when the marker is written, as a guest's writes
+ * are; late ones follow as soon as the guest would have been resumed.
  */
 #ifndef DISKREP_SELFTEST_H
 #define DISKREP_SELFTEST_H
@@ -12,12 +12,12 @@
 #include "diskrep/marker_write.h"
 #include "diskrep/probe.h"
 
-#define DISKREP_SELFTEST_ROUNDS 32u          /* of each way */
+#define DISKREP_SELFTEST_ROUNDS 32u
 #define DISKREP_SELFTEST_BYTES (76u * 1024u) /* of the marker volume */
 
 struct diskrep_selftest {
-	uint32_t probes[DISKREP_WAYS]; /* written, markers among them */
-	uint32_t us[DISKREP_WAYS];     /* median from the marker's submission to its being passed */
+	uint32_t probes; /* written, markers among them */
+	uint32_t us;     /* median from a marker's submission to its completion */
 };
 
 /*

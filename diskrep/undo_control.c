@@ -108,7 +108,7 @@ static void do_status(struct diskrep_undo_control *c)
 	char line[DISKREP_CONTROL_STATUS_MAX + 3] = "ok ";
 
 	diskrep_undo_store_info(c->store, &status.undo);
-	diskrep_undo_store_order(c->store, status.order);
+	diskrep_undo_store_order(c->store, &status.order);
 	diskrep_control_print_status(&status, line + 3, sizeof(line) - 3);
 	diskrep_undo_control_news(c, line);
 }

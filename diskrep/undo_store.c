@@ -325,10 +325,9 @@ void diskrep_undo_store_info(struct diskrep_undo_store *s, struct diskrep_undo_i
 	pthread_mutex_unlock(&s->map);
 }
 
-void diskrep_undo_store_order(
-	struct diskrep_undo_store *s, struct diskrep_order_count ret[DISKREP_WAYS])
+void diskrep_undo_store_order(struct diskrep_undo_store *s, struct diskrep_order_count *ret)
 {
 	pthread_mutex_lock(&s->map);
-	memcpy(ret, s->order.count, sizeof(s->order.count));
+	*ret = s->order.count;
 	pthread_mutex_unlock(&s->map);
 }

@@ -79,7 +79,6 @@ int diskrep_undo_store_dump(struct diskrep_undo_store *s, uint64_t epoch, const 
 void diskrep_undo_store_settle(struct diskrep_undo_store *s);
 void diskrep_undo_store_info(struct diskrep_undo_store *s, struct diskrep_undo_info *ret);
 /* What the self-test of the expected session has shown so far, for each way. */
-void diskrep_undo_store_order(
-	struct diskrep_undo_store *s, struct diskrep_order_count ret[DISKREP_WAYS]);
+void diskrep_undo_store_order(struct diskrep_undo_store *s, struct diskrep_order_count *ret);
 
 #endif

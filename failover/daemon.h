@@ -131,7 +131,6 @@ struct failover_figures {
 	uint64_t epoch, commit_ns, staging_bytes, staging_limit, pause_ns, suspend_ns, capture_ns,
 		resume_ns, ship_ns, ack_ns, bytes;
 	/* of disks; "" and 0 without, or where the other host knows it */
-	char boundary[16], boundary_why[160];
 	uint64_t boundary_ns, boundary_wait_ns, undo_bytes, undo_largest, undo_limit;
 };
 

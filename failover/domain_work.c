@@ -38,8 +38,6 @@ static void take_figures(struct failover_domain *d, const Romulus__Report *r)
 	f->ship_ns = r->ship_ns;
 	f->ack_ns = r->ack_ns;
 	f->bytes = r->bytes;
-	keep_text(f->boundary, sizeof(f->boundary), r->boundary);
-	keep_text(f->boundary_why, sizeof(f->boundary_why), r->boundary_why);
 	f->boundary_ns = r->boundary_ns;
 	f->boundary_wait_ns = r->boundary_wait_ns;
 	f->undo_bytes = r->undo_bytes;

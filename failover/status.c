@@ -86,8 +86,7 @@ static const struct {
 
 static json_t *disks_json(const struct failover_figures *f)
 {
-	return json_pack("{s:s, s:s, s:I, s:I, s:I}", "boundary", f->boundary, "boundary_why",
-		f->boundary_why, "undo_bytes", (json_int_t)f->undo_bytes, "undo_largest",
+	return json_pack("{s:I, s:I, s:I}", "undo_bytes", (json_int_t)f->undo_bytes, "undo_largest",
 		(json_int_t)f->undo_largest, "undo_limit", (json_int_t)f->undo_limit);
 }
 

@@ -71,21 +71,14 @@ static void report_epoch(struct backup *b)
  * All probes of the self-test lie before boundary 1, which is here. A store that does not answer is
  * gone, which its news say next.
  */
-static void count_order(struct backup *b, Romulus__OrderCount *counts, Romulus__OrderCount **list,
-	Romulus__Ack *ack)
+static void count_order(struct backup *b, Romulus__Ack *ack)
 {
 	struct diskrep_backup_figures figures;
 
 	if (diskrep_backup_figures(b->disks, &figures, &b->why))
 		return;
-	for (size_t i = 0; i < DISKREP_WAYS; i++) {
-		romulus__order_count__init(&counts[i]);
-		counts[i].probes = figures.order[i].probes;
-		counts[i].violations = figures.order[i].violations;
-		list[i] = &counts[i];
-	}
-	ack->order = list;
-	ack->n_order = DISKREP_WAYS;
+	ack->probes = figures.order.probes;
+	ack->violations = figures.order.violations;
 }
 
 /*
@@ -94,7 +87,6 @@ static void count_order(struct backup *b, Romulus__OrderCount *counts, Romulus__
  */
 static int commit(struct backup *b, uint64_t epoch)
 {
-	Romulus__OrderCount counts[DISKREP_WAYS], *list[DISKREP_WAYS];
 	Romulus__Ack ack = ROMULUS__ACK__INIT;
 	int r = 0;
 
@@ -102,7 +94,7 @@ static int commit(struct backup *b, uint64_t epoch)
 		fault_point(FAULT_ACK_DELAY);
 		ack.epoch = epoch;
 		if (epoch == 1 && b->disks)
-			count_order(b, counts, list, &ack);
+			count_order(b, &ack);
 		r = proto_session_send(
 			b->stream, PROTO_ACK, &ack.base, clock_now_ns() + SEND_TIMEOUT_NS, &b->why);
 	}

@@ -75,7 +75,7 @@ static int before_suspend(void *opaque)
 
 	if (actions & PRIMARY_INSTALL)
 		return finish_copy(p);
-	return p->disks ? diskrep_primary_settle(p->disks, &p->why) : 0;
+	return 0;
 }
 
 /* Inside the pause, before the capture: the boundary of the disks travels beside it. */
@@ -109,16 +109,12 @@ static int captured(void *opaque)
 	return netbuf_close_epoch(p->netbuf, &p->why);
 }
 
-/* How the boundaries of the disks are made from now on. A backup that counts nothing says zero. */
-static void choose_boundary(struct primary *p, const Romulus__Ack *ack)
+/* The backup has refused the first checkpoint if the order was not right: this is for the log. */
+static void log_selftest(struct primary *p, const Romulus__Ack *ack)
 {
-	struct diskrep_order_count seen[DISKREP_WAYS] = {0};
 	char line[DISKREP_PRIMARY_LINE_MAX];
 
-	for (size_t i = 0; i < ack->n_order && i < DISKREP_WAYS; i++)
-		seen[i] = (struct diskrep_order_count){
-			.probes = ack->order[i]->probes, .violations = ack->order[i]->violations};
-	diskrep_primary_choose(p->disks, seen, line);
+	diskrep_primary_tested(p->disks, ack->probes, ack->violations, line);
 	log_info("%s: %s", p->dom.name, line);
 }
 
@@ -165,7 +161,7 @@ static int commit(struct primary *p)
 			"%s sent a %s frame where the ack of epoch %lu belongs", p->worker.peer,
 			proto_type_name(frame.type), p->epoch.epoch);
 	if (p->disks && p->epoch.committed == 1)
-		choose_boundary(p, (const Romulus__Ack *)frame.message);
+		log_selftest(p, (const Romulus__Ack *)frame.message);
 	staging_committed(&p->staging);
 	return netbuf_release_epoch(p->netbuf, &p->why);
 }
@@ -190,8 +186,6 @@ static void report_epoch(struct primary *p, const struct hv_pause *pause)
 	report.ship_ns = p->ship_ns;
 	report.ack_ns = p->ack_ns;
 	if (p->disks) {
-		report.boundary = (char *)diskrep_primary_way(p->disks);
-		report.boundary_why = (char *)diskrep_primary_way_why(p->disks);
 		report.boundary_ns = p->boundary_ns;
 		report.boundary_wait_ns = p->boundary_wait_ns;
 	}

@@ -61,10 +61,9 @@ void diskrep_undo_store_info(struct diskrep_undo_store *s, struct diskrep_undo_i
 	*ret = status.undo;
 }
 
-void diskrep_undo_store_order(
-	struct diskrep_undo_store *s, struct diskrep_order_count ret[DISKREP_WAYS])
+void diskrep_undo_store_order(struct diskrep_undo_store *s, struct diskrep_order_count *ret)
 {
-	memcpy(ret, status.order, sizeof(status.order));
+	*ret = status.order;
 }
 
 static void on_stop(void)
@@ -79,7 +78,7 @@ static bool same_status(
 
 	return u->state == v->state && u->oldest == v->oldest && u->newest == v->newest &&
 	       u->used == v->used && u->largest == v->largest && u->limit == v->limit &&
-	       u->locked == v->locked && !memcmp(a->order, b->order, sizeof(a->order));
+	       u->locked == v->locked && !memcmp(&a->order, &b->order, sizeof(a->order));
 }
 
 static bool same_request(
@@ -244,9 +243,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.largest = 8192 * size,
 		.limit = UINT64_MAX - size,
 		.locked = size % 2};
-	for (size_t i = 0; i < DISKREP_WAYS; i++)
-		status.order[i] = (struct diskrep_order_count){
-			.probes = (uint32_t)(size + i), .all = 42, .violations = (uint32_t)i};
+	status.order = (struct diskrep_order_count){
+		.probes = (uint32_t)size, .all = 42, .violations = data[0]};
 	good = judge_parser(data + 1, size - 1, &q);
 	judge_status(data + 1, size - 1);
 	judge_socket(data + 1, size - 1, good ? &q : NULL);

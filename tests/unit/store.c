@@ -363,7 +363,6 @@ static void put_probe(void *block, enum diskrep_probe_kind kind, uint32_t round,
 {
 	struct diskrep_probe p = {.session = {.nonce = nonce, .generation = GENERATION},
 		.round = round,
-		.way = DISKREP_WAY_BRACKET,
 		.kind = kind,
 		.completed = kind == DISKREP_PROBE_MARKER};
 
@@ -386,10 +385,8 @@ static void counted(uint32_t probes, uint32_t violations)
 	struct diskrep_control_status status;
 
 	assert_int_equal(diskrep_store_status(store, &status, NULL), 0);
-	assert_int_equal(status.order[DISKREP_WAY_WAIT].probes, 0);
-	assert_int_equal(status.order[DISKREP_WAY_WAIT].violations, 0);
-	assert_int_equal(status.order[DISKREP_WAY_BRACKET].probes, probes);
-	assert_int_equal(status.order[DISKREP_WAY_BRACKET].violations, violations);
+	assert_int_equal(status.order.probes, probes);
+	assert_int_equal(status.order.violations, violations);
 }
 
 static void probes_are_counted_and_cost_nothing(void **state)
