@@ -3,8 +3,7 @@
  * A write that has completed here closes its DRBD epoch (drbd_req.c: drbd_req_complete,
  * start_new_tl_epoch), so a barrier lies between the guest's completed writes and the marker, and
  * another one between the marker, once it has completed, and what follows. That holds on every
- * DRBD. A flush behind the marker would do in 8.4 without waiting for it, but see "What was not
- * taken" in docs/architecture.md.
+ * DRBD. Why there is no flush behind the marker instead: docs/architecture.md, "What differs".
  */
 #include "diskrep/marker_write.h"
 

@@ -130,7 +130,7 @@ void diskrep_resource_path(const struct diskrep_resource *res, char *path, size_
  */
 static const struct diskrep_option options[] = {
 	{"options", "on-no-data-accessible", "io-error", NULL},
-	{"net", "protocol", "A", "a write need not wait for the backup, the epoch does"},
+	{"net", "protocol", "C", "with A, DRBD 8.4 confuses the order of two volumes and breaks off"},
 	{"net", "allow-two-primaries", "no", "a domain runs on one host"},
 	{"net", "after-sb-0pri", "disconnect", "no data may be thrown away unasked"},
 	{"net", "after-sb-1pri", "disconnect", "no data may be thrown away unasked"},
@@ -138,7 +138,7 @@ static const struct diskrep_option options[] = {
 	{"net", "always-asbp", "no", "no data may be thrown away unasked"},
 	{"net", "rr-conflict", "disconnect", "no data may be thrown away unasked"},
 	{"net", "timeout", "60", NULL},
-	{"net", "ping-int", "5", NULL},
+	{"net", "ping-int", "1", "the guest's writes stand until a dead host is noticed"},
 	{"net", "ping-timeout", "20", NULL},
 	{"net", "connect-int", "3", NULL},
 	{"net", "ko-count", "7", NULL},

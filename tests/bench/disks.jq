@@ -10,7 +10,7 @@ def number:
 def ratio($a; $b): if $a == null or $b == null or $b == 0 then "–" else $a / $b | hundredths | tostring end;
 def row: "| " + join(" | ") + " |";
 
-def titles: {"local": "local device", "drbd-a": "DRBD, protocol A", "drbd-c": "DRBD, protocol C", "romulus": "Romulus"};
+def titles: {"local": "local device", "drbd-c": "DRBD, protocol C", "romulus": "Romulus"};
 def patterns: {"random": "4 KiB, random", "sequential": "128 KiB, sequential", "sync": "4 KiB, random, each with fdatasync"};
 
 # One run to its figures, in the order of the table.
