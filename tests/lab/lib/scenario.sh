@@ -104,6 +104,11 @@ scenario_run_one() { # returns 0, 1 or 77
 		wait "$body"
 		status=$?
 	fi
+	# DRBD may break off and come back within a scenario that does not look: it must not.
+	if [ $status = 0 ] && grep -H 'BAD! BarrierAck' "$STATE"/*-console.log >&2; then
+		echo "fail: DRBD lost the order of writes" >&2
+		status=1
+	fi
 	SCENARIO_BODY=
 	case $status in
 	0) word=PASS ;;
