@@ -86,6 +86,11 @@ check: deps
 lab-all: deps
 	$(Q)BUILD=$(BUILD) MAKE='$(MAKE)' tests/check --all
 
+# ROUNDS=60 SEED=7: what happens at random, and the table of it
+lab-faults: deps
+	$(Q)tests/lab/lab build
+	$(Q)tests/lab/lab run faults
+
 demo: deps
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/lab/demo
@@ -113,4 +118,4 @@ lint: $(generated)
 	shellcheck -x $(SCRIPTS)
 	codespell -q 3 --ignore-words-list=fo,uptodate --skip=COPYING,./build*,.git .
 
-.PHONY: unit unit-run sim model fuzz fuzz-run check lab-all demo bench bench-disks deps lint
+.PHONY: unit unit-run sim model fuzz fuzz-run check lab-all lab-faults demo bench bench-disks deps lint
