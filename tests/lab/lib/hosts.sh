@@ -8,7 +8,7 @@ QEMU_CPU=max,-smap,-smep,-rdtscp,-xsave,-avx,-avx2,-fma,-f16c,-pku,-la57
 XEN_ARGS="console=com1 com1=115200,8n1 dom0_mem=768M,max:768M dom0_max_vcpus=1 noreboot sched=credit"
 DOM0_ARGS="root=/dev/vda rw console=hvc0 net.ifnames=0 quiet loglevel=4 mitigations=off"
 DATA_DISK_MB=512
-BOOT_LIMIT=400
+BOOT_LIMIT=900
 
 host_pid() { process_pid "$RUN/$1.pid" "$RUN/$1.monitor"; }
 host_is_on() { host_pid "$1" >/dev/null; }
