@@ -19,8 +19,12 @@
 
 #define PLUG_HANDLE TC_HANDLE(1, 0)
 #define REDIRECT_PRIORITY 1
-/* The IFB's own queue behind the plug, in frames: a release hands over a whole epoch at once. */
-#define IFB_QUEUE_LENGTH 65536
+/*
+ * The IFB's own queue behind the plug, in frames. A release hands over a whole epoch, and an IFB
+ * whose queue is full makes the plug wait, so nothing is lost (drivers/net/ifb.c, ifb_xmit); its
+ * default of 32 makes that often. Kernels of 2025 refuse 65536.
+ */
+#define IFB_QUEUE_LENGTH 1000
 
 static void cleanup_qdiscp(struct rtnl_qdisc **qdisc)
 {
