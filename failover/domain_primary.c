@@ -39,7 +39,8 @@ static void on_prepare_answer(void *data, const struct proto_frame *frame, enum 
 		snprintf(d->why, sizeof(d->why), "%s", why->text);
 	} else if (frame->type == PROTO_REFUSED) {
 		refused = (const Romulus__Refused *)frame->message;
-		if (refused->generation > d->record.generation)
+		if (refused->generation > d->record.generation &&
+			refused->generation < FAILOVER_GENERATION_MAX)
 			d->attempt_generation = refused->generation; /* next attempt is above it */
 		if (refused->later)
 			d->exit_code = EXIT_CODE_NOT_YET;
