@@ -94,6 +94,8 @@ static bool take_frame(struct failover_inbound *in, const struct proto_frame *fr
 	struct why why;
 	int r;
 
+	/* It lives: a proof that it is off is void, though no heartbeat may come through. */
+	failover_arbiter_heard(&in->peer->arbiter);
 	if (!in->greeted) {
 		r = failover_hello_check(frame, in->peer->conf->name, &why);
 		if (r == 0)

@@ -16,8 +16,15 @@ static struct failover_peer_config beta = {.name = "beta", .paths = &path, .path
 static struct failover_config config = {.host = "alpha", .port = 7800};
 static struct failover fo = {.config = &config, .timeouts = {.connect = 1000, .reply = 1000}};
 static struct failover_peer peer = {.fo = &fo, .conf = &beta};
+static unsigned int heard;
 static unsigned int calls;
 static unsigned int answered; /* type of the frame, 0: none */
+
+void failover_arbiter_heard(struct failover_arbiter *a)
+{
+	FUZZ_EXPECT(a == &peer.arbiter);
+	heard++;
+}
 
 int failover_address_parse(
 	const char *address, uint16_t port, struct sockaddr_storage *ret, socklen_t *ret_len)
@@ -62,7 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		FUZZ_EXPECT(sd_event_new(&fo.event) == 0);
 	fuzz_mend(bytes, size);
 	want = answer_in(bytes, size);
-	calls = 0;
+	calls = heard = 0;
 	FUZZ_EXPECT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) == 0);
 	FUZZ_EXPECT(send(fd[1], bytes, size, MSG_NOSIGNAL) == (ssize_t)size);
 	shutdown(fd[1], SHUT_WR);
@@ -72,7 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_EXPECT(r->session);
 	r->step = GREETING;
 	on_frames(r);
-	FUZZ_EXPECT(calls == 1 && answered == want);
+	FUZZ_EXPECT(calls == 1 && answered == want && heard >= (want ? 2u : 0u));
 	fuzz_accepted += answered != 0;
 	close(fd[1]);
 	return 0;

@@ -18,6 +18,7 @@ static struct failover_peer peer = {.fo = &fo, .conf = &beta};
 static struct failover_endpoint endpoint = {.fo = &fo};
 static struct failover_inbound *kept;
 static bool later;
+static unsigned int heard;
 static unsigned int asked;
 
 static void on_question(struct failover_inbound *in, const char *uuid)
@@ -41,6 +42,12 @@ void failover_domain_unprotect_asked(
 	struct failover *f, struct failover_inbound *in, const Romulus__Unprotect *m)
 {
 	on_question(in, m->uuid);
+}
+
+void failover_arbiter_heard(struct failover_arbiter *a)
+{
+	FUZZ_EXPECT(a == &peer.arbiter);
+	heard++;
 }
 
 bool failover_address_same(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
@@ -78,7 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_mend(bytes, size - 1);
 	want = asks(bytes, size - 1);
 	later = data[0] & 1;
-	asked = 0;
+	asked = heard = 0;
 	FUZZ_EXPECT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) == 0);
 	FUZZ_EXPECT(send(fd[1], bytes, size - 1, MSG_NOSIGNAL) == (ssize_t)(size - 1));
 	session = proto_session_new(fd[0]);
@@ -87,7 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	shutdown(fd[1], SHUT_WR);
 	while (sd_event_run(fo.event, 0) > 0 && inbound_n)
 		;
-	FUZZ_EXPECT(asked == want);
+	FUZZ_EXPECT(asked == want && heard >= 2 * asked);
 	FUZZ_EXPECT(!kept && inbound_n == 0);
 	fuzz_accepted += asked;
 	close(fd[1]);
