@@ -22,6 +22,8 @@ uint64_t cli_number(const json_t *object, const char *key)
 {
 	double v = json_number_value(json_object_get(object, key));
 
+	if (v >= 0x1p64) /* no count is: UINT64_MAX is the nearest */
+		return UINT64_MAX;
 	return v > 0 ? (uint64_t)v : 0;
 }
 

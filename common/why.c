@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "common/text.h"
+
 int why_set(struct why *why, int err, const char *fmt, ...)
 {
 	va_list ap;
@@ -13,5 +15,6 @@ int why_set(struct why *why, int err, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(why->text, sizeof(why->text), fmt, ap);
 	va_end(ap);
+	text_clean(why->text);
 	return err;
 }

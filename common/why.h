@@ -14,8 +14,8 @@ struct why {
 };
 
 /*
- * Write the sentence (overwriting an earlier one) and return @err, so that a failure reads
- * `return why_set(why, -ENOENT, "...")`. @why may be NULL.
+ * Write the sentence (overwriting an earlier one; text_clean) and return @err, so that a failure
+ * reads `return why_set(why, -ENOENT, "...")`. @why may be NULL.
  */
 int why_set(struct why *why, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 

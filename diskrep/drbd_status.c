@@ -57,13 +57,16 @@ static bool syncs(const struct diskrep_drbd_volume *v)
 }
 
 /* Of @total, what is not @rest; 100 only when nothing is left. -1: not known. */
-static int percent(int64_t total, int64_t rest)
+static int percent(double total, double rest)
 {
+	int done;
+
 	if (total <= 0 || rest < 0)
 		return -1;
 	if (rest >= total)
 		return 0;
-	return (int)((double)(total - rest) / (double)total * 100);
+	done = (int)((total - rest) / total * 100);
+	return done == 100 && rest > 0 ? 99 : done;
 }
 
 /* The kernel says "Connected" from the beginning of the handshake on: the volumes know better. */
@@ -78,7 +81,7 @@ static void conclude(struct collected *c)
 		v->sync_percent = -1;
 		if (syncs(v)) {
 			sync = true;
-			v->sync_percent = percent(v->size_kib, v->out_of_sync_kib);
+			v->sync_percent = percent((double)v->size_kib, (double)v->out_of_sync_kib);
 		}
 		if (v->replication < DISKREP_DRBD_ESTABLISHED)
 			all = false;
@@ -166,7 +169,7 @@ static const char *const disk_is[] = {
 
 static void sync_phrase(const struct diskrep_drbd_status *s, char *text, size_t size)
 {
-	int64_t total = 0, rest = 0;
+	double total = 0, rest = 0; /* of up to 16 volumes: more than an int64_t holds */
 	const char *direction = "";
 	int done;
 
@@ -176,8 +179,8 @@ static void sync_phrase(const struct diskrep_drbd_status *s, char *text, size_t 
 		if (!syncs(v))
 			continue;
 		direction = v->replication == DISKREP_DRBD_SYNC_SOURCE ? "to" : "from";
-		total += v->size_kib > 0 ? v->size_kib : 0;
-		rest += v->out_of_sync_kib > 0 ? v->out_of_sync_kib : 0;
+		total += v->size_kib > 0 ? (double)v->size_kib : 0;
+		rest += v->out_of_sync_kib > 0 ? (double)v->out_of_sync_kib : 0;
 	}
 	done = percent(total, rest);
 	if (done < 0)

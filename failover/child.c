@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/text.h"
 #include "common/why.h"
 
 struct failover_child {
@@ -53,7 +54,7 @@ pid_t failover_spawn(char *const argv[], const int fds[3], int fd3)
 	return r ? -r : pid;
 }
 
-/* The last line of what the child wrote, without its line end. */
+/* The last line of what the child wrote, without its line end, as text. */
 static void last_line(int fd, char *ret, size_t size)
 {
 	off_t end = lseek(fd, 0, SEEK_END);
@@ -67,6 +68,7 @@ static void last_line(int fd, char *ret, size_t size)
 	line = strrchr(ret, '\n');
 	if (line)
 		memmove(ret, line + 1, strlen(line));
+	text_clean(ret);
 }
 
 static void finish(struct failover_child *c, int status)

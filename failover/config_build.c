@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/text.h"
 #include "common/why.h"
 
 #define RESOURCE_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
@@ -46,6 +47,16 @@ static int lacks(const char *file, const char *where, const char *key, struct wh
 	return why_set(why, -EINVAL, "%s: %s lacks the key %s", file, where, key);
 }
 
+/* Names of hosts, paths and domains go into records and `status`. */
+static int check_name(const char *file, const char *what, const char *name, struct why *why)
+{
+	if (text_valid(name))
+		return 0;
+	return why_set(why, -EINVAL,
+		"%s: the name of %s, \"%s\", has control characters or is not UTF-8", file, what,
+		name);
+}
+
 static int build_fences(
 	cfg_t *sec, const char *file, struct failover_peer_config *p, struct why *why)
 {
@@ -81,8 +92,12 @@ static int build_fences(
 static int build_peer(cfg_t *sec, const char *file, struct failover_peer_config *p, struct why *why)
 {
 	char where[160];
+	int r;
 
 	p->name = copy(cfg_title(sec));
+	r = check_name(file, "a peer", p->name, why);
+	if (r < 0)
+		return r;
 	snprintf(where, sizeof(where), "peer \"%s\"", p->name);
 	p->paths_n = cfg_size(sec, "path");
 	p->paths = zeroed(p->paths_n, sizeof(*p->paths));
@@ -94,6 +109,9 @@ static int build_peer(cfg_t *sec, const char *file, struct failover_peer_config 
 		p->paths[i].remote = copy(cfg_getstr(path, "remote"));
 		snprintf(
 			where, sizeof(where), "peer \"%s\" path \"%s\"", p->name, p->paths[i].name);
+		r = check_name(file, "a path", p->paths[i].name, why);
+		if (r < 0)
+			return r;
 		if (!p->paths[i].local[0])
 			return lacks(file, where, "local", why);
 		if (!p->paths[i].remote[0])
@@ -147,13 +165,14 @@ static int build_disks(cfg_t *sec, const char *file, const char *domain,
 static int build_domain(
 	cfg_t *sec, const char *file, struct failover_domain_config *d, struct why *why)
 {
-	d->name = copy(cfg_title(sec));
-	if (cfg_size(sec, "disks")) {
-		int r = build_disks(cfg_getsec(sec, "disks"), file, d->name, &d->disks, why);
+	int r;
 
-		if (r < 0)
-			return r;
-	}
+	d->name = copy(cfg_title(sec));
+	r = check_name(file, "a domain", d->name, why);
+	if (!r && cfg_size(sec, "disks"))
+		r = build_disks(cfg_getsec(sec, "disks"), file, d->name, &d->disks, why);
+	if (r < 0)
+		return r;
 	if (cfg_size(sec, "interval"))
 		d->interval_ms = cfg_getint(sec, "interval");
 	if (cfg_size(sec, "staging"))
@@ -196,6 +215,9 @@ int failover_config_build(cfg_t *cfg, const char *file, struct failover_config *
 	failover_config_take_numbers(cfg, c);
 	if (!c->host[0])
 		return lacks(file, "the file", "host", why);
+	r = check_name(file, "this host", c->host, why);
+	if (r < 0)
+		return r;
 	if (!c->transport[0])
 		return why_set(why, -EINVAL,
 			"%s: the file lacks the key transport; checkpoints would cross the "

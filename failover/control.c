@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/text.h"
 #include "failover/daemon.h"
 
 #define MAX_CLIENTS 64u
@@ -117,10 +118,14 @@ void failover_client_send(struct failover_client *c, json_t *line)
 
 void failover_client_exit(struct failover_client *c, enum exit_code code, const char *text)
 {
+	char clean[WHY_MAX];
+
 	if (!c)
 		return;
 	c->last_line = true;
-	failover_client_send(c, text ? json_pack("{s:i, s:s}", "exit", code, "error", text)
+	snprintf(clean, sizeof(clean), "%s", text ? text : "");
+	text_clean(clean);
+	failover_client_send(c, text ? json_pack("{s:i, s:s}", "exit", code, "error", clean)
 				     : json_pack("{s:i}", "exit", code));
 }
 
@@ -209,9 +214,9 @@ static const struct {
 	{"version", {NULL}, do_version},
 };
 
-static void run_line(struct failover_client *c, const char *line)
+static void run_line(struct failover_client *c, const char *line, size_t length)
 {
-	json_t *j = json_loads(line, 0, NULL);
+	json_t *j = json_loadb(line, length, 0, NULL);
 	const char *name = json_string_value(json_object_get(j, "command"));
 
 	for (size_t i = 0; name && i < ARRAY_SIZE(commands); i++) {
@@ -240,7 +245,7 @@ static int on_client(sd_event_source *s, int fd, uint32_t revents, void *data)
 		flush(c);
 	if (c->gone || !(revents & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		return 0;
-	n = recv(fd, c->in + c->in_n, sizeof(c->in) - 1 - c->in_n, MSG_DONTWAIT);
+	n = recv(fd, c->in + c->in_n, sizeof(c->in) - c->in_n, MSG_DONTWAIT);
 	if (n < 0 && errno == EAGAIN)
 		return 0;
 	if (n <= 0) { /* also a request longer than the buffer */
@@ -248,28 +253,22 @@ static int on_client(sd_event_source *s, int fd, uint32_t revents, void *data)
 		return 0;
 	}
 	c->in_n += (size_t)n;
-	c->in[c->in_n] = '\0';
-	end = strchr(c->in, '\n');
+	end = memchr(c->in, '\n', c->in_n);
 	if (!end || c->asked)
 		return 0;
-	*end = '\0';
 	c->asked = true;
-	run_line(c, c->in);
+	run_line(c, c->in, (size_t)(end - c->in));
 	return 0;
 }
 
-static int on_connection(sd_event_source *s, int listening, uint32_t revents, void *data)
+/* @fd is owned from here on. */
+static void client_new(struct failover_control *k, int fd)
 {
-	struct failover_control *k = data;
-	int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	struct failover_client *c;
+	struct failover_client *c = k->n < MAX_CLIENTS ? calloc(1, sizeof(*c)) : NULL;
 
-	if (fd < 0)
-		return 0;
-	c = k->n < MAX_CLIENTS ? calloc(1, sizeof(*c)) : NULL;
 	if (!c) {
 		close(fd);
-		return 0;
+		return;
 	}
 	c->control = k;
 	c->fd = fd;
@@ -277,6 +276,14 @@ static int on_connection(sd_event_source *s, int listening, uint32_t revents, vo
 	k->clients = c;
 	k->n++;
 	sd_event_add_io(k->fo->event, &c->io, fd, EPOLLIN, on_client, c);
+}
+
+static int on_connection(sd_event_source *s, int listening, uint32_t revents, void *data)
+{
+	int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd >= 0)
+		client_new(data, fd);
 	return 0;
 }
 

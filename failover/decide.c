@@ -78,6 +78,34 @@ enum failover_state failover_decide_base(const struct failover_record *r, bool v
 	return failover_machine_base(r->role, r->decision);
 }
 
+struct failover_forgotten failover_decide_forget(const struct failover_record *r)
+{
+	if (r->decision == FAILOVER_DECISION_RELEASED)
+		return (struct failover_forgotten){r->decision, r->role};
+	if (r->decision == FAILOVER_DECISION_TAKEOVER)
+		return (struct failover_forgotten){r->decision, PROTO_ROLE_PRIMARY};
+	if (r->role == PROTO_ROLE_PRIMARY)
+		return (struct failover_forgotten){FAILOVER_DECISION_ENDED, r->role};
+	return (struct failover_forgotten){FAILOVER_DECISION_NONE, PROTO_ROLE_NONE};
+}
+
+void failover_decide_gossip(enum failover_state state, const struct failover_record *r, bool vacant,
+	enum proto_role *ret_role, enum proto_state *ret_state)
+{
+	/* An attempt has promised nothing yet. */
+	if (state == FAILOVER_CHECKING || state == FAILOVER_PREPARING || state == FAILOVER_OPENING)
+		state = failover_decide_base(r, vacant);
+	*ret_role = failover_machine_role(state);
+	*ret_state = failover_machine_gossip(state);
+	if (state != FAILOVER_IDLE)
+		return;
+	*ret_role = r->role;
+	if (r->decision == FAILOVER_DECISION_RELEASED)
+		*ret_state = PROTO_STATE_RELEASED;
+	else if (r->decision == FAILOVER_DECISION_TAKEOVER)
+		*ret_state = PROTO_STATE_TAKEN_OVER;
+}
+
 static struct failover_restart restart_primary(const struct failover_record *r, bool same_boot)
 {
 	struct failover_restart restart = {.decision = r->decision};
@@ -99,7 +127,7 @@ static struct failover_restart restart_primary(const struct failover_record *r, 
 	restart.state = failover_decide_base(&after, true);
 	if (restart.state == FAILOVER_VACANT)
 		restart.then = FAILOVER_RESUME_AWAIT_WORD;
-	else if (!same_boot && r->intent)
+	else if (!same_boot && r->intent && restart.state != FAILOVER_IDLE)
 		restart.then = FAILOVER_RESUME_START;
 	else if (restart.state == FAILOVER_SOLO)
 		restart.then = FAILOVER_RESUME_REPAIR;

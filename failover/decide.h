@@ -73,6 +73,22 @@ struct failover_restart {
 /* Where the daemon begins with record @r; @same_boot: the kernel is the one that wrote it. */
 struct failover_restart failover_decide_restart(const struct failover_record *r, bool same_boot);
 
+/* What is on disk of a decision that nobody needs protected any more. */
+struct failover_forgotten {
+	enum failover_decision decision;
+	enum proto_role role;
+};
+
+/*
+ * What stays of @r when its protection is over. The peer may not have heard yet what was decided,
+ * and would wait for it for ever, or take it for undecided: so that is never forgotten.
+ */
+struct failover_forgotten failover_decide_forget(const struct failover_record *r);
+
+/* What a heartbeat says of a domain in @state with record @r. */
+void failover_decide_gossip(enum failover_state state, const struct failover_record *r, bool vacant,
+	enum proto_role *ret_role, enum proto_state *ret_state);
+
 /* failover_machine_base, and VACANT for a guest that died with its host (@vacant). */
 enum failover_state failover_decide_base(const struct failover_record *r, bool vacant);
 

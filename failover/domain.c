@@ -78,22 +78,17 @@ enum failover_state failover_domain_base(const struct failover_domain *d)
 
 bool failover_domain_state(const struct failover_domain *d, Romulus__DomainState *ret)
 {
-	enum failover_state state = d->state;
+	enum proto_role role;
+	enum proto_state state;
 
 	if (!d->recorded)
 		return false;
-	if (state == FAILOVER_CHECKING || state == FAILOVER_PREPARING || state == FAILOVER_OPENING)
-		state = failover_domain_base(d);
+	failover_decide_gossip(d->state, &d->record, d->vacant, &role, &state);
 	ret->uuid = (char *)d->record.uuid;
 	ret->generation = d->record.generation;
-	ret->role = failover_machine_role(state);
-	ret->state = failover_machine_gossip(state);
+	ret->role = role;
+	ret->state = state;
 	ret->epoch = d->figures.epoch;
-	if (state == FAILOVER_IDLE) {
-		ret->role = d->record.role;
-		if (d->record.decision == FAILOVER_DECISION_RELEASED)
-			ret->state = PROTO_STATE_RELEASED;
-	}
 	return true;
 }
 

@@ -43,14 +43,14 @@ void failover_domain_tell(struct failover_domain *d, enum proto_order order)
 {
 	struct why why;
 
-	if (d->worker && failover_worker_tell(d->worker, order, &why) < 0)
+	if (d->worker && !d->worker_leaving && failover_worker_tell(d->worker, order, &why) < 0)
 		log_error("%s: order not taken: %s", NAME(d), why.text);
 }
 
 void failover_domain_worker_or(struct failover_domain *d, enum proto_order order,
 	void (*command)(struct failover_domain *))
 {
-	if (d->worker)
+	if (d->worker && !d->worker_leaving)
 		failover_domain_tell(d, order);
 	else
 		command(d);
@@ -106,6 +106,7 @@ static bool (*const actions[])(struct failover_domain *) = {
 	[FAILOVER_DO_FORGET] = failover_do_forget,
 	[FAILOVER_DO_LEAVE] = failover_do_leave,
 	[FAILOVER_DO_NOTE_LEFT] = failover_do_note_left,
+	[FAILOVER_DO_NOTE_STALE] = failover_do_note_stale,
 	[FAILOVER_DO_RECLAIM] = failover_do_reclaim,
 	[FAILOVER_DO_ALARM] = failover_do_alarm,
 	[FAILOVER_DO_SPAWN_BACKUP] = failover_do_spawn_backup,

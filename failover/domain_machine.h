@@ -92,8 +92,9 @@ enum failover_action {
 	FAILOVER_DO_FORGET, /* protection is over, all is done */
 	FAILOVER_DO_LEAVE,  /* destroy the stale guest, never releasing its output */
 	FAILOVER_DO_NOTE_LEFT,
-	FAILOVER_DO_RECLAIM, /* persist solo: both hosts lost it, its disks are here */
-	FAILOVER_DO_ALARM,   /* two owners claim it: cannot happen while grants are honest */
+	FAILOVER_DO_NOTE_STALE, /* it could not be destroyed: it stays mute, a person has to look */
+	FAILOVER_DO_RECLAIM,    /* persist solo: both hosts lost it, its disks are here */
+	FAILOVER_DO_ALARM,      /* two owners claim it: cannot happen while grants are honest */
 	FAILOVER_DO_SPAWN_BACKUP,
 	FAILOVER_DO_ANSWER_PREPARED, /* persist the generation, answer */
 	FAILOVER_DO_ANSWER_REFUSED,

@@ -39,7 +39,8 @@ static void on_prepare_answer(void *data, const struct proto_frame *frame, enum 
 		snprintf(d->why, sizeof(d->why), "%s", why->text);
 	} else if (frame->type == PROTO_REFUSED) {
 		refused = (const Romulus__Refused *)frame->message;
-		if (refused->generation > d->record.generation)
+		if (refused->generation > d->record.generation &&
+			refused->generation < FAILOVER_GENERATION_MAX)
 			d->attempt_generation = refused->generation; /* next attempt is above it */
 		if (refused->later)
 			d->exit_code = EXIT_CODE_NOT_YET;
@@ -243,8 +244,10 @@ bool failover_do_stop(struct failover_domain *d)
 
 bool failover_do_forget(struct failover_domain *d)
 {
+	const struct failover_forgotten rest = failover_decide_forget(&d->record);
+
 	d->record.intent = false;
-	if (d->recorded && !failover_domain_decided(d, FAILOVER_DECISION_NONE, PROTO_ROLE_NONE))
+	if (d->recorded && !failover_domain_decided(d, rest.decision, rest.role))
 		return false;
 	EVENT(d, "unprotected", "protection has ended, nothing is left of it on either host");
 	failover_domain_settle(d, EXIT_CODE_OK, "%s", "");
@@ -270,6 +273,20 @@ bool failover_do_note_left(struct failover_domain *d)
 	EVENT(d, "left", "the stale guest is gone; %s runs it", failover_domain_peer_name(d));
 	failover_domain_settle(
 		d, EXIT_CODE_WRONG_STATE, "%s runs it now", failover_domain_peer_name(d));
+	return true;
+}
+
+/* It was never released and is not to be: another attempt to protect it would let it speak. */
+bool failover_do_note_stale(struct failover_domain *d)
+{
+	char text[WHY_MAX];
+
+	snprintf(text, sizeof(text),
+		"%s runs it, but the stale guest here could not be destroyed (%.250s); it is mute: "
+		"xl destroy it, then restart romulusd here, which clears up after it",
+		failover_domain_peer_name(d), d->why);
+	EVENT(d, "failed", "%s", text);
+	failover_domain_settle(d, EXIT_CODE_FAILED, "%s", text);
 	return true;
 }
 

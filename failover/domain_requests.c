@@ -39,8 +39,10 @@ void failover_domain_prepare(
 	uint64_t known = d ? d->record.generation : 0;
 	char reason[WHY_MAX] = "";
 
-	if (!failover_uuid_valid(m->uuid) || !failover_name_valid(m->domain)) {
-		failover_inbound_refuse(in, m->uuid, 0, "the name or uuid is not one");
+	/* All three go into a record, which must be understood when romulusd starts again. */
+	if (!failover_uuid_valid(m->uuid) || !failover_name_valid(m->domain) || !m->generation ||
+		m->generation > FAILOVER_GENERATION_MAX) {
+		failover_inbound_refuse(in, m->uuid, 0, "the name, uuid or generation is not one");
 		return;
 	}
 	if (!d)

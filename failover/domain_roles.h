@@ -20,7 +20,7 @@ const char *failover_domain_outlook(const struct failover_domain *d);
 void failover_domain_try_later(struct failover_domain *d);
 /* Order the worker, if there is one. */
 void failover_domain_tell(struct failover_domain *d, enum proto_order order);
-/* Order the worker, or run the command that does it in a dead worker's place. */
+/* Order the worker, or run the command that does it in the place of one that takes no orders. */
 void failover_domain_worker_or(struct failover_domain *d, enum proto_order order,
 	void (*command)(struct failover_domain *));
 /* Write the decision; false: it could not be written, so nothing may follow from it. */
@@ -46,6 +46,7 @@ bool failover_do_stop(struct failover_domain *d);
 bool failover_do_forget(struct failover_domain *d);
 bool failover_do_leave(struct failover_domain *d);
 bool failover_do_note_left(struct failover_domain *d);
+bool failover_do_note_stale(struct failover_domain *d);
 bool failover_do_reclaim(struct failover_domain *d);
 bool failover_do_alarm(struct failover_domain *d);
 

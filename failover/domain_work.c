@@ -129,16 +129,34 @@ static void take_running(struct failover_domain *d, const Romulus__Report *r)
 }
 
 /* Reports that are nothing but an event of the machine. */
-static const struct {
+static const struct plain_report {
 	uint32_t kind;
 	enum failover_event event;
+	bool last; /* the worker has nothing left to do but to exit */
 } plain[] = {
-	{PROTO_REPORT_LOST, FAILOVER_ON_LOST},
-	{PROTO_REPORT_STANDBY_LOST, FAILOVER_ON_STANDBY_LOST},
-	{PROTO_REPORT_GUEST_GONE, FAILOVER_ON_GUEST_GONE},
-	{PROTO_REPORT_FAILED, FAILOVER_ON_FAILED},
-	{PROTO_REPORT_DONE, FAILOVER_ON_DONE},
+	{PROTO_REPORT_LOST, FAILOVER_ON_LOST, false},
+	{PROTO_REPORT_STANDBY_LOST, FAILOVER_ON_STANDBY_LOST, false},
+	{PROTO_REPORT_GUEST_GONE, FAILOVER_ON_GUEST_GONE, true},
+	{PROTO_REPORT_FAILED, FAILOVER_ON_FAILED, true},
+	{PROTO_REPORT_DONE, FAILOVER_ON_DONE, true},
 };
+
+/*
+ * After its last word a worker takes no order, and what follows from the word must not wait for
+ * one. A word that has no place is none: the end of the worker is then its death.
+ */
+static void take_plain(
+	struct failover_domain *d, const struct plain_report *p, const Romulus__Report *r)
+{
+	if (r->text[0]) {
+		keep_text(d->why, sizeof(d->why), r->text);
+		log_warning("%s: %s", d->record.name, r->text);
+	}
+	d->exit_code = r->exit_code ? (enum exit_code)r->exit_code : EXIT_CODE_FAILED;
+	d->worker_leaving = p->last;
+	if (!failover_domain_on(d, p->event))
+		d->worker_leaving = false;
+}
 
 static void on_report(void *data, const Romulus__Report *r)
 {
@@ -170,22 +188,15 @@ static void on_report(void *data, const Romulus__Report *r)
 		take_running(d, r);
 		return;
 	}
-	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
-		if (plain[i].kind != r->kind)
-			continue;
-		if (r->text[0]) {
-			keep_text(d->why, sizeof(d->why), r->text);
-			log_warning("%s: %s", d->record.name, r->text);
-		}
-		d->exit_code = r->exit_code ? (enum exit_code)r->exit_code : EXIT_CODE_FAILED;
-		failover_domain_on(d, plain[i].event);
-	}
+	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+		if (plain[i].kind == r->kind)
+			take_plain(d, &plain[i], r);
 }
 
-static void on_ended(void *data, bool after_report, const char *how)
+static void on_ended(void *data, const char *how)
 {
 	struct failover_domain *d = data;
-	bool expected = after_report || d->worker_leaving;
+	bool expected = d->worker_leaving;
 
 	d->worker = NULL;
 	d->worker_leaving = false;

@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/text.h"
 
 void failover_event(
 	struct failover_events *ev, const char *domain, const char *kind, const char *fmt, ...)
@@ -19,12 +20,14 @@ void failover_event(
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	text_clean(text);
 	free(e->text);
 	e->text = strdup(text);
 	e->number = ev->last;
 	e->wall_ns = clock_wall_ns();
 	e->monotonic_ns = clock_now_ns();
 	snprintf(e->domain, sizeof(e->domain), "%s", domain ? domain : "");
+	text_clean(e->domain); /* it may have been cut */
 	snprintf(e->kind, sizeof(e->kind), "%s", kind);
 	log_notice("%s%s%s: %s", e->domain, domain ? " " : "", e->kind, text);
 	if (ev->follow)

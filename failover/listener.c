@@ -94,6 +94,8 @@ static bool take_frame(struct failover_inbound *in, const struct proto_frame *fr
 	struct why why;
 	int r;
 
+	/* It lives: a proof that it is off is void, though no heartbeat may come through. */
+	failover_arbiter_heard(&in->peer->arbiter);
 	if (!in->greeted) {
 		r = failover_hello_check(frame, in->peer->conf->name, &why);
 		if (r == 0)
@@ -159,12 +161,25 @@ static struct failover_peer *peer_at(
 	return NULL;
 }
 
+static void inbound_new(
+	struct failover_endpoint *e, struct failover_peer *peer, struct proto_session *session)
+{
+	struct failover_inbound *in = calloc(1, sizeof(*in));
+
+	if (!in)
+		abort();
+	*in = (struct failover_inbound){.endpoint = e, .peer = peer, .session = session};
+	inbound_n++;
+	sd_event_add_io(e->fo->event, &in->io, proto_session_fd(session), EPOLLIN, on_readable, in);
+	sd_event_add_time_relative(e->fo->event, &in->timer, CLOCK_MONOTONIC,
+		e->fo->timeouts.connect * 1000, 1000, on_timeout, in);
+}
+
 int failover_listener_accept(struct failover_endpoint *e, int listening)
 {
 	struct sockaddr_storage from;
 	socklen_t n = sizeof(from);
 	int fd = accept4(listening, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	struct failover_inbound *in;
 	struct failover_peer *peer;
 	struct proto_session *session;
 
@@ -181,13 +196,6 @@ int failover_listener_accept(struct failover_endpoint *e, int listening)
 		proto_session_free(session);
 		return 0;
 	}
-	in = calloc(1, sizeof(*in));
-	if (!in)
-		abort();
-	*in = (struct failover_inbound){.endpoint = e, .peer = peer, .session = session};
-	inbound_n++;
-	sd_event_add_io(e->fo->event, &in->io, fd, EPOLLIN, on_readable, in);
-	sd_event_add_time_relative(e->fo->event, &in->timer, CLOCK_MONOTONIC,
-		e->fo->timeouts.connect * 1000, 1000, on_timeout, in);
+	inbound_new(e, peer, session);
 	return 0;
 }

@@ -13,7 +13,7 @@ failover_pkg := libsystemd libconfuse jansson
 romulusd_src := failover/main.c $(failover_src) $(proto_src) $(common_src)
 romulusd_pkg := $(proto_pkg) $(failover_pkg) libnl-3.0 libnl-route-3.0
 
-failover_test_names := arbiter config detector domain_machine state
+failover_test_names := arbiter config decide detector domain_machine state
 unit_tests += $(failover_test_names:%=tests/unit/%)
 define failover_test
 tests/unit/$(1)_src := tests/unit/$(1).c $(failover_core) $(proto_src) $(common_src)

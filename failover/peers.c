@@ -96,7 +96,7 @@ static void note_gossip(struct failover_peer *p, const Romulus__DomainState *s)
 	struct failover_gossip *g = (struct failover_gossip *)failover_peer_gossip(p, s->uuid);
 
 	if (!failover_uuid_valid(s->uuid) || s->role > PROTO_ROLE_BACKUP ||
-		s->state > PROTO_STATE_TAKEN_OVER)
+		s->state > PROTO_STATE_TAKEN_OVER || s->generation > FAILOVER_GENERATION_MAX)
 		return;
 	if (!g) {
 		if (p->gossip_n == FAILOVER_MAX_DOMAINS)

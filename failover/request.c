@@ -106,6 +106,8 @@ static bool take_frame(struct failover_request *r, const struct proto_frame *fra
 {
 	int err;
 
+	/* It lives: a proof that it is off is void, though no heartbeat may come through. */
+	failover_arbiter_heard(&r->peer->arbiter);
 	if (said_bye(r, frame))
 		return false;
 	if (r->step == GREETING) {

@@ -15,6 +15,7 @@
 #include <jansson.h>
 
 #include "common/cleanup.h"
+#include "common/text.h"
 #include "common/why.h"
 
 static const char *const decisions[] = {"none", "takeover", "solo", "released", "ended", "left"};
@@ -45,9 +46,9 @@ bool failover_name_valid(const char *name)
 	if (n == 0 || n >= FAILOVER_NAME_MAX || name[0] == '-' || name[0] == '.')
 		return false;
 	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)name[i] <= ' ' || name[i] == '/' || name[i] == 0x7f)
+		if (name[i] == ' ' || name[i] == '/')
 			return false;
-	return true;
+	return text_valid(name);
 }
 
 static int write_all(int fd, const char *text, size_t n)
@@ -90,18 +91,19 @@ int failover_state_save(const char *dir, const struct failover_record *r, struct
 {
 	char folder[PATH_MAX], name[64];
 	CLEANUP_FREE char *text = NULL;
-	json_t *j;
+	json_t *j = NULL;
 	int err;
 
-	j = json_pack("{s:i, s:s, s:s, s:I, s:s, s:s, s:s, s:b, s:s}", "version", 1, "name",
-		r->name, "uuid", r->uuid, "generation", (json_int_t)r->generation, "role",
-		roles[r->role], "peer", r->peer, "decision", decisions[r->decision], "intent",
-		r->intent, "boot", r->boot);
+	if (r->generation <= FAILOVER_GENERATION_MAX) /* else it could not be read again */
+		j = json_pack("{s:i, s:s, s:s, s:I, s:s, s:s, s:s, s:b, s:s}", "version", 1, "name",
+			r->name, "uuid", r->uuid, "generation", (json_int_t)r->generation, "role",
+			roles[r->role], "peer", r->peer, "decision", decisions[r->decision],
+			"intent", r->intent, "boot", r->boot);
 	text = j ? json_dumps(j, JSON_INDENT(1)) : NULL;
 	json_decref(j);
 	snprintf(folder, sizeof(folder), "%s/domains", dir);
 	snprintf(name, sizeof(name), "%s.json", r->uuid);
-	err = text ? replace_file(folder, name, text) : -ENOMEM;
+	err = text ? replace_file(folder, name, text) : -EINVAL;
 	if (err < 0)
 		return why_set(why, err,
 			"cannot record the state of %s in %s: %s; nothing that depends on it was "

@@ -18,6 +18,7 @@ struct why;
 
 #define FAILOVER_NAME_MAX 128
 #define FAILOVER_UUID_MAX 40
+#define FAILOVER_GENERATION_MAX ((uint64_t)INT64_MAX) /* what a record can hold */
 
 enum failover_decision {
 	FAILOVER_DECISION_NONE, /* the generation is still a pair */
@@ -44,7 +45,10 @@ struct failover_record {
 /* True when @uuid is one, in the 8-4-4-4-12 form: it becomes a file name. */
 bool failover_uuid_valid(const char *uuid);
 
-/* True when @name can be a domain's or host's: no control characters, no slash, not too long. */
+/*
+ * True when @name can be a domain's or host's: UTF-8 without control characters, blanks and
+ * slashes, and not too long.
+ */
 bool failover_name_valid(const char *name);
 
 int failover_state_save(const char *dir, const struct failover_record *r, struct why *why);

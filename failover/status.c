@@ -5,6 +5,7 @@
 
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "common/text.h"
 #include "failover/daemon.h"
 
 static const char *const roles[] = {"none", "primary", "backup"}; /* enum proto_role */
@@ -97,6 +98,7 @@ static json_t *domain_json(const struct failover_domain *d, uint64_t now)
 	json_t *j;
 
 	reason(d, why, sizeof(why));
+	text_clean(why);
 	j = json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "name",
 		d->record.name, "uuid", d->record.uuid, "role",
 		roles[failover_machine_role(d->state)], "state", failover_state_name(d->state),

@@ -25,8 +25,7 @@ struct failover_worker {
 	sd_event_source *io, *child;
 	const struct failover_worker_ops *ops;
 	void *data;
-	bool last_report; /* DONE or FAILED has come */
-	bool dead;        /* freed by a callback while draining */
+	bool dead; /* freed by a callback while draining */
 	unsigned int busy;
 };
 
@@ -39,20 +38,14 @@ static void drain(struct failover_worker *w)
 
 	w->busy++;
 	while (!w->dead && (r = proto_session_receive(w->session, 0, &frame, &why)) != 0) {
-		const Romulus__Report *report;
-
 		if (r < 0) {
 			w->io = sd_event_source_disable_unref(w->io);
 			if (r != -ECONNRESET)
 				log_warning("worker %d: %s", (int)w->pid, why.text);
 			break;
 		}
-		if (frame.type != PROTO_REPORT)
-			continue;
-		report = (const Romulus__Report *)frame.message;
-		if (report->kind == PROTO_REPORT_DONE || report->kind == PROTO_REPORT_FAILED)
-			w->last_report = true;
-		w->ops->report(w->data, report);
+		if (frame.type == PROTO_REPORT)
+			w->ops->report(w->data, (const Romulus__Report *)frame.message);
 	}
 	if (--w->busy == 0 && w->dead) {
 		proto_session_free(w->session);
@@ -71,7 +64,6 @@ static int on_exit_of(sd_event_source *s, const siginfo_t *si, void *data)
 	struct failover_worker *w = data;
 	const struct failover_worker_ops *ops = w->ops;
 	void *owner = w->data;
-	bool after_report;
 	char how[64];
 
 	snprintf(how, sizeof(how),
@@ -81,14 +73,13 @@ static int on_exit_of(sd_event_source *s, const siginfo_t *si, void *data)
 	w->busy++;
 	drain(w); /* what it said last */
 	w->busy--;
-	after_report = w->last_report;
 	if (w->dead) {
 		proto_session_free(w->session);
 		free(w);
 		return 0;
 	}
 	failover_worker_free(w);
-	ops->ended(owner, after_report, how);
+	ops->ended(owner, how);
 	return 0;
 }
 

@@ -15,9 +15,8 @@ struct failover_worker;
 
 struct failover_worker_ops {
 	void (*report)(void *data, const Romulus__Report *report);
-	/* The process has ended (object freed right after). @after_report: it had sent its last
-	 * report, DONE or FAILED, so the end was expected. */
-	void (*ended)(void *data, bool after_report, const char *how);
+	/* The process has ended, after its last report (object freed right after). */
+	void (*ended)(void *data, const char *how);
 };
 
 int failover_worker_start(sd_event *event, char *const argv[],

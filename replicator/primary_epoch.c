@@ -23,6 +23,7 @@ static const struct transition {
 	[PRIMARY_COPYING] =
 		{
 			[PRIMARY_EV_SUSPEND] = {true, PRIMARY_PAUSING, PRIMARY_INSTALL},
+			[PRIMARY_EV_SOLO] = {true, PRIMARY_ENDED, 0},
 			[PRIMARY_EV_STOP] = {true, PRIMARY_ENDED, 0},
 		},
 	[PRIMARY_PAUSING] =
@@ -49,6 +50,8 @@ static const struct transition {
 		{
 			[PRIMARY_EV_SUSPEND] = {true, PRIMARY_PAUSING, 0},
 			[PRIMARY_EV_STREAM_LOST] = {true, PRIMARY_LOST, PRIMARY_REPORT_LOST},
+			/* An unprotect that failed: decided while the stream was still up. */
+			[PRIMARY_EV_SOLO] = {true, PRIMARY_ENDED, PRIMARY_RELEASE_ALL},
 			[PRIMARY_EV_STOP] = {true, PRIMARY_ENDED, PRIMARY_RELEASE_ALL},
 			[PRIMARY_EV_DISCARD] = {true, PRIMARY_ENDED, PRIMARY_DESTROY},
 		},

@@ -63,6 +63,9 @@ static int finish_copy(struct primary *p)
 			"unprotected",
 			p->dom.name, p->copy.why.text);
 	p->bytes = p->copy.bytes;
+	/* One that came with the last pages: it is given once, and nobody looks again. */
+	if (atomic_load(&p->copy.stop))
+		return why_set(&p->why, -ECANCELED, "stopped at the end of the initial copy");
 	if (p->disks)
 		r = diskrep_primary_prime(p->disks, p->worker.generation, &p->why);
 	return r ? r : netbuf_install(p->netbuf, &p->why);

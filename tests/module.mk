@@ -3,6 +3,9 @@ test_pkg := cmocka
 unit_tests += tests/unit/fault
 tests/unit/fault_src := tests/unit/fault.c $(common_src)
 tests/unit/fault_pkg := cmocka
+unit_tests += tests/unit/text
+tests/unit/text_src := tests/unit/text.c $(common_src)
+tests/unit/text_pkg := cmocka
 unit_tests += tests/unit/netbuf
 tests/unit/netbuf_src := tests/unit/netbuf.c $(netbuf_src) $(common_src)
 tests/unit/netbuf_pkg := cmocka $(netbuf_pkg)
@@ -30,9 +33,11 @@ tests/unit/handshake_lib := -lpthread
 
 # Fuzz targets: tests/fuzz/NAME.c. Over their seeds they are unit tests; FUZZER is set by `make fuzz`.
 fuzz_targets := $(addprefix tests/fuzz/,marker rollback drbd_events undo_control wire \
-	record)
+	record config control heartbeat question answer stream child_output netbuf_state \
+	drbd_status meta cli_reply)
 unit_tests += $(fuzz_targets)
-fuzz_src := $(if $(FUZZER),,tests/fuzz/replay.c) $(common_src)
+fuzz_src := $(if $(FUZZER),,tests/fuzz/replay.c) tests/fuzz/log.c \
+	$(filter-out common/log.c,$(common_src))
 $(foreach t,$(fuzz_targets),$(eval $(t)_lib := $(if $(FUZZER),-fsanitize=fuzzer)))
 tests/fuzz/marker_src := tests/fuzz/marker.c diskrep/marker.c $(fuzz_src)
 tests/fuzz/rollback_src := tests/fuzz/rollback.c diskrep/rollback.c diskrep/rollback_write.c \
@@ -44,6 +49,33 @@ tests/fuzz/wire_src := tests/fuzz/wire.c $(proto_src) $(fuzz_src)
 tests/fuzz/wire_pkg := $(proto_pkg)
 tests/fuzz/record_src := tests/fuzz/record.c failover/state.c $(fuzz_src)
 tests/fuzz/record_pkg := jansson
+tests/fuzz/config_src := tests/fuzz/config.c failover/config.c failover/config_options.c \
+	failover/config_build.c $(fuzz_src)
+tests/fuzz/config_pkg := libconfuse jansson
+tests/fuzz/control_src := tests/fuzz/control.c failover/status.c failover/events.c \
+	failover/domain_machine.c $(fuzz_src)
+tests/fuzz/control_pkg := libsystemd jansson libprotobuf-c
+tests/fuzz/heartbeat_src := tests/fuzz/heartbeat.c failover/address.c failover/arbiter.c \
+	failover/fence_agent.c failover/child.c failover/detector.c failover/events.c \
+	failover/state.c failover/timeouts.c $(proto_src) $(fuzz_src)
+tests/fuzz/heartbeat_pkg := $(proto_pkg) libsystemd jansson
+tests/fuzz/question_src := tests/fuzz/question.c failover/hello.c $(proto_src) $(fuzz_src)
+tests/fuzz/question_pkg := $(proto_pkg) libsystemd jansson
+tests/fuzz/answer_src := tests/fuzz/answer.c failover/hello.c $(proto_src) $(fuzz_src)
+tests/fuzz/answer_pkg := $(proto_pkg) libsystemd jansson
+tests/fuzz/stream_src := tests/fuzz/stream.c replicator/backup_receive.c replicator/backup_epoch.c \
+	replicator/receive.c $(proto_src) $(fuzz_src)
+tests/fuzz/stream_pkg := $(proto_pkg)
+tests/fuzz/child_output_src := tests/fuzz/child_output.c $(fuzz_src)
+tests/fuzz/child_output_pkg := libsystemd jansson
+tests/fuzz/netbuf_state_src := tests/fuzz/netbuf_state.c $(netbuf_src) $(fuzz_src)
+tests/fuzz/netbuf_state_pkg := $(netbuf_pkg)
+tests/fuzz/drbd_status_src := tests/fuzz/drbd_status.c diskrep/command.c diskrep/device.c \
+	diskrep/drbd_events.c diskrep/drbd_show.c diskrep/drbd_status.c diskrep/lineage.c \
+	$(fuzz_src)
+tests/fuzz/meta_src := tests/fuzz/meta.c diskrep/meta.c $(fuzz_src)
+tests/fuzz/cli_reply_src := tests/fuzz/cli_reply.c cli/status.c cli/progress.c cli/events.c $(fuzz_src)
+tests/fuzz/cli_reply_pkg := jansson
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 

@@ -36,6 +36,13 @@ static uint64_t latency(void)
 	return sim_chance(20) ? sim_between(MS, 3 * SECOND) : sim_between(MS, 30 * MS);
 }
 
+/* By a heartbeat or in a session: a proof that it is off is void. */
+static void arbiter_heard(struct host *h)
+{
+	h->arbiter.asked = h->arbiter.proven = false;
+	h->arbiter.failures = 0;
+}
+
 static void hear(struct host *h, uint64_t path, uint64_t index)
 {
 	const struct word *w = &words[index];
@@ -46,10 +53,8 @@ static void hear(struct host *h, uint64_t path, uint64_t index)
 	if (!sim_awake(h) || !h->daemon)
 		return;
 	newer = w->boot != h->gossip_boot || w->sequence > h->gossip_sequence;
-	if (failover_detector_heard(&h->detector, path, sim.now)) {
-		h->arbiter.asked = h->arbiter.proven = false;
-		h->arbiter.failures = 0;
-	}
+	if (failover_detector_heard(&h->detector, path, sim.now))
+		arbiter_heard(h);
 	if (!newer)
 		return;
 	h->gossip_boot = w->boot;
@@ -61,27 +66,17 @@ static void hear(struct host *h, uint64_t path, uint64_t index)
 		daemon_on(h, event);
 }
 
-/* As failover_domain_state has it. */
 static void say_all(struct host *h)
 {
 	struct host *peer = sim_other(h);
 	struct word *w = &words[next_word];
-	enum failover_state state = h->state;
 
 	*w = (struct word){.boot = h->boot * 1000 + h->life, .sequence = ++h->sequence};
-	if (state == FAILOVER_CHECKING || state == FAILOVER_PREPARING || state == FAILOVER_OPENING)
-		state = failover_decide_base(&h->record, h->vacant);
 	w->about_domain = h->recorded;
 	w->gossip.generation = h->record.generation;
-	w->gossip.role = failover_machine_role(state);
-	w->gossip.state = failover_machine_gossip(state);
-	if (state == FAILOVER_IDLE) {
-		w->gossip.role = h->record.role;
-		if (h->record.decision == FAILOVER_DECISION_RELEASED)
-			w->gossip.state = PROTO_STATE_RELEASED;
-	}
+	failover_decide_gossip(h->state, &h->record, h->vacant, &w->gossip.role, &w->gossip.state);
 	for (uint64_t path = 0; path < PATHS; path++) {
-		if (sim.cut[path][h->number] || sim_chance(10))
+		if (sim.cut[path][h->number] || sim.deaf[h->number] || sim_chance(10))
 			continue;
 		sim_after(latency(), peer, hear, path, next_word);
 		if (sim_chance(10))
@@ -112,6 +107,7 @@ static bool persist(struct host *h, enum failover_decision decision, enum proto_
 	h->record.decision = decision;
 	h->record.role = role;
 	snprintf(h->record.boot, sizeof(h->record.boot), h->guest_died ? "none" : "%u", h->boot);
+	h->on_disk = h->record;
 	h->recorded = true;
 	return !fate_crash(h, CRASH_AFTER_RECORD) && !gone(h, life);
 }
@@ -141,13 +137,15 @@ static void on_prepare_answer(struct host *h, enum answer answer, uint64_t gener
 }
 
 /* @b: answer | generation << 8 */
-static void take_answer(struct host *h, uint64_t life, uint64_t b)
+static void take_answer(struct host *h, uint64_t number, uint64_t b)
 {
 	const enum answer answer = b & 0xff;
 
-	if (gone(h, (unsigned int)life) || !h->requesting)
+	if (!h->daemon || !h->requesting || h->request != number)
 		return;
 	h->requesting = false;
+	if (answer != ANSWER_NONE)
+		arbiter_heard(h);
 	if (h->state == FAILOVER_STOPPING)
 		daemon_on(h, answer == ANSWER_UNPROTECTED ? FAILOVER_ON_UNPROTECTED
 							  : FAILOVER_ON_UNPROTECT_FAILED);
@@ -162,14 +160,16 @@ static void answer(struct host *h, enum answer what)
 
 	h->asker = false;
 	if (reachable(h))
-		sim_after(latency(), asker, take_answer, asker->life,
+		sim_after(latency(), asker, take_answer, h->asker_request,
 			(uint64_t)what | h->record.generation << 8);
 }
 
-static void take_prepare(struct host *h, uint64_t generation, uint64_t b)
+static void take_prepare(struct host *h, uint64_t generation, uint64_t number)
 {
 	if (!h->daemon)
 		return;
+	h->asker_request = number;
+	arbiter_heard(h);
 	switch (failover_decide_prepare(h->state, h->record.generation, generation,
 		h->commanding || h->worker.kind != WORKER_NONE)) {
 	case FAILOVER_REFUSE_BUSY:
@@ -189,10 +189,12 @@ static void take_prepare(struct host *h, uint64_t generation, uint64_t b)
 		answer(h, ANSWER_REFUSED);
 }
 
-static void take_unprotect(struct host *h, uint64_t generation, uint64_t b)
+static void take_unprotect(struct host *h, uint64_t generation, uint64_t number)
 {
 	if (!h->daemon)
 		return;
+	h->asker_request = number;
+	arbiter_heard(h);
 	if (failover_machine_role(h->state) == PROTO_ROLE_PRIMARY || h->arbiter.fencing) {
 		answer(h, ANSWER_REFUSED);
 		return;
@@ -209,12 +211,19 @@ static void take_unprotect(struct host *h, uint64_t generation, uint64_t b)
 
 static void request(struct host *h, sim_handler *taken)
 {
+	const bool breaks =
+		reachable(h) && !sim.healing && sim_chance(taken == take_unprotect ? 300 : 50);
+	uint64_t patience = reachable(h) ? sim.timeouts.reply * MS : sim.timeouts.connect * MS;
+
 	h->requesting = true;
-	if (reachable(h))
+	h->request++;
+	if (breaks)
+		patience = sim_between(MS, 2 * SECOND);
+	else if (reachable(h))
 		sim_after(latency(), sim_other(h), taken,
-			taken == take_prepare ? h->attempt_generation : h->record.generation, 0);
-	sim_after(reachable(h) ? sim.timeouts.reply * MS : sim.timeouts.connect * MS, h,
-		take_answer, h->life, ANSWER_NONE);
+			taken == take_prepare ? h->attempt_generation : h->record.generation,
+			h->request);
+	sim_after(patience, h, take_answer, h->request, ANSWER_NONE);
 }
 
 /* ---- actions, in the order of the table in domain_actions.c ------------------------------------
@@ -234,7 +243,8 @@ static bool order_or(struct host *h, void (*order)(struct host *), void (*comman
 
 	if (fate_crash(h, CRASH_BEFORE_ORDER) || gone(h, life))
 		return false;
-	if (h->worker.kind != WORKER_NONE)
+	fate_cross(h);
+	if (h->worker.kind != WORKER_NONE && !h->worker.leaving)
 		order(h);
 	else
 		command(h);
@@ -244,6 +254,7 @@ static bool order_or(struct host *h, void (*order)(struct host *), void (*comman
 static bool act(struct host *h, enum failover_action action)
 {
 	const enum proto_role role = h->record.role;
+	struct failover_forgotten rest;
 
 	switch (action) {
 	case FAILOVER_DO_SPAWN_PRIMARY:
@@ -296,6 +307,7 @@ static bool act(struct host *h, enum failover_action action)
 		h->record.intent = false;
 		if (!persist(h, h->record.decision, role))
 			return false;
+		fate_tempt(h, 300 * MS);
 		request(h, take_unprotect);
 		return true;
 	case FAILOVER_DO_STOP:
@@ -305,7 +317,8 @@ static bool act(struct host *h, enum failover_action action)
 	case FAILOVER_DO_FORGET:
 		h->record.intent = false;
 		sim.ended = true;
-		return !h->recorded || persist(h, FAILOVER_DECISION_NONE, PROTO_ROLE_NONE);
+		rest = failover_decide_forget(&h->record);
+		return !h->recorded || persist(h, rest.decision, rest.role);
 	case FAILOVER_DO_LEAVE:
 		h->requesting = false;
 		return persist(h, FAILOVER_DECISION_LEFT, PROTO_ROLE_PRIMARY) &&
@@ -358,13 +371,21 @@ static bool act(struct host *h, enum failover_action action)
 		worker_kill(h);
 		command_discard(h);
 		return true;
+	case FAILOVER_DO_NOTE_STALE:
+		h->guest.told = true;
+		/* fall through */
 	case FAILOVER_DO_NOTE_BROKEN:
 	case FAILOVER_DO_NOTE_STUCK:
 		sim.ended = true; /* `status` says what a person has to do */
 		return true;
-	case FAILOVER_DO_NOTHING:
 	case FAILOVER_DO_CONNECT:
+		fate_tempt(h, 500 * MS);
+		return true;
 	case FAILOVER_DO_WANT_SOLO:
+		fate_cross(h);
+		fate_tempt(h, 300 * MS);
+		return true;
+	case FAILOVER_DO_NOTHING:
 	case FAILOVER_DO_NOTE_READY:
 	case FAILOVER_DO_NOTE_HOLDING:
 		return true;
@@ -399,6 +420,20 @@ bool daemon_on(struct host *h, enum failover_event event)
 	if (!gone(h, life) && h->state != before)
 		say_all(h);
 	return true;
+}
+
+/* As on_report() in domain_work.c has it. */
+void daemon_report(struct host *h, enum failover_event event)
+{
+	if (event == FAILOVER_ON_FOUND)
+		h->guest_died = false;
+	/* Its uuid is that of another domain here. */
+	if (event == FAILOVER_ON_FOUND && !sim.healing && sim_chance(10))
+		event = FAILOVER_ON_REFUSED;
+	h->worker.leaving = event == FAILOVER_ON_DONE || event == FAILOVER_ON_FAILED ||
+			    event == FAILOVER_ON_GUEST_GONE || event == FAILOVER_ON_RUNNING;
+	if (!daemon_on(h, event))
+		h->worker.leaving = false;
 }
 
 /* ---- the arbiter ------------------------------------------------------------------------------
@@ -447,14 +482,31 @@ static void fence_begin(struct host *h)
 	fate_crash(h, CRASH_FENCING);
 }
 
-/* An operator makes sure before he says so. */
+static void operator_protects(struct host *h, uint64_t a, uint64_t b)
+{
+	daemon_ask_protect(h);
+}
+
+/*
+ * An operator says whose the guest is, once for each generation. Most make sure that the other host
+ * is off; but one that lives, and is mute, cannot do harm.
+ */
 static void operator_looks(struct host *h, uint64_t life, uint64_t b)
 {
-	if (gone(h, (unsigned int)life))
+	if (gone(h, (unsigned int)life) || h->detector.view != FAILOVER_VIEW_SILENT ||
+		!failover_machine_needs_grant(h->state))
 		return;
-	h->arbiter.fencing = false;
-	if (!sim_other(h)->power && h->detector.view == FAILOVER_VIEW_SILENT)
-		granted(h);
+	if (sim_other(h)->power && !sim_chance(200))
+		return;
+	if (h->record.generation > sim.decided) {
+		sim.decided = h->record.generation;
+		sim.decided_for = h->number;
+	}
+	if (h->record.generation != sim.decided || h->number != sim.decided_for)
+		return;
+	granted(h);
+	/* And wants it protected again at once. */
+	sim_after(sim_between(100 * MS, 5 * SECOND), h, operator_protects, 0, 0);
 }
 
 static void arbiter_need(struct host *h)
@@ -468,7 +520,7 @@ static void arbiter_need(struct host *h)
 		return;
 	else if (!sim.manual)
 		fence_begin(h);
-	else if (sim_chance(50))
+	else if (sim_chance(100))
 		sim_after(sim_between(0, SECOND), h, operator_looks, h->life, 0);
 }
 
@@ -538,6 +590,7 @@ void daemon_start(struct host *h, uint64_t a, uint64_t b)
 	h->daemon = true;
 	h->life++;
 	h->state = FAILOVER_IDLE;
+	h->record = h->on_disk;
 	h->guest_died = false;
 	h->vacant = h->gossip_known = h->requesting = h->asker = h->commanding = false;
 	h->gossip_boot = 0;
@@ -570,7 +623,7 @@ void daemon_ask_protect(struct host *h)
 
 void daemon_ask_unprotect(struct host *h)
 {
-	if (sim_awake(h) && h->daemon && h->recorded && !h->requesting &&
+	if (sim_awake(h) && h->daemon && (h->recorded || h->state != FAILOVER_IDLE) &&
 		daemon_on(h, FAILOVER_ON_UNPROTECT))
 		sim_say(h, "that was an operator's wish");
 }

@@ -67,6 +67,47 @@ bool fate_crash(struct host *h, enum crash_point point)
 	return !h->daemon || h->life != life;
 }
 
+static void stand_still(struct host *h, uint64_t a, uint64_t b)
+{
+	if (sim.healing)
+		return;
+	h->paused_until = sim.now + sim_between(100 * MS, 12 * SECOND);
+	sim_say(h, "stands still until %.3f s", (double)h->paused_until / SECOND);
+}
+
+static void shut_down(struct host *h, uint64_t a, uint64_t b)
+{
+	if (sim.healing || !h->guest.exists)
+		return;
+	sim_say(h, "its guest shuts down");
+	guest_end(h);
+	sim.ended = true;
+}
+
+static void unprotect(struct host *h, uint64_t a, uint64_t b)
+{
+	if (!sim.healing)
+		daemon_ask_unprotect(h);
+}
+
+void fate_tempt(struct host *h, uint64_t within)
+{
+	static sim_handler *const happens[] = {stand_still, shut_down, unprotect};
+
+	if (!sim.healing && sim_chance(100))
+		sim_after(sim_random(within), h, happens[sim_random(3)], 0, 0);
+}
+
+void fate_cross(struct host *h)
+{
+	if (sim.healing)
+		return;
+	if (h->worker.kind == WORKER_BACKUP && sim_chance(20))
+		worker_standby_lost(h);
+	if (h->worker.kind == WORKER_PRIMARY && sim_chance(300))
+		worker_fails(h);
+}
+
 static void cut(struct host *h, uint64_t path, uint64_t both)
 {
 	for (int i = 0; i < HOSTS; i++)
@@ -82,6 +123,12 @@ static void mend(struct host *h, uint64_t path, uint64_t b)
 	sim_say(NULL, "path %d is mended", (int)path);
 }
 
+static void let_heartbeats_through(struct host *h, uint64_t a, uint64_t b)
+{
+	for (int i = 0; i < HOSTS; i++)
+		sim.deaf[i] = false;
+}
+
 static void strike(struct host *unused, uint64_t a, uint64_t b)
 {
 	struct host *h = &sim.host[sim_random(HOSTS)];
@@ -90,7 +137,7 @@ static void strike(struct host *unused, uint64_t a, uint64_t b)
 	if (sim.healing)
 		return;
 	sim_after(sim_between(FATE_EVERY_MIN, FATE_EVERY_MAX), NULL, strike, 0, 0);
-	switch (sim_random(8)) {
+	switch (sim_random(10)) {
 	case 0:
 		host_lose_power(h, "fate");
 		break;
@@ -116,15 +163,15 @@ static void strike(struct host *unused, uint64_t a, uint64_t b)
 			sim_after(sim_between(100 * MS, 15 * SECOND), NULL, mend, p, 0);
 		break;
 	case 6:
-		h->paused_until = sim.now + sim_between(100 * MS, 12 * SECOND);
-		sim_say(h, "stands still until %.3f s", (double)h->paused_until / SECOND);
+		stand_still(h, 0, 0);
 		break;
 	default:
 		switch (sim_random(12)) {
 		case 0:
+		case 1:
 			daemon_ask_unprotect(h);
 			break;
-		case 1:
+		case 6:
 			sim_say(h, "an operator protects it here");
 			daemon_ask_protect(h);
 			break;
@@ -132,11 +179,18 @@ static void strike(struct host *unused, uint64_t a, uint64_t b)
 			worker_standby_lost(h);
 			break;
 		case 3:
-			if (!h->guest.exists)
-				break;
-			sim_say(h, "its guest shuts down");
-			guest_end(h);
-			sim.ended = true;
+			shut_down(h, 0, 0);
+			break;
+		case 4:
+		case 5:
+			sim_say(h, "heartbeats are dropped on their way");
+			sim.deaf[h->number] = true;
+			sim.deaf[1 - h->number] = sim_chance(500);
+			sim.cut[0][h->number] = sim_chance(500);
+			/* An operator has to notice first. */
+			sim_after(sim_between(sim.manual ? 10 * SECOND : SECOND, 20 * SECOND), NULL,
+				let_heartbeats_through, 0, 0);
+			sim_after(sim_between(SECOND, 20 * SECOND), NULL, mend, 0, 0);
 			break;
 		default:
 			break;
@@ -155,5 +209,6 @@ void fate_heal(void)
 	sim.healing = true;
 	for (uint64_t p = 0; p < PATHS; p++)
 		mend(NULL, p, 0);
+	let_heartbeats_through(NULL, 0, 0);
 	sim_say(NULL, "from here on nothing more happens to anybody");
 }

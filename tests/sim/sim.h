@@ -6,10 +6,12 @@
  * for: processes, disks, streams, fencing.
  *
  * The guest counts. Its output is numbered by the count, its disk holds it, a checkpoint is a
- * count. So the invariants are about numbers: 1, 4  a takeover, or a start from disks, begins at no
- * less than the client has seen 2     no frame comes from a guest that a later one has replaced 3
- * after a takeover disk and memory are the same 5     when everything works again the domain runs,
- * or its state says what a person must do
+ * count. So the invariants are about numbers:
+ *   1, 4  a takeover, or a start from disks, begins at no less than the client has seen
+ *   2     no frame comes from a guest that a later one has replaced, but for late ones
+ *   3     after a takeover disk and memory are the same
+ *   5     when everything works again the domain runs, is heard and is protected, or its state
+ *         says what a person must do
  */
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H
@@ -65,8 +67,9 @@ struct worker {
 	enum worker_kind kind;
 	unsigned int life; /* events of an earlier life are void */
 	unsigned int peer; /* life of the worker at the other end; 0: not connected */
-	bool leaving;
-	bool dead; /* and its daemon has not noticed yet */
+	bool leaving;      /* nothing more is expected of it */
+	bool dead;         /* and its daemon has not noticed yet */
+	uint64_t said_at;  /* when the daemon has read all that was said */
 	struct primary_epoch primary;
 	struct backup_epoch backup;
 	bool suspended;      /* primary: it has the guest stopped */
@@ -80,6 +83,7 @@ struct guest {
 	unsigned int lineage; /* which of the instances, in the order in which they were let go */
 	uint64_t count;
 	bool plugged;
+	bool told;       /* that it could not be unplugged: a person has to look */
 	uint64_t closed; /* frames up to here are of closed epochs */
 	uint64_t out;    /* frames up to here have left */
 };
@@ -102,11 +106,11 @@ struct host {
 	struct guest guest;
 	struct worker worker;
 
-	/* on disk */
-	struct failover_record record;
-	bool recorded;
+	struct failover_record on_disk;
+	bool recorded; /* it is */
 
 	/* in the daemon's memory */
+	struct failover_record record;
 	enum failover_state state;
 	bool vacant, guest_died;
 	struct failover_detector detector;
@@ -118,6 +122,7 @@ struct host {
 	uint64_t attempt_generation, retry_at;
 	unsigned int attempts;
 	bool requesting, asker, asker_unprotects, commanding;
+	uint64_t request, asker_request; /* numbers of them */
 };
 
 struct sim {
@@ -126,8 +131,12 @@ struct sim {
 	bool disks, manual, healing;
 	struct host host[HOSTS];
 	bool cut[PATHS][HOSTS]; /* nothing from that host gets through */
+	bool deaf[HOSTS];       /* its heartbeats do not, all else does */
+	uint64_t decided;       /* generation about which the operator has said a word, */
+	int decided_for;        /* and to which host: never to both */
 	struct failover_timeouts timeouts;
 	unsigned int lineage; /* newest that may speak */
+	uint64_t began[256];  /* count from which each began, by its number modulo 256 */
 	uint64_t seen;        /* highest count that the client has had a frame of */
 	const char *violation;
 	unsigned int crashes_left;
@@ -161,7 +170,8 @@ bool sim_awake(const struct host *h);
 void daemon_start(struct host *h, uint64_t a, uint64_t b);
 void daemon_kill(struct host *h);
 bool daemon_on(struct host *h, enum failover_event event);
-void daemon_note_started(struct host *h); /* the guest, from its disks */
+void daemon_report(struct host *h, enum failover_event event); /* of its worker */
+void daemon_note_started(struct host *h);                      /* the guest, from its disks */
 void daemon_ask_protect(struct host *h);
 void daemon_ask_unprotect(struct host *h);
 
@@ -171,6 +181,7 @@ void worker_spawn(struct host *h, enum worker_kind kind);
 void worker_kill(struct host *h); /* with its daemon, or by it */
 void worker_dies(struct host *h); /* by itself: the daemon notices in a moment */
 void worker_standby_lost(struct host *h);
+void worker_fails(struct host *h); /* primary: for want of a guest, or of the stream */
 void worker_connect(struct host *h);
 void worker_order_solo(struct host *h);
 void worker_order_stop(struct host *h);
@@ -195,6 +206,10 @@ void guest_tick(struct host *h, uint64_t a, uint64_t b);
 
 void fate_begin(void);
 void fate_heal(void);
+/* A delicate moment of @h: in some schedules something happens to it @within that time. */
+void fate_tempt(struct host *h, uint64_t within);
+/* What is about to be ordered of its worker may cross the worker's last word. */
+void fate_cross(struct host *h);
 void host_lose_power(struct host *h, const char *why);
 /* May kill the daemon, the worker or the host here. True: @h's daemon is not there any more. */
 bool fate_crash(struct host *h, enum crash_point point);

@@ -86,21 +86,49 @@ static void noticed(struct host *h, uint64_t life, uint64_t b)
 		daemon_on(h, FAILOVER_ON_WORKER_DIED);
 }
 
+/* The daemon notices in a moment, once it has read what was said. */
+static void die(struct host *h, uint64_t after)
+{
+	struct worker *w = &h->worker;
+
+	if (w->kind == WORKER_NONE || w->dead)
+		return;
+	hang_up(h);
+	w->dead = true;
+	if (w->said_at < sim.now + after)
+		w->said_at = sim.now + after;
+	sim_after(w->said_at - sim.now, h, noticed, w->life, 0);
+}
+
 void worker_dies(struct host *h)
 {
-	hang_up(h);
-	h->worker.dead = true;
-	sim_after(sim_between(0, 5 * MS), h, noticed, h->worker.life, 0);
+	die(h, sim_between(0, 5 * MS));
+}
+
+static void reported(struct host *h, uint64_t life, uint64_t event)
+{
+	const struct worker *w = &h->worker;
+
+	if (w->kind != WORKER_NONE && w->life == life && !w->leaving)
+		daemon_report(h, (enum failover_event)event);
+}
+
+/* Reports are read in their order, some time after they were made: orders cross them. */
+static void say(struct host *h, enum failover_event event)
+{
+	struct worker *w = &h->worker;
+	const uint64_t at = sim.now + (sim_chance(100) ? sim_between(0, 100 * MS) : MS);
+
+	if (w->said_at < at)
+		w->said_at = at;
+	sim_after(w->said_at - sim.now, h, reported, w->life, event);
 }
 
 /* Its last word. */
 static void end_with(struct host *h, enum failover_event event)
 {
-	const bool leaving = h->worker.leaving;
-
-	end(h);
-	if (!leaving)
-		daemon_on(h, event);
+	say(h, event);
+	die(h, sim_between(0, 5 * MS));
 }
 
 /* ---- romulus-primary
@@ -123,11 +151,13 @@ static void found(struct host *h, uint64_t life, uint64_t b)
 {
 	if (stale(h, life))
 		return;
-	if (h->guest.exists) {
-		h->guest_died = false;
-		daemon_on(h, FAILOVER_ON_FOUND);
-	} else
+	if (!h->guest.exists) {
 		end_with(h, FAILOVER_ON_FAILED);
+		return;
+	}
+	if (h->guest.plugged) /* what a dead worker has left */
+		guest_release_all(h);
+	say(h, FAILOVER_ON_FOUND);
 }
 
 void primary_lost(struct host *h, uint64_t a, uint64_t b)
@@ -144,7 +174,7 @@ void primary_lost(struct host *h, uint64_t a, uint64_t b)
 	if (w->suspended) /* seen when the pause is over */
 		return;
 	step(h, PRIMARY_EV_STREAM_LOST, 0);
-	daemon_on(h, FAILOVER_ON_LOST);
+	say(h, FAILOVER_ON_LOST);
 }
 
 static void ack_due(struct host *h, uint64_t life, uint64_t epoch)
@@ -164,7 +194,6 @@ static void checkpoint(struct host *h, uint64_t life, uint64_t b);
 static void take_ack(struct host *h, uint64_t epoch, uint64_t b)
 {
 	struct worker *w = &h->worker;
-	const unsigned int life = w->life;
 
 	if (w->primary.state != PRIMARY_WAITING)
 		return;
@@ -174,9 +203,8 @@ static void take_ack(struct host *h, uint64_t epoch, uint64_t b)
 	}
 	guest_release_closed(h);
 	if (epoch == 1)
-		daemon_on(h, FAILOVER_ON_SYNCED);
-	if (!stale(h, life))
-		sim_after(sim_between(50 * MS, 300 * MS), h, checkpoint, life, 0);
+		say(h, FAILOVER_ON_SYNCED);
+	sim_after(sim_between(50 * MS, 300 * MS), h, checkpoint, w->life, 0);
 }
 
 static void shipped(struct host *h, uint64_t life, uint64_t b)
@@ -234,6 +262,22 @@ static void checkpoint(struct host *h, uint64_t life, uint64_t b)
 		sim_after(sim_between(5 * MS, 60 * MS), h, captured, life, 0);
 }
 
+/* Only where it can, which is not once it has lost its backup. */
+void worker_fails(struct host *h)
+{
+	const struct worker *w = &h->worker;
+
+	if (w->dead)
+		return;
+	if (w->primary.state == PRIMARY_COPYING && w->peer)
+		end_with(h, FAILOVER_ON_FAILED);
+	if (w->primary.state != PRIMARY_RUNNING)
+		return;
+	guest_end(h);
+	sim.ended = true;
+	end_with(h, FAILOVER_ON_GUEST_GONE);
+}
+
 void worker_connect(struct host *h)
 {
 	struct worker *w = &h->worker, *peer = &sim_other(h)->worker;
@@ -248,7 +292,8 @@ void worker_connect(struct host *h)
 	w->peer = peer->life;
 	peer->peer = w->life;
 	send(h, 0, backup_greeting, 0, 0);
-	sim_after(sim_between(100 * MS, 2 * SECOND), h, checkpoint, w->life, 0);
+	sim_after(sim_between(100 * MS, sim_chance(100) ? 20 * SECOND : 2 * SECOND), h, checkpoint,
+		w->life, 0);
 }
 
 static void end_done(struct host *h, uint64_t life, uint64_t b)
@@ -257,7 +302,7 @@ static void end_done(struct host *h, uint64_t life, uint64_t b)
 		end_with(h, FAILOVER_ON_DONE);
 }
 
-/* Orders are read between epochs; one that has no place yet waits. */
+/* Orders are read between epochs, where each must have its place: it is given once. */
 static void obey(struct host *h, uint64_t life, uint64_t event)
 {
 	struct worker *w = &h->worker;
@@ -265,11 +310,12 @@ static void obey(struct host *h, uint64_t life, uint64_t event)
 
 	if (stale(h, life))
 		return;
-	actions = w->suspended ? -1 : primary_epoch_step(&w->primary, (enum primary_event)event, 0);
-	if (actions < 0) {
+	if (w->suspended || w->primary.state == PRIMARY_SHIPPING ||
+		w->primary.state == PRIMARY_WAITING) {
 		sim_after(20 * MS, h, obey, life, event);
 		return;
 	}
+	actions = (int)step(h, (enum primary_event)event, 0);
 	if (actions & PRIMARY_RELEASE_ALL)
 		guest_release_all(h);
 	if (actions & PRIMARY_DESTROY)
@@ -295,8 +341,11 @@ static void listening(struct host *h, uint64_t life, uint64_t b)
 {
 	if (stale(h, life))
 		return;
-	if (!daemon_on(h, FAILOVER_ON_LISTENING))
-		end(h);
+	/* A stale guest of that name, no memory, disks that are not in step. */
+	if (h->guest.exists || (!sim.healing && sim_chance(20)))
+		end_with(h, FAILOVER_ON_FAILED);
+	else
+		say(h, FAILOVER_ON_LISTENING);
 }
 
 void backup_greeting(struct host *h, uint64_t a, uint64_t b)
@@ -318,10 +367,11 @@ static void commit(struct host *h)
 		return;
 	w->checkpoint = w->opening;
 	send(h, 0, take_ack, w->backup.acked, 0);
-	if (w->backup.acked == 1)
-		daemon_on(h, FAILOVER_ON_SYNCED);
-	if (!stale(h, life))
-		fate_crash(h, CRASH_AFTER_ACK);
+	if (w->backup.acked == 1) {
+		say(h, FAILOVER_ON_SYNCED);
+		fate_tempt(sim_other(h), 30 * MS);
+	}
+	fate_crash(h, CRASH_AFTER_ACK);
 }
 
 void backup_begin(struct host *h, uint64_t epoch, uint64_t value)
@@ -363,8 +413,8 @@ void backup_lost(struct host *h, uint64_t a, uint64_t b)
 	int actions = backup_epoch_step(m, BACKUP_EV_STREAM_LOST, 0);
 
 	if (actions > 0 && actions & BACKUP_REPORT_LOST)
-		daemon_on(h, FAILOVER_ON_LOST);
-	else if (actions > 0)
+		say(h, FAILOVER_ON_LOST);
+	if (actions > 0 && !m->acked)
 		end_with(h, FAILOVER_ON_FAILED);
 }
 
@@ -373,8 +423,10 @@ void worker_standby_lost(struct host *h)
 	struct worker *w = &h->worker;
 
 	if (w->kind == WORKER_BACKUP && !w->dead &&
-		backup_epoch_step(&w->backup, BACKUP_EV_STANDBY_LOST, 0) >= 0)
-		end_with(h, FAILOVER_ON_STANDBY_LOST);
+		backup_epoch_step(&w->backup, BACKUP_EV_STANDBY_LOST, 0) >= 0) {
+		say(h, FAILOVER_ON_STANDBY_LOST);
+		die(h, sim_between(10 * MS, 300 * MS)); /* what is left goes first */
+	}
 }
 
 static void discard_backup(struct host *h, uint64_t life, uint64_t b)
@@ -395,6 +447,10 @@ static void activated(struct host *h, uint64_t life, uint64_t b)
 {
 	if (stale(h, life))
 		return;
+	if (!sim.healing && sim_chance(20)) {
+		end_with(h, FAILOVER_ON_FAILED);
+		return;
+	}
 	if (sim.disks && h->disk != h->worker.checkpoint)
 		sim_violated("disk and memory differ after a takeover (invariant 3)");
 	guest_begin(h, h->worker.checkpoint, "takeover");
@@ -422,6 +478,7 @@ void worker_order_takeover(struct host *h)
 
 void worker_spawn(struct host *h, enum worker_kind kind)
 {
+	end(h); /* one that was told to leave has nothing left to say */
 	h->worker = (struct worker){.kind = kind, .life = ++lives, .backup.disks = sim.disks};
 	sim_after(sim_between(20 * MS, 300 * MS), h, kind == WORKER_PRIMARY ? found : listening,
 		h->worker.life, 0);
@@ -446,18 +503,27 @@ static void run(struct host *h, sim_handler *command)
 
 static void repair(struct host *h, uint64_t life, uint64_t boot)
 {
+	const bool done = sim.healing || !sim_chance(30);
+
 	if (!h->power || h->boot != boot)
 		return;
-	guest_release_all(h);
-	finish(h, life, true);
+	h->guest.suspended = false;
+	if (done)
+		guest_release_all(h);
+	else
+		h->guest.told = true;
+	finish(h, life, done);
 }
 
 static void discard_guest(struct host *h, uint64_t life, uint64_t boot)
 {
+	const bool done = sim.healing || !sim_chance(100);
+
 	if (!h->power || h->boot != boot)
 		return;
-	guest_end(h);
-	finish(h, life, true);
+	if (done)
+		guest_end(h);
+	finish(h, life, done);
 }
 
 /* The standby is no guest yet; a rollback that was begun is finished. */

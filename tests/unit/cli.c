@@ -130,6 +130,17 @@ static void progress_past_its_total_stays_full(void **state)
 	json_decref(none);
 }
 
+static void numbers_that_are_none_do_no_harm(void **state)
+{
+	json_t *j =
+		parse("{\"pages\": 1e308, \"total\": -1e308, \"eta_s\": 18446744073709551616.0}");
+
+	assert_true(cli_number(j, "pages") == UINT64_MAX);
+	assert_int_equal(cli_number(j, "total"), 0);
+	assert_true(cli_number(j, "eta_s") == UINT64_MAX);
+	json_decref(j);
+}
+
 static void events_show_the_time_between_them(void **state)
 {
 	CLEANUP_FREE char *text = NULL;
@@ -385,6 +396,7 @@ int main(void)
 		cmocka_unit_test(each_state_has_its_status_line),
 		cmocka_unit_test(progress_fits_the_terminal),
 		cmocka_unit_test(progress_past_its_total_stays_full),
+		cmocka_unit_test(numbers_that_are_none_do_no_harm),
 		cmocka_unit_test(events_show_the_time_between_them),
 		cmocka_unit_test(the_daemons_exit_code_is_ours),
 		cmocka_unit_test(requests_are_what_the_daemon_expects),

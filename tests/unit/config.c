@@ -110,6 +110,8 @@ static void mistakes_are_named(void **state)
 			"marker", ""},
 		{"transport = \"plain\"\n", "host", ""},
 		{"host = \"a\"\n", "transport", ""},
+		{"host = \"\\xff\"\ntransport = \"plain\"\n", "this host", ""},
+		{GOOD "domain \"a\\nb\" { }\n", "a domain", ""},
 		{"host = \"a\"\ntransport = \"tls\"\n", "transport", "line 2"},
 		{GOOD "peer \"x\" { }\n", "path", ""},
 		{GOOD "peer \"x\" { path \"p\" { local = \"::1\" } }\n", "remote", ""},

@@ -94,7 +94,7 @@ static void a_protected_guest_goes_solo_only_by_grant(void **state)
 			assert_int_not_equal(step.action, FAILOVER_DO_RUN_ON);
 		}
 	assert_true(failover_machine_step(
-		FAILOVER_PROTECTED, FAILOVER_ON_FAILED, FAILOVER_IDLE, &step));
+		FAILOVER_PROTECTED, FAILOVER_ON_WORKER_DIED, FAILOVER_IDLE, &step));
 	assert_int_equal(step.next, FAILOVER_WANT_SOLO);
 }
 
@@ -148,6 +148,7 @@ static void ways_of_a_primary(void **state)
 		FAILOVER_ON_DONE);
 	FOLLOW(FAILOVER_PROTECTED, FAILOVER_IDLE, FAILOVER_ON_UNPROTECT, FAILOVER_ON_UNPROTECTED,
 		FAILOVER_ON_DONE);
+	FOLLOW(FAILOVER_WANT_SOLO, FAILOVER_LEAVING, FAILOVER_ON_PEER_OWNS, FAILOVER_ON_NOT_DONE);
 	FOLLOW(FAILOVER_SOLO, FAILOVER_CHECKING, FAILOVER_ON_PROTECT);
 	FOLLOW(FAILOVER_VACANT, FAILOVER_CHECKING, FAILOVER_ON_PEER_RELEASED, FAILOVER_ON_PROTECT);
 	FOLLOW(FAILOVER_VACANT, FAILOVER_OPENING, FAILOVER_ON_PEER_OWNS, FAILOVER_ON_PREPARE);
@@ -165,6 +166,33 @@ static void ways_of_a_backup(void **state)
 	FOLLOW(FAILOVER_READY, FAILOVER_STUCK, FAILOVER_ON_GRANT, FAILOVER_ON_WORKER_DIED,
 		FAILOVER_ON_NOT_DONE);
 	FOLLOW(FAILOVER_READY, FAILOVER_RELEASED, FAILOVER_ON_UNPROTECT_ASKED, FAILOVER_ON_DONE);
+}
+
+static bool has_row(int s, enum failover_event e)
+{
+	struct failover_step step;
+
+	return failover_machine_step((enum failover_state)s, e, FAILOVER_IDLE, &step);
+}
+
+/* A worker whose last word has no place is taken for dead when it ends: that must have one. */
+static void the_end_of_a_worker_has_a_place(void **state)
+{
+	static const enum failover_state with_worker[] = {FAILOVER_CHECKING, FAILOVER_PREPARING,
+		FAILOVER_SYNCING, FAILOVER_PROTECTED, FAILOVER_WANT_SOLO, FAILOVER_GOING_SOLO,
+		FAILOVER_STOPPING, FAILOVER_ENDING, FAILOVER_LEAVING, FAILOVER_OPENING,
+		FAILOVER_RECEIVING, FAILOVER_READY, FAILOVER_HOLDING, FAILOVER_TAKING_OVER,
+		FAILOVER_RELEASING};
+
+	for (size_t i = 0; i < ARRAY_SIZE(with_worker); i++)
+		assert_true(has_row(with_worker[i], FAILOVER_ON_WORKER_DIED));
+}
+
+/* A stale guest that could not be destroyed must not be protected: it would be let speak. */
+static void a_stale_guest_is_not_protected(void **state)
+{
+	assert_false(has_row(FAILOVER_LEAVING, FAILOVER_ON_PROTECT));
+	assert_false(has_row(FAILOVER_LEAVING, FAILOVER_ON_PREPARE));
 }
 
 static void a_failed_attempt_returns_to_the_base(void **state)
@@ -189,6 +217,9 @@ static void only_a_running_guest_is_claimed(void **state)
 		FAILOVER_IDLE);
 	assert_int_equal(failover_machine_base(PROTO_ROLE_BACKUP, FAILOVER_DECISION_RELEASED),
 		FAILOVER_RELEASED);
+	/* It was granted: whoever waits for word of it must go on hearing that. */
+	assert_int_equal(failover_machine_base(PROTO_ROLE_BACKUP, FAILOVER_DECISION_TAKEOVER),
+		FAILOVER_BROKEN);
 }
 
 static void everything_has_a_name(void **state)
@@ -209,6 +240,8 @@ int main(void)
 		cmocka_unit_test(decisions_are_final),
 		cmocka_unit_test(ways_of_a_primary),
 		cmocka_unit_test(ways_of_a_backup),
+		cmocka_unit_test(the_end_of_a_worker_has_a_place),
+		cmocka_unit_test(a_stale_guest_is_not_protected),
 		cmocka_unit_test(a_failed_attempt_returns_to_the_base),
 		cmocka_unit_test(only_a_running_guest_is_claimed),
 		cmocka_unit_test(everything_has_a_name),

@@ -55,6 +55,29 @@ static void primary_releases_by_ack_or_order_only(void **state)
 	}
 }
 
+/* Orders are given once and read in these states only: one that has no place would be lost. */
+static void primary_takes_each_order_where_it_is_read(void **state)
+{
+	static const enum primary_event orders[] = {
+		PRIMARY_EV_SOLO, PRIMARY_EV_STOP, PRIMARY_EV_DISCARD};
+	static const enum primary_state reading[] = {PRIMARY_RUNNING, PRIMARY_LOST};
+	struct primary_epoch copying = {PRIMARY_COPYING, 0, 0};
+
+	for (size_t s = 0; s < 2; s++)
+		for (size_t o = 0; o < 3; o++) {
+			struct primary_epoch m = {reading[s], 7, 7};
+			int actions = primary_epoch_step(&m, orders[o], 0);
+
+			assert_int_equal(actions, orders[o] == PRIMARY_EV_DISCARD
+							  ? PRIMARY_DESTROY
+							  : PRIMARY_RELEASE_ALL);
+			assert_int_equal(m.state, PRIMARY_ENDED);
+		}
+	/* Nothing is held yet, and nobody can own it but this host. */
+	assert_int_equal(primary_epoch_step(&copying, PRIMARY_EV_SOLO, 0), 0);
+	assert_int_equal(copying.state, PRIMARY_ENDED);
+}
+
 static void primary_never_closes_two_epochs(void **state)
 {
 	struct primary_epoch m = {PRIMARY_WAITING, 4, 3};
@@ -139,6 +162,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(primary_commits_epoch_by_epoch),
 		cmocka_unit_test(primary_releases_by_ack_or_order_only),
+		cmocka_unit_test(primary_takes_each_order_where_it_is_read),
 		cmocka_unit_test(primary_never_closes_two_epochs),
 		cmocka_unit_test(backup_acks_in_order),
 		cmocka_unit_test(backup_needs_a_checkpoint_to_take_over),

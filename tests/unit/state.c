@@ -90,6 +90,29 @@ static void records(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+/* What a peer made up would otherwise be a promise that is forgotten at the next start. */
+static void nothing_is_written_that_could_not_be_read(void **state)
+{
+	struct failover_record r = {
+		.name = "db", .uuid = UUID, .generation = FAILOVER_GENERATION_MAX};
+	char dir[] = "/tmp/romulus-state-XXXXXX", command[100];
+
+	assert_non_null(mkdtemp(dir));
+	load(dir);
+	assert_int_equal(failover_state_save(dir, &r, NULL), 0);
+	r.generation++;
+	assert_int_equal(failover_state_save(dir, &r, NULL), -EINVAL);
+	r.generation = 1;
+	strcpy(r.name, "\xff");
+	assert_int_equal(failover_state_save(dir, &r, NULL), -EINVAL);
+	load(dir);
+	assert_int_equal(good, 1);
+	assert_int_equal(bad, 0);
+	assert_true(last.generation == FAILOVER_GENERATION_MAX);
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	assert_int_equal(system(command), 0);
+}
+
 static void names_cannot_leave_the_folder(void **state)
 {
 	assert_true(failover_uuid_valid(UUID));
@@ -104,6 +127,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(records),
+		cmocka_unit_test(nothing_is_written_that_could_not_be_read),
 		cmocka_unit_test(names_cannot_leave_the_folder),
 	};
 

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What words and records mean: each rule over every state, word, generation and record. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "common/cleanup.h"
+#include "failover/decide.h"
+
+#define OURS 7u /* generation of the record */
+
+static const enum proto_role roles[] = {PROTO_ROLE_NONE, PROTO_ROLE_PRIMARY, PROTO_ROLE_BACKUP};
+
+/* One word to one domain, and what became of it. */
+struct heard {
+	enum failover_state state;
+	struct failover_record record;
+	struct failover_gossip word;
+	bool shot, means;
+	enum failover_event event;
+};
+
+static bool attempts(enum failover_state s)
+{
+	return s == FAILOVER_CHECKING || s == FAILOVER_PREPARING || s == FAILOVER_OPENING;
+}
+
+static bool as_primary(enum failover_state s)
+{
+	return failover_machine_role(s) == PROTO_ROLE_PRIMARY;
+}
+
+static void each_word(void (*rule)(const struct heard *))
+{
+	struct heard h = {.record.generation = OURS};
+
+	for (int s = 0; s < FAILOVER_STATE_COUNT; s++)
+		for (size_t r = 0; r < ARRAY_SIZE(roles); r++)
+			for (int w = PROTO_STATE_IDLE; w <= PROTO_STATE_TAKEN_OVER; w++)
+				for (uint64_t g = OURS - 1; g <= OURS + 1; g++)
+					for (int shot = 0; shot < 2; shot++) {
+						h.state = (enum failover_state)s;
+						h.word.role = roles[r];
+						h.word.state = (enum proto_state)w;
+						h.word.generation = g;
+						h.shot = shot;
+						h.means = failover_decide_word(h.state, &h.record,
+							&h.word, h.shot, &h.event);
+						rule(&h);
+					}
+}
+
+static void rule_early_words(const struct heard *h)
+{
+	if (attempts(h->state) || h->word.generation < OURS)
+		assert_false(h->means);
+}
+
+static void an_attempt_and_an_earlier_generation_hear_nothing(void **state)
+{
+	each_word(rule_early_words);
+}
+
+static void rule_released(const struct heard *h)
+{
+	const bool from_other = as_primary(h->state) ? h->word.role == PROTO_ROLE_BACKUP
+						     : h->word.role == PROTO_ROLE_PRIMARY;
+	const bool said = !attempts(h->state) && from_other && h->word.generation == OURS &&
+			  h->word.state == PROTO_STATE_RELEASED;
+
+	assert_int_equal(h->means && h->event == FAILOVER_ON_PEER_RELEASED, said);
+}
+
+/* The one word that lets somebody own it: exactly the other side's promise of this generation. */
+static void only_a_promise_releases(void **state)
+{
+	each_word(rule_released);
+}
+
+static void rule_owns(const struct heard *h)
+{
+	const bool taken = h->word.generation == OURS && h->word.state == PROTO_STATE_TAKEN_OVER;
+	const bool later = h->word.generation > OURS && h->word.state != PROTO_STATE_RELEASED;
+
+	assert_int_equal(h->means && h->event == FAILOVER_ON_PEER_OWNS,
+		as_primary(h->state) && !attempts(h->state) && h->word.role == PROTO_ROLE_PRIMARY &&
+			(taken || later));
+}
+
+/* A guest here is stale only when the other host runs it, in this generation or a later one. */
+static void only_an_owner_makes_a_guest_stale(void **state)
+{
+	each_word(rule_owns);
+}
+
+static void rule_wants_solo(const struct heard *h)
+{
+	if (!h->means || h->event != FAILOVER_ON_PEER_WANTS_SOLO)
+		return;
+	assert_false(h->shot || as_primary(h->state));
+	assert_int_equal(h->word.role, PROTO_ROLE_PRIMARY);
+	assert_true(h->word.generation > OURS || h->word.state == PROTO_STATE_WANT_SOLO ||
+		    h->word.state == PROTO_STATE_SOLO || h->word.state == PROTO_STATE_IDLE);
+}
+
+/* No checkpoint is given up for a primary that replicates, or that may be shot at any moment. */
+static void a_backup_lets_go_only_of_a_primary_that_asks(void **state)
+{
+	each_word(rule_wants_solo);
+}
+
+static void rule_events(const struct heard *h)
+{
+	if (h->means)
+		assert_true(h->event == FAILOVER_ON_PEER_RELEASED ||
+			    h->event == FAILOVER_ON_PEER_OWNS ||
+			    h->event == FAILOVER_ON_PEER_WANTS_SOLO);
+}
+
+static void a_word_is_one_of_three_events(void **state)
+{
+	each_word(rule_events);
+}
+
+static bool becomes_owner(enum failover_state to, enum failover_state from)
+{
+	const struct failover_record r = {.generation = OURS};
+	struct failover_gossip word = {.generation = OURS,
+		.role = failover_machine_role(from),
+		.state = failover_machine_gossip(from)};
+	enum failover_event event;
+	struct failover_step step;
+
+	return failover_decide_word(to, &r, &word, false, &event) &&
+	       failover_machine_step(to, event, FAILOVER_IDLE, &step) &&
+	       (step.action == FAILOVER_DO_GO_SOLO || step.action == FAILOVER_DO_TAKE_OVER ||
+		       step.action == FAILOVER_DO_RECLAIM || step.action == FAILOVER_DO_STOP);
+}
+
+/* Invariant 2: no two states of one generation make owners of each other. */
+static void two_hosts_never_release_each_other(void **state)
+{
+	for (int a = 0; a < FAILOVER_STATE_COUNT; a++)
+		for (int b = 0; b < FAILOVER_STATE_COUNT; b++)
+			assert_false(
+				becomes_owner((enum failover_state)a, (enum failover_state)b) &&
+				becomes_owner((enum failover_state)b, (enum failover_state)a));
+}
+
+/* ---- restart --------------------------------------------------------------------------------- */
+
+static void each_record(void (*rule)(
+	const struct failover_record *r, bool same_boot, const struct failover_restart *then))
+{
+	for (size_t r = 0; r < ARRAY_SIZE(roles); r++)
+		for (int d = FAILOVER_DECISION_NONE; d <= FAILOVER_DECISION_LEFT; d++)
+			for (int flags = 0; flags < 4; flags++) {
+				const struct failover_record record = {.generation = OURS,
+					.role = roles[r],
+					.decision = (enum failover_decision)d,
+					.intent = flags & 1};
+				const struct failover_restart then =
+					failover_decide_restart(&record, flags & 2);
+
+				rule(&record, flags & 2, &then);
+			}
+}
+
+static void rule_owner(
+	const struct failover_record *r, bool same_boot, const struct failover_restart *then)
+{
+	const bool owner =
+		r->role == PROTO_ROLE_PRIMARY && (r->decision == FAILOVER_DECISION_SOLO ||
+							 r->decision == FAILOVER_DECISION_TAKEOVER);
+
+	assert_int_equal(then->state == FAILOVER_SOLO || then->state == FAILOVER_TAKEN_OVER, owner);
+	if (then->then == FAILOVER_RESUME_START)
+		assert_true(owner && !same_boot && r->intent);
+	if (then->then == FAILOVER_RESUME_REPAIR)
+		assert_true(owner);
+}
+
+/* Who owned it owns it, nobody else does; only an owner's dead guest is started, when wanted. */
+static void a_restart_makes_no_owner(void **state)
+{
+	each_record(rule_owner);
+}
+
+static void rule_promises(
+	const struct failover_record *r, bool same_boot, const struct failover_restart *then)
+{
+	if (then->decision == r->decision)
+		return;
+	assert_int_equal(then->decision, FAILOVER_DECISION_RELEASED);
+	assert_int_not_equal(r->decision, FAILOVER_DECISION_TAKEOVER);
+	if (r->role == PROTO_ROLE_PRIMARY)
+		assert_true(r->decision == FAILOVER_DECISION_NONE && !same_boot);
+	else
+		assert_int_equal(r->role, PROTO_ROLE_BACKUP);
+}
+
+/* A restart decides nothing but to let go: of a guest or of a standby that is gone. */
+static void a_restart_only_ever_releases(void **state)
+{
+	each_record(rule_promises);
+}
+
+static void rule_states(
+	const struct failover_record *r, bool same_boot, const struct failover_restart *then)
+{
+	if (failover_machine_needs_grant(then->state)) /* its guest is there, mute */
+		assert_true(then->state == FAILOVER_WANT_SOLO && same_boot &&
+			    r->role == PROTO_ROLE_PRIMARY && r->decision == FAILOVER_DECISION_NONE);
+	if (r->decision == FAILOVER_DECISION_LEFT && r->role == PROTO_ROLE_PRIMARY)
+		assert_true(
+			then->state == FAILOVER_LEAVING && then->then == FAILOVER_RESUME_DISCARD);
+	if (r->role == PROTO_ROLE_BACKUP)
+		assert_int_equal(then->state, r->decision == FAILOVER_DECISION_TAKEOVER
+						      ? FAILOVER_CLEARING
+						      : FAILOVER_RELEASING);
+	if (then->state == FAILOVER_VACANT)
+		assert_true(then->then == FAILOVER_RESUME_AWAIT_WORD &&
+			    then->decision == FAILOVER_DECISION_RELEASED);
+	if (r->role == PROTO_ROLE_NONE)
+		assert_true(then->state == FAILOVER_IDLE && then->then == FAILOVER_RESUME_NOTHING);
+}
+
+/* Each record leads to the one state from which what it says can be carried to its end. */
+static void a_restart_goes_on_where_the_record_ends(void **state)
+{
+	each_record(rule_states);
+}
+
+/* ---- what is forgotten ----------------------------------------------------------------------- */
+
+static enum failover_event heard_by(enum failover_state peer, const struct failover_record *r)
+{
+	const struct failover_record theirs = {.generation = r->generation};
+	struct failover_gossip word = {.generation = r->generation};
+	enum failover_event event = FAILOVER_EVENT_COUNT;
+
+	failover_decide_gossip(FAILOVER_IDLE, r, false, &word.role, &word.state);
+	failover_decide_word(peer, &theirs, &word, false, &event);
+	return event;
+}
+
+/* Whoever has not heard what was decided still hears it after romulus unprotect. */
+static void what_was_decided_is_not_forgotten(void **state)
+{
+	static const struct {
+		enum proto_role role;
+		enum failover_decision decision;
+		enum failover_state peer;
+		enum failover_event hears;
+	} cases[] = {
+		{PROTO_ROLE_PRIMARY, FAILOVER_DECISION_SOLO, FAILOVER_HOLDING,
+			FAILOVER_ON_PEER_WANTS_SOLO},
+		{PROTO_ROLE_PRIMARY, FAILOVER_DECISION_ENDED, FAILOVER_READY,
+			FAILOVER_ON_PEER_WANTS_SOLO},
+		{PROTO_ROLE_PRIMARY, FAILOVER_DECISION_NONE, FAILOVER_HOLDING,
+			FAILOVER_ON_PEER_WANTS_SOLO},
+		{PROTO_ROLE_PRIMARY, FAILOVER_DECISION_RELEASED, FAILOVER_HOLDING,
+			FAILOVER_ON_PEER_RELEASED},
+		{PROTO_ROLE_PRIMARY, FAILOVER_DECISION_TAKEOVER, FAILOVER_WANT_SOLO,
+			FAILOVER_ON_PEER_OWNS},
+		{PROTO_ROLE_BACKUP, FAILOVER_DECISION_TAKEOVER, FAILOVER_VACANT,
+			FAILOVER_ON_PEER_OWNS},
+		{PROTO_ROLE_BACKUP, FAILOVER_DECISION_RELEASED, FAILOVER_WANT_SOLO,
+			FAILOVER_ON_PEER_RELEASED},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct failover_record r = {
+			.generation = OURS, .role = cases[i].role, .decision = cases[i].decision};
+		const struct failover_forgotten rest = failover_decide_forget(&r);
+
+		r.role = rest.role;
+		r.decision = rest.decision;
+		assert_int_equal(heard_by(cases[i].peer, &r), cases[i].hears);
+	}
+}
+
+/* What is said in a state is what the table says, but for an attempt: that has promised nothing. */
+static void gossip_of_an_attempt_is_that_of_its_record(void **state)
+{
+	const struct failover_record r = {
+		.generation = OURS, .role = PROTO_ROLE_PRIMARY, .decision = FAILOVER_DECISION_SOLO};
+	enum proto_role role;
+	enum proto_state said;
+
+	for (int s = FAILOVER_IDLE + 1; s < FAILOVER_STATE_COUNT; s++) {
+		const enum failover_state in =
+			attempts((enum failover_state)s) ? FAILOVER_SOLO : (enum failover_state)s;
+
+		failover_decide_gossip((enum failover_state)s, &r, false, &role, &said);
+		assert_int_equal(role, failover_machine_role(in));
+		assert_int_equal(said, failover_machine_gossip(in));
+	}
+}
+
+/* ---- admission ------------------------------------------------------------------------------- */
+
+/* A backup is made of a host only for a newer generation, where nothing of the guest is or runs. */
+static void admission_is_for_hosts_that_are_free(void **state)
+{
+	for (int s = 0; s < FAILOVER_STATE_COUNT; s++)
+		for (uint64_t g = OURS - 1; g <= OURS + 1; g++)
+			for (int busy = 0; busy < 2; busy++) {
+				const enum failover_state in = (enum failover_state)s;
+				const enum failover_admission a =
+					failover_decide_prepare(in, OURS, g, busy);
+
+				if (g <= OURS)
+					assert_int_equal(a, FAILOVER_REFUSE_GENERATION);
+				else if (as_primary(in) && in != FAILOVER_VACANT)
+					assert_int_equal(a, FAILOVER_REFUSE_OWNER);
+				else if (busy || in == FAILOVER_RELEASING)
+					assert_int_equal(a, FAILOVER_REFUSE_BUSY);
+				else
+					assert_int_equal(a, FAILOVER_ADMIT);
+			}
+}
+
+/* Free is exactly where a new standby may begin without an order to the old one. */
+static void free_states_take_a_prepare_to_opening(void **state)
+{
+	struct failover_step step;
+
+	for (int s = 0; s < FAILOVER_STATE_COUNT; s++) {
+		const enum failover_state in = (enum failover_state)s;
+
+		assert_int_equal(failover_decide_free(in),
+			failover_machine_step(in, FAILOVER_ON_PREPARE, FAILOVER_IDLE, &step) &&
+				step.next == FAILOVER_OPENING);
+	}
+}
+
+/* Nobody begins to protect what the other host says it runs, now or in a later generation. */
+static void a_claim_is_a_running_guest_of_no_earlier_generation(void **state)
+{
+	const struct failover_record r = {.generation = OURS};
+
+	for (size_t i = 0; i < ARRAY_SIZE(roles); i++)
+		for (int w = PROTO_STATE_IDLE; w <= PROTO_STATE_TAKEN_OVER; w++)
+			for (uint64_t g = OURS - 1; g <= OURS + 1; g++) {
+				const struct failover_gossip word = {.generation = g,
+					.role = roles[i],
+					.state = (enum proto_state)w};
+
+				assert_int_equal(failover_decide_claimed(&r, &word),
+					roles[i] == PROTO_ROLE_PRIMARY && g >= OURS &&
+						w != PROTO_STATE_IDLE && w != PROTO_STATE_RELEASED);
+			}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_attempt_and_an_earlier_generation_hear_nothing),
+		cmocka_unit_test(only_a_promise_releases),
+		cmocka_unit_test(only_an_owner_makes_a_guest_stale),
+		cmocka_unit_test(a_backup_lets_go_only_of_a_primary_that_asks),
+		cmocka_unit_test(a_word_is_one_of_three_events),
+		cmocka_unit_test(two_hosts_never_release_each_other),
+		cmocka_unit_test(a_restart_makes_no_owner),
+		cmocka_unit_test(a_restart_only_ever_releases),
+		cmocka_unit_test(a_restart_goes_on_where_the_record_ends),
+		cmocka_unit_test(what_was_decided_is_not_forgotten),
+		cmocka_unit_test(gossip_of_an_attempt_is_that_of_its_record),
+		cmocka_unit_test(admission_is_for_hosts_that_are_free),
+		cmocka_unit_test(free_states_take_a_prepare_to_opening),
+		cmocka_unit_test(a_claim_is_a_running_guest_of_no_earlier_generation),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
