@@ -60,6 +60,7 @@ struct failover {
 	struct failover_timeouts timeouts;
 	struct failover_events events;
 	sd_event *event;
+	struct failover_etcd *etcd; /* NULL: not configured */
 	char boot_id[FAILOVER_UUID_MAX];
 	uint64_t boot, sequence;
 	struct failover_endpoint *endpoints;
@@ -144,6 +145,7 @@ struct failover_domain {
 	char why[WHY_MAX];   /* one line for status: why it is not protected */
 	char cause[WHY_MAX]; /* primary: what ended the protection, until it is back; "" */
 	struct failover_peer *peer;
+	struct failover_claim claim;
 	struct failover_figures figures;
 
 	struct failover_worker *worker;
@@ -180,7 +182,10 @@ bool failover_domain_on(struct failover_domain *d, enum failover_event event);
 
 void failover_domains_load(struct failover *fo);
 void failover_domains_tick(struct failover *fo, uint64_t now_ns);
-void failover_domains_granted(struct failover_peer *peer);
+/* The arbiter has news: act on what it says to every domain that waits. */
+void failover_domains_judge(struct failover_peer *peer);
+/* @peer is heard again: what the arbiter was asked is of no use any more. */
+void failover_domains_reunited(struct failover_peer *peer);
 /* What a heartbeat says; compares every domain paired with @peer with its gossip. */
 void failover_domains_heard(struct failover_peer *peer);
 void failover_domains_free(struct failover *fo);

@@ -43,14 +43,21 @@ bool failover_domain_guarded(const struct failover_domain *d)
 	       (d->state == FAILOVER_READY && !(d->peer && failover_peer_silent(d->peer)));
 }
 
+static void waiting(const struct failover_domain *d, char *ret, size_t size)
+{
+	char what[WHY_MAX + 64];
+
+	d->peer->arbiter.ops->waiting(&d->peer->arbiter, &d->claim, what, sizeof(what));
+	snprintf(ret, size, "%s is silent: %s", d->peer->conf->name, what);
+}
+
 /* One line: why the guest is not protected. */
 static void reason(const struct failover_domain *d, char *ret, size_t size)
 {
 	if (failover_domain_guarded(d))
 		ret[0] = '\0';
 	else if (d->peer && failover_machine_needs_grant(d->state) && failover_peer_silent(d->peer))
-		snprintf(ret, size, "%s is silent: %s", d->peer->conf->name,
-			d->peer->arbiter.ops->waiting(&d->peer->arbiter));
+		waiting(d, ret, size);
 	else if (d->state == FAILOVER_RELEASED && d->record.intent && d->peer &&
 		 failover_peer_silent(d->peer))
 		snprintf(ret, size,
