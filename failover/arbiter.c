@@ -112,13 +112,7 @@ static void manual_waiting(
 static enum failover_verdict etcd_verdict(const struct failover_arbiter *a,
 	const struct failover_claim *c, const struct failover_question *q)
 {
-	if (q->word == FAILOVER_DECISION_NONE)
-		return FAILOVER_VERDICT_GRANTED;
-	if (c->entry.generation != q->generation || strcmp(c->entry.uuid, q->uuid) != 0)
-		return FAILOVER_VERDICT_WAIT; /* that was about an earlier generation */
-	if (c->state == FAILOVER_CLAIM_LOST)
-		return FAILOVER_VERDICT_OTHER;
-	return c->state == FAILOVER_CLAIM_OURS ? FAILOVER_VERDICT_GRANTED : FAILOVER_VERDICT_WAIT;
+	return failover_claim_verdict(c, q);
 }
 
 static void etcd_waiting(
@@ -132,14 +126,15 @@ static void both_need(struct failover_arbiter *a, struct failover_claim *c,
 	const struct failover_question *q, uint64_t now_ns)
 {
 	failover_claim_need(a, c, q, now_ns);
-	if (etcd_verdict(a, c, q) == FAILOVER_VERDICT_GRANTED && !a->proven)
+	if (q->word != FAILOVER_DECISION_NONE && !a->proven &&
+		failover_claim_verdict(c, q) == FAILOVER_VERDICT_GRANTED)
 		fence(a);
 }
 
 static enum failover_verdict both_verdict(const struct failover_arbiter *a,
 	const struct failover_claim *c, const struct failover_question *q)
 {
-	const enum failover_verdict verdict = etcd_verdict(a, c, q);
+	const enum failover_verdict verdict = failover_claim_verdict(c, q);
 
 	if (verdict == FAILOVER_VERDICT_GRANTED && q->word != FAILOVER_DECISION_NONE)
 		return proof(a, c, q);

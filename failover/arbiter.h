@@ -123,12 +123,15 @@ struct failover_claim {
 	struct failover_etcd_request *request;
 	bool open; /* what was asked may still come to pass, or has, unheard */
 	unsigned int failures;
+	bool wait; /* a round is over: the next one comes later */
 	uint64_t retry_at_ns;
 	char text[WHY_MAX]; /* why it could not be answered; "" */
 };
 
 void failover_claim_need(struct failover_arbiter *a, struct failover_claim *c,
 	const struct failover_question *q, uint64_t now_ns);
+enum failover_verdict failover_claim_verdict(
+	const struct failover_claim *c, const struct failover_question *q);
 void failover_claim_decided(struct failover_arbiter *a, struct failover_claim *c,
 	const struct failover_question *q, uint64_t now_ns);
 void failover_claim_waiting(const struct failover_claim *c, char *ret, size_t size);

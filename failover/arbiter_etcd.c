@@ -17,15 +17,6 @@ static void event(struct failover_claim *c, const char *kind, const char *text)
 	failover_event(c->arbiter->events, c->entry.domain, kind, "%s", text);
 }
 
-static void later(struct failover_claim *c)
-{
-	const struct failover_timeouts *t = c->arbiter->timeouts;
-
-	c->retry_at_ns =
-		clock_now_ns() +
-		failover_backoff(t->etcd_first, t->etcd_last, ++c->failures) * NSEC_PER_MSEC;
-}
-
 static void begin(struct failover_claim *c, struct failover_arbiter *a,
 	const struct failover_question *q, enum failover_claim_state state)
 {
@@ -60,7 +51,8 @@ static void unanswered(struct failover_claim *c, const char *text)
 		event(c, "etcd-failed", line);
 	}
 	snprintf(c->text, sizeof(c->text), "%s", text);
-	later(c);
+	c->failures++;
+	c->wait = true;
 }
 
 static void ours(struct failover_claim *c)
@@ -87,8 +79,8 @@ static void theirs(struct failover_claim *c, const struct failover_etcd_answer *
 		"%s is entered in etcd and has not said that it acts on it", answer->name);
 	if (first || answer->decided)
 		event(c, "etcd-lost", line);
-	if (!answer->decided)
-		later(c);
+	c->failures++;
+	c->wait = true;
 }
 
 /* Decided by consent or by an operator, the other one's entry is of no consequence. */
@@ -134,6 +126,21 @@ static bool same(const struct failover_claim *c, const struct failover_question 
 	       c->entry.word == q->word && strcmp(c->entry.uuid, q->uuid) == 0;
 }
 
+/* Time is the caller's: the wait after a round begins when he next asks. */
+static bool due(struct failover_claim *c, uint64_t now_ns)
+{
+	const struct failover_timeouts *t = c->arbiter->timeouts;
+
+	if (c->request)
+		return false;
+	if (c->wait)
+		c->retry_at_ns =
+			now_ns +
+			failover_backoff(t->etcd_first, t->etcd_last, c->failures) * NSEC_PER_MSEC;
+	c->wait = false;
+	return now_ns >= c->retry_at_ns;
+}
+
 void failover_claim_need(struct failover_arbiter *a, struct failover_claim *c,
 	const struct failover_question *q, uint64_t now_ns)
 {
@@ -142,7 +149,7 @@ void failover_claim_need(struct failover_arbiter *a, struct failover_claim *c,
 	if (!same(c, q))
 		begin(c, a, q, FAILOVER_CLAIM_ASKED);
 	if ((c->state != FAILOVER_CLAIM_ASKED && c->state != FAILOVER_CLAIM_DISPUTED) ||
-		c->request || now_ns < c->retry_at_ns)
+		!due(c, now_ns))
 		return;
 	c->open = c->state == FAILOVER_CLAIM_ASKED;
 	ask(c, FAILOVER_ETCD_ENTER);
@@ -153,10 +160,22 @@ void failover_claim_decided(struct failover_arbiter *a, struct failover_claim *c
 {
 	if (!same(c, q) || c->state < FAILOVER_CLAIM_TELLING)
 		begin(c, a, q, FAILOVER_CLAIM_TELLING);
-	if (c->state != FAILOVER_CLAIM_TELLING || c->request || now_ns < c->retry_at_ns)
+	if (c->state != FAILOVER_CLAIM_TELLING || !due(c, now_ns))
 		return;
 	c->entry.decided = false;
 	ask(c, FAILOVER_ETCD_DECIDE);
+}
+
+enum failover_verdict failover_claim_verdict(
+	const struct failover_claim *c, const struct failover_question *q)
+{
+	if (q->word == FAILOVER_DECISION_NONE)
+		return FAILOVER_VERDICT_GRANTED;
+	if (!same(c, q))
+		return FAILOVER_VERDICT_WAIT; /* that was about an earlier generation */
+	if (c->state == FAILOVER_CLAIM_LOST)
+		return FAILOVER_VERDICT_OTHER;
+	return c->state == FAILOVER_CLAIM_OURS ? FAILOVER_VERDICT_GRANTED : FAILOVER_VERDICT_WAIT;
 }
 
 void failover_claim_waiting(const struct failover_claim *c, char *ret, size_t size)

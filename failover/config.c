@@ -118,16 +118,6 @@ long failover_config_staging_mb(const struct failover_config *c, const char *dom
 	return d && d->staging_mb ? d->staging_mb : c->staging_mb;
 }
 
-bool failover_config_asks_etcd(enum failover_arbiter_kind kind)
-{
-	return kind == FAILOVER_ARBITER_ETCD || kind == FAILOVER_ARBITER_ETCD_FENCE;
-}
-
-bool failover_config_fences(enum failover_arbiter_kind kind)
-{
-	return kind == FAILOVER_ARBITER_FENCE || kind == FAILOVER_ARBITER_ETCD_FENCE;
-}
-
 void failover_config_print(const struct failover_config *c)
 {
 	printf("ok\nhost %s, transport %s, port %ld\n", c->host, c->transport, c->port);

@@ -25,6 +25,16 @@ enum failover_arbiter_kind {
 	FAILOVER_ARBITER_ETCD_FENCE, /* both must agree */
 };
 
+static inline bool failover_config_asks_etcd(enum failover_arbiter_kind kind)
+{
+	return kind == FAILOVER_ARBITER_ETCD || kind == FAILOVER_ARBITER_ETCD_FENCE;
+}
+
+static inline bool failover_config_fences(enum failover_arbiter_kind kind)
+{
+	return kind == FAILOVER_ARBITER_FENCE || kind == FAILOVER_ARBITER_ETCD_FENCE;
+}
+
 struct failover_path_config {
 	char *name;
 	char *local; /* numeric, IPv4 or IPv6 */
@@ -117,10 +127,6 @@ const struct failover_domain_config *failover_config_domain(
 bool failover_config_reprotects(const struct failover_config *c, const char *domain);
 long failover_config_interval_ms(const struct failover_config *c, const char *domain);
 long failover_config_staging_mb(const struct failover_config *c, const char *domain);
-
-/* Whether @kind asks etcd, and whether it fences. */
-bool failover_config_asks_etcd(enum failover_arbiter_kind kind);
-bool failover_config_fences(enum failover_arbiter_kind kind);
 
 /* "ok" and a summary on standard output, for --check-config. */
 void failover_config_print(const struct failover_config *c);

@@ -90,7 +90,7 @@ static void strike(struct host *unused, uint64_t a, uint64_t b)
 	if (sim.healing)
 		return;
 	sim_after(sim_between(FATE_EVERY_MIN, FATE_EVERY_MAX), NULL, strike, 0, 0);
-	switch (sim_random(8)) {
+	switch (sim_random(9)) {
 	case 0:
 		host_lose_power(h, "fate");
 		break;
@@ -118,6 +118,12 @@ static void strike(struct host *unused, uint64_t a, uint64_t b)
 	case 6:
 		h->paused_until = sim.now + sim_between(100 * MS, 12 * SECOND);
 		sim_say(h, "stands still until %.3f s", (double)h->paused_until / SECOND);
+		break;
+	case 7:
+		for (int i = 0; i < HOSTS; i++)
+			if (i == h->number || sim_chance(500))
+				store_cut(
+					&sim.host[i], sim.now + sim_between(100 * MS, 15 * SECOND));
 		break;
 	default:
 		switch (sim_random(12)) {
@@ -155,5 +161,7 @@ void fate_heal(void)
 	sim.healing = true;
 	for (uint64_t p = 0; p < PATHS; p++)
 		mend(NULL, p, 0);
+	for (int i = 0; i < HOSTS; i++)
+		store_cut(&sim.host[i], sim.now);
 	sim_say(NULL, "from here on nothing more happens to anybody");
 }
