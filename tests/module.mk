@@ -30,7 +30,7 @@ tests/unit/handshake_lib := -lpthread
 
 # Fuzz targets: tests/fuzz/NAME.c. Over their seeds they are unit tests; FUZZER is set by `make fuzz`.
 fuzz_targets := $(addprefix tests/fuzz/,marker rollback drbd_events undo_control wire \
-	record)
+	record etcd)
 unit_tests += $(fuzz_targets)
 fuzz_src := $(if $(FUZZER),,tests/fuzz/replay.c) $(common_src)
 $(foreach t,$(fuzz_targets),$(eval $(t)_lib := $(if $(FUZZER),-fsanitize=fuzzer)))
@@ -44,6 +44,8 @@ tests/fuzz/wire_src := tests/fuzz/wire.c $(proto_src) $(fuzz_src)
 tests/fuzz/wire_pkg := $(proto_pkg)
 tests/fuzz/record_src := tests/fuzz/record.c failover/state.c $(fuzz_src)
 tests/fuzz/record_pkg := jansson
+tests/fuzz/etcd_src := tests/fuzz/etcd.c failover/etcd_message.c failover/state.c $(fuzz_src)
+tests/fuzz/etcd_pkg := jansson
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
