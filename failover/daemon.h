@@ -54,6 +54,14 @@ struct failover_peer {
 	size_t gossip_n;
 };
 
+struct failover_etcd_watch {
+	struct failover_events *events;
+	struct failover_etcd_request *request;
+	uint64_t asked_ns; /* 0: never */
+	bool known, answers;
+	char why[WHY_MAX];
+};
+
 struct failover {
 	const char *libexec;
 	struct failover_config *config;
@@ -61,6 +69,7 @@ struct failover {
 	struct failover_events events;
 	sd_event *event;
 	struct failover_etcd *etcd; /* NULL: not configured */
+	struct failover_etcd_watch etcd_watch;
 	char boot_id[FAILOVER_UUID_MAX];
 	uint64_t boot, sequence;
 	struct failover_endpoint *endpoints;
@@ -86,6 +95,12 @@ struct failover_peer *failover_peer_find(struct failover *fo, const char *name);
 const struct failover_gossip *failover_peer_gossip(const struct failover_peer *p, const char *uuid);
 bool failover_peer_alive(const struct failover_peer *p);
 bool failover_peer_silent(const struct failover_peer *p);
+
+/* ---- etcd_watch.c: does it answer, before it is needed -------------------------------------- */
+
+void failover_etcd_watch_tick(struct failover *fo, uint64_t now_ns);
+void failover_etcd_watch_stop(struct failover *fo);
+json_t *failover_etcd_watch_json(const struct failover *fo);
 
 /* ---- address.c: numeric addresses ----------------------------------------------------------- */
 

@@ -261,12 +261,13 @@ int failover_peers_open(struct failover *fo, struct why *why)
 	fo->endpoints = calloc(FAILOVER_MAX_PEERS * FAILOVER_MAX_PATHS, sizeof(*fo->endpoints));
 	if (!fo->peers || !fo->endpoints)
 		return why_set(why, -ENOMEM, "no memory for the peers");
-	if (c->etcd.endpoints_n) {
-		int r = failover_etcd_new(fo->event, &c->etcd, &fo->etcd, why);
+	for (size_t i = 0; i < c->peers_n && !fo->etcd; i++)
+		if (failover_config_asks_etcd(c->peers[i].arbiter)) {
+			int r = failover_etcd_new(fo->event, &c->etcd, &fo->etcd, why);
 
-		if (r < 0)
-			return r;
-	}
+			if (r < 0)
+				return r;
+		}
 	for (size_t i = 0; i < c->peers_n; i++) {
 		struct failover_peer *p = &fo->peers[i];
 
@@ -299,6 +300,7 @@ void failover_peers_close(struct failover *fo)
 			close(e->udp);
 		free(e->address);
 	}
+	failover_etcd_watch_stop(fo);
 	fo->etcd = failover_etcd_free(fo->etcd);
 	free(fo->endpoints);
 	free(fo->peers);

@@ -132,7 +132,7 @@ static bool is_forgotten(const struct failover_domain *d)
 
 json_t *failover_status(struct failover *fo, const char *domain)
 {
-	json_t *peers = json_array(), *domains = json_array();
+	json_t *peers = json_array(), *domains = json_array(), *j;
 	uint64_t now = clock_now_ns();
 
 	for (size_t i = 0; i < fo->peers_n; i++)
@@ -140,10 +140,14 @@ json_t *failover_status(struct failover *fo, const char *domain)
 	for (const struct failover_domain *d = fo->domains; d; d = d->next)
 		if (domain ? strcmp(domain, d->record.name) == 0 : !is_forgotten(d))
 			json_array_append_new(domains, domain_json(d, now));
-	return json_pack("{s:{s:s, s:s, s:I, s:I, s:I, s:o, s:o}}", "status", "host",
-		fo->config->host, "transport", fo->config->transport, "rss_kb", rss_kb(),
-		"datagrams_malformed", (json_int_t)fo->malformed, "datagrams_from_strangers",
-		(json_int_t)fo->strangers, "peers", peers, "domains", domains);
+	j = json_pack("{s:{s:s, s:s, s:I, s:I, s:I, s:o, s:o}}", "status", "host", fo->config->host,
+		"transport", fo->config->transport, "rss_kb", rss_kb(), "datagrams_malformed",
+		(json_int_t)fo->malformed, "datagrams_from_strangers", (json_int_t)fo->strangers,
+		"peers", peers, "domains", domains);
+	if (j && fo->etcd)
+		json_object_set_new(
+			json_object_get(j, "status"), "etcd", failover_etcd_watch_json(fo));
+	return j;
 }
 
 json_t *failover_event_json(const struct failover_events *ev, const struct failover_event_entry *e)

@@ -55,7 +55,7 @@ static const struct {
 	LINE(fence_last, "the same, at most"),
 	LINE(etcd_first, "until etcd is asked again, at first; it doubles"),
 	LINE(etcd_last, "the same, at most"),
-	LINE(etcd_probe, "between two looks at whether etcd answers, while nothing waits for it"),
+	LINE(etcd_probe, "between two looks at whether etcd still answers"),
 	LINE(listen_retry, "until an address of this host that is missing is tried again"),
 	LINE(watchdog, "without a sign of life, until the service manager restarts romulusd"),
 };
