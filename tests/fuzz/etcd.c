@@ -133,7 +133,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 #define RANGE(pairs) "{\"header\":{},\"responses\":[{\"response_range\":{\"kvs\":[" pairs "]}}]}"
 #define VALUE(owner, word, state)                                                                  \
 	"{\"owner\":\"" owner "\",\"word\":\"" word "\",\"state\":\"" state "\",\"domain\":"       \
-									    "\"db\"}"
+	"\"db\"}"
 
 void fuzz_seeds(fuzz_put *put)
 {

@@ -61,13 +61,12 @@ static void defaults_and_overrides(void **state)
 static void etcd_alone_and_with_fence(void **state)
 {
 	static const char text[] =
-		ETCD(
-			"prefix = \"/lab/romulus\" ca = \"/etc/ca\" certificate = \"/c\" key = "
-			"\"/k\"") "peer \"a\" { path \"r\" { local = \"::1\" remote = \"::2\" } "
-				  "arbiter = \"etcd\" }\n"
-				  "peer \"b\" { path \"r\" { local = \"::1\" remote = \"::3\" } "
-				  "arbiter = "
-				  "\"etcd+fence\" fence { agent = \"/a\" } }\n";
+		ETCD("prefix = \"/lab/romulus\" ca = \"/etc/ca\" certificate = \"/c\" key = "
+		     "\"/k\"") "peer \"a\" { path \"r\" { local = \"::1\" remote = \"::2\" } "
+			       "arbiter = \"etcd\" }\n"
+			       "peer \"b\" { path \"r\" { local = \"::1\" remote = \"::3\" } "
+			       "arbiter = "
+			       "\"etcd+fence\" fence { agent = \"/a\" } }\n";
 	struct failover_config *c = NULL;
 	struct why why = {""};
 

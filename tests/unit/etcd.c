@@ -23,7 +23,7 @@
 #define PAIR(key, value) "{\"key\":\"" key "\",\"create_revision\":\"3\",\"value\":\"" value "\"}"
 #define RANGE(pairs)                                                                               \
 	"{\"header\":{},\"responses\":[{\"response_range\":{\"kvs\":[" pairs "],\"count\":\"1\"}}" \
-									     "]}"
+	"]}"
 
 static const struct failover_etcd_entry alpha = {
 	.domain = "db",
@@ -136,7 +136,7 @@ static int answer_with(enum failover_etcd_operation operation, const char *value
 
 #define VALUE(owner, word, state)                                                                  \
 	"{\"owner\":\"" owner "\",\"word\":\"" word "\",\"state\":\"" state "\",\"domain\":"       \
-									    "\"db\"}"
+	"\"db\"}"
 
 static void whose_entry_it_is(void **state)
 {
