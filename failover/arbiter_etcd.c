@@ -45,8 +45,11 @@ static void unanswered(struct failover_claim *c, const char *text)
 
 	if (c->failures == 0) {
 		snprintf(line, sizeof(line),
-			"etcd does not answer who owns generation %" PRIu64
-			": nothing moves until it does (%.350s)",
+			c->state == FAILOVER_CLAIM_TELLING
+				? "etcd does not take the decision on generation %" PRIu64
+				  ": the other host waits until it does (%.350s)"
+				: "etcd does not answer who owns generation %" PRIu64
+				  ": nothing moves until it does (%.350s)",
 			c->entry.generation, text);
 		event(c, "etcd-failed", line);
 	}

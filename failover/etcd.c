@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include <curl/curl.h>
 
@@ -61,6 +62,12 @@ static size_t on_bytes(char *bytes, size_t size, size_t n, void *data)
 	return n;
 }
 
+/* The workers and the fence agents that the daemon starts inherit nothing. */
+static curl_socket_t open_socket(void *data, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 static void end_transfer(struct failover_etcd_request *r)
 {
 	if (!r->easy)
@@ -97,6 +104,7 @@ static int begin_transfer(struct failover_etcd_request *r)
 	curl_easy_setopt(r->easy, CURLOPT_URL, url);
 	curl_easy_setopt(r->easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(r->easy, CURLOPT_PROXY, ""); /* whatever the environment says */
+	curl_easy_setopt(r->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
 	curl_easy_setopt(r->easy, CURLOPT_HTTPHEADER, r->e->headers);
 	curl_easy_setopt(r->easy, CURLOPT_POSTFIELDS, r->body);
 	curl_easy_setopt(r->easy, CURLOPT_WRITEFUNCTION, on_bytes);
