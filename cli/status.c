@@ -57,6 +57,16 @@ static void peer_lines(FILE *out, const json_t *peer)
 	fputc('\n', out);
 }
 
+static void etcd_line(FILE *out, const json_t *etcd)
+{
+	if (!json_is_true(json_object_get(etcd, "known")))
+		fprintf(out, "etcd: not asked yet\n");
+	else if (json_is_true(json_object_get(etcd, "answers")))
+		fprintf(out, "etcd: answers\n");
+	else
+		fprintf(out, "etcd: DOES NOT ANSWER (%s)\n", cli_text(etcd, "why"));
+}
+
 void cli_status_print(FILE *out, const json_t *status)
 {
 	const json_t *peers = json_object_get(status, "peers");
@@ -72,4 +82,6 @@ void cli_status_print(FILE *out, const json_t *status)
 		fprintf(out, "no protected domains on %s\n", cli_text(status, "host"));
 	json_array_foreach (peers, i, item)
 		peer_lines(out, item);
+	if (json_object_get(status, "etcd"))
+		etcd_line(out, json_object_get(status, "etcd"));
 }

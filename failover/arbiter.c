@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "failover/arbiter.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -8,7 +9,7 @@
 #include "failover/fence_agent.h"
 
 static int on_retry(sd_event_source *s, uint64_t usec, void *data);
-static void fence_need(struct failover_arbiter *a);
+static void fence(struct failover_arbiter *a);
 
 static void on_fenced(void *data, int result, const struct why *why)
 {
@@ -21,14 +22,14 @@ static void on_fenced(void *data, int result, const struct why *why)
 		a->proven = true;
 		failover_event(a->events, NULL, "fenced", "%s is off, the fence agent confirms it",
 			a->peer->name);
-		a->granted(a->data);
+		a->news(a->data);
 		return;
 	}
 	if (++a->level < a->peer->fences_n && a->asked) {
 		failover_event(a->events, NULL, "fence-failed",
 			"level %zu of fencing %s failed: %s; level %zu follows", a->level,
 			a->peer->name, why->text, a->level + 1);
-		fence_need(a);
+		fence(a);
 		return;
 	}
 	a->level = 0;
@@ -52,11 +53,11 @@ static int on_retry(sd_event_source *s, uint64_t usec, void *data)
 
 	a->retry = sd_event_source_unref(a->retry);
 	if (a->asked)
-		fence_need(a);
+		fence(a);
 	return 0;
 }
 
-static void fence_need(struct failover_arbiter *a)
+static void fence(struct failover_arbiter *a)
 {
 	struct why why;
 
@@ -70,15 +71,30 @@ static void fence_need(struct failover_arbiter *a)
 		on_fenced(a, -1, &why);
 }
 
-static const char *fence_waiting(const struct failover_arbiter *a)
+static void fence_need(struct failover_arbiter *a, struct failover_claim *c,
+	const struct failover_question *q, uint64_t now_ns)
 {
-	return a->failures ? "waiting for the fence agent, which has failed so far"
-			   : "waiting for the fence agent";
+	if (!a->proven)
+		fence(a);
 }
 
-static void manual_need(struct failover_arbiter *a)
+static enum failover_verdict proof(const struct failover_arbiter *a, const struct failover_claim *c,
+	const struct failover_question *q)
 {
-	if (a->failures++ > 0)
+	return a->proven ? FAILOVER_VERDICT_GRANTED : FAILOVER_VERDICT_WAIT;
+}
+
+static void fence_waiting(
+	const struct failover_arbiter *a, const struct failover_claim *c, char *ret, size_t size)
+{
+	snprintf(ret, size, "waiting for the fence agent%s",
+		a->failures ? ", which has failed so far" : "");
+}
+
+static void manual_need(struct failover_arbiter *a, struct failover_claim *c,
+	const struct failover_question *q, uint64_t now_ns)
+{
+	if (a->proven || a->failures++ > 0)
 		return; /* said already */
 	failover_event(a->events, NULL, "waiting",
 		"%s is silent on all paths and its arbiter is manual: nothing moves until an "
@@ -86,20 +102,66 @@ static void manual_need(struct failover_arbiter *a)
 		a->peer->name, a->peer->name);
 }
 
-static const char *manual_waiting(const struct failover_arbiter *a)
+static void manual_waiting(
+	const struct failover_arbiter *a, const struct failover_claim *c, char *ret, size_t size)
 {
-	return "waiting for an operator: make sure the peer is off, then romulus confirm-dead";
+	snprintf(ret, size,
+		"waiting for an operator: make sure the peer is off, then romulus confirm-dead");
+}
+
+static enum failover_verdict etcd_verdict(const struct failover_arbiter *a,
+	const struct failover_claim *c, const struct failover_question *q)
+{
+	return failover_claim_verdict(c, q);
+}
+
+static void etcd_waiting(
+	const struct failover_arbiter *a, const struct failover_claim *c, char *ret, size_t size)
+{
+	failover_claim_waiting(c, ret, size);
+}
+
+/* First who may act, then that the other one cannot: of two hosts only the first one shoots. */
+static void both_need(struct failover_arbiter *a, struct failover_claim *c,
+	const struct failover_question *q, uint64_t now_ns)
+{
+	failover_claim_need(a, c, q, now_ns);
+	if (q->word != FAILOVER_DECISION_NONE && !a->proven &&
+		failover_claim_verdict(c, q) == FAILOVER_VERDICT_GRANTED)
+		fence(a);
+}
+
+static enum failover_verdict both_verdict(const struct failover_arbiter *a,
+	const struct failover_claim *c, const struct failover_question *q)
+{
+	const enum failover_verdict verdict = failover_claim_verdict(c, q);
+
+	if (verdict == FAILOVER_VERDICT_GRANTED && q->word != FAILOVER_DECISION_NONE)
+		return proof(a, c, q);
+	return verdict;
+}
+
+static void both_waiting(
+	const struct failover_arbiter *a, const struct failover_claim *c, char *ret, size_t size)
+{
+	if (c->state == FAILOVER_CLAIM_OURS)
+		fence_waiting(a, c, ret, size);
+	else
+		failover_claim_waiting(c, ret, size);
 }
 
 /* Indexed by enum failover_arbiter_kind. */
 static const struct failover_arbiter_ops backends[] = {
-	[FAILOVER_ARBITER_MANUAL] = {"manual", manual_need, manual_waiting},
-	[FAILOVER_ARBITER_FENCE] = {"fence", fence_need, fence_waiting},
+	[FAILOVER_ARBITER_MANUAL] = {"manual", manual_need, proof, manual_waiting},
+	[FAILOVER_ARBITER_FENCE] = {"fence", fence_need, proof, fence_waiting},
+	[FAILOVER_ARBITER_ETCD] = {"etcd", failover_claim_need, etcd_verdict, etcd_waiting},
+	[FAILOVER_ARBITER_ETCD_FENCE] = {"etcd+fence", both_need, both_verdict, both_waiting},
 };
 
 void failover_arbiter_init(struct failover_arbiter *a, sd_event *event,
 	const struct failover_peer_config *peer, const struct failover_timeouts *timeouts,
-	struct failover_events *events, void (*granted)(void *data), void *data)
+	struct failover_events *events, struct failover_etcd *etcd, void (*news)(void *data),
+	void *data)
 {
 	*a = (struct failover_arbiter){
 		.ops = &backends[peer->arbiter],
@@ -107,7 +169,8 @@ void failover_arbiter_init(struct failover_arbiter *a, sd_event *event,
 		.peer = peer,
 		.timeouts = timeouts,
 		.events = events,
-		.granted = granted,
+		.etcd = etcd,
+		.news = news,
 		.data = data,
 	};
 }
@@ -118,16 +181,29 @@ void failover_arbiter_dispose(struct failover_arbiter *a)
 	a->retry = sd_event_source_disable_unref(a->retry);
 }
 
-bool failover_arbiter_need(struct failover_arbiter *a, bool as_primary, uint64_t now_ns)
+enum failover_verdict failover_arbiter_verdict(const struct failover_arbiter *a,
+	const struct failover_claim *c, const struct failover_question *q)
 {
-	if (a->proven)
-		return true;
+	return a->ops->verdict(a, c, q);
+}
+
+enum failover_verdict failover_arbiter_need(struct failover_arbiter *a, struct failover_claim *c,
+	const struct failover_question *q, uint64_t now_ns)
+{
 	if (!a->asked)
 		a->asked_ns = now_ns;
 	a->asked = true;
-	if (as_primary || now_ns - a->asked_ns >= (uint64_t)a->peer->fence_delay_ms * NSEC_PER_MSEC)
-		a->ops->need(a);
-	return a->proven;
+	if (q->as_primary ||
+		now_ns - a->asked_ns >= (uint64_t)a->peer->fence_delay_ms * NSEC_PER_MSEC)
+		a->ops->need(a, c, q, now_ns);
+	return a->ops->verdict(a, c, q);
+}
+
+void failover_arbiter_decided(struct failover_arbiter *a, struct failover_claim *c,
+	const struct failover_question *q, uint64_t now_ns)
+{
+	if (failover_config_asks_etcd(a->peer->arbiter))
+		failover_claim_decided(a, c, q, now_ns);
 }
 
 void failover_arbiter_confirm(struct failover_arbiter *a)
@@ -135,7 +211,7 @@ void failover_arbiter_confirm(struct failover_arbiter *a)
 	a->failures = 0;
 	a->level = 0;
 	a->proven = true;
-	a->granted(a->data);
+	a->news(a->data);
 }
 
 void failover_arbiter_heard(struct failover_arbiter *a)

@@ -64,6 +64,11 @@ struct failover_config *failover_config_free(struct failover_config *c)
 		free(c->domains[i].disks.meta);
 		free(c->domains[i].name);
 	}
+	free_list(c->etcd.endpoints, c->etcd.endpoints_n);
+	free(c->etcd.prefix);
+	free(c->etcd.ca);
+	free(c->etcd.certificate);
+	free(c->etcd.key);
 	free(c->peers);
 	free(c->domains);
 	free(c->host);
@@ -125,6 +130,8 @@ void failover_config_print(const struct failover_config *c)
 			printf("  path %s %s -> %s\n", c->peers[i].paths[k].name,
 				c->peers[i].paths[k].local, c->peers[i].paths[k].remote);
 	}
+	for (size_t i = 0; i < c->etcd.endpoints_n; i++)
+		printf("etcd member %s, keys below %s\n", c->etcd.endpoints[i], c->etcd.prefix);
 	for (size_t i = 0; i < c->domains_n; i++) {
 		const struct failover_disks_config *disks = &c->domains[i].disks;
 

@@ -16,8 +16,24 @@ struct why;
 #define FAILOVER_MAX_OPTIONS 64u
 #define FAILOVER_MAX_LEVELS 4u
 #define FAILOVER_MAX_VOLUMES 15u /* and the marker */
+#define FAILOVER_MAX_ENDPOINTS 9u
 
-enum failover_arbiter_kind { FAILOVER_ARBITER_MANUAL, FAILOVER_ARBITER_FENCE };
+enum failover_arbiter_kind {
+	FAILOVER_ARBITER_MANUAL,
+	FAILOVER_ARBITER_FENCE,
+	FAILOVER_ARBITER_ETCD,
+	FAILOVER_ARBITER_ETCD_FENCE, /* both must agree */
+};
+
+static inline bool failover_config_asks_etcd(enum failover_arbiter_kind kind)
+{
+	return kind == FAILOVER_ARBITER_ETCD || kind == FAILOVER_ARBITER_ETCD_FENCE;
+}
+
+static inline bool failover_config_fences(enum failover_arbiter_kind kind)
+{
+	return kind == FAILOVER_ARBITER_FENCE || kind == FAILOVER_ARBITER_ETCD_FENCE;
+}
 
 struct failover_path_config {
 	char *name;
@@ -40,6 +56,16 @@ struct failover_peer_config {
 	struct failover_fence_config *fences; /* levels: the next is tried when one has failed */
 	size_t fences_n;
 	long fence_delay_ms; /* as backup, before the first of them */
+};
+
+struct failover_etcd_config {
+	char **endpoints; /* "https://HOST:PORT" of the members */
+	size_t endpoints_n;
+	char *prefix; /* of our keys, from the slash on */
+	char *ca;     /* PEM files; "": the system's authorities, no certificate of our own */
+	char *certificate;
+	char *key;
+	long timeout_ms; /* for one endpoint's answer */
 };
 
 /* The domain's disks: a DRBD resource, and what of it lies on this host. */
@@ -79,6 +105,7 @@ struct failover_config {
 	long staging_mb;
 	long netbuf_limit_mb;
 	long reprotect_delay_ms;
+	struct failover_etcd_config etcd;
 	struct failover_peer_config *peers;
 	size_t peers_n;
 	struct failover_domain_config *domains;

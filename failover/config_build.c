@@ -81,11 +81,11 @@ static int build_fences(
 				"%s: peer \"%s\" has more than %u fence options", file, p->name,
 				FAILOVER_MAX_OPTIONS);
 	}
-	if (p->arbiter == FAILOVER_ARBITER_FENCE && p->fences_n == 0)
+	if (failover_config_fences(p->arbiter) && p->fences_n == 0)
 		return why_set(why, -EINVAL,
-			"%s: peer \"%s\" has arbiter = \"fence\", but no fence section with the "
+			"%s: peer \"%s\" has arbiter = \"%s\", but no fence section with the "
 			"key agent",
-			file, p->name);
+			file, p->name, failover_config_arbiter(p->arbiter));
 	return 0;
 }
 
@@ -123,10 +123,39 @@ static int build_peer(cfg_t *sec, const char *file, struct failover_peer_config 
 	if (p->paths_n > FAILOVER_MAX_PATHS)
 		return why_set(why, -EINVAL, "%s: %s has more than %u keys named path", file, where,
 			FAILOVER_MAX_PATHS);
-	if (strcmp(cfg_getstr(sec, "arbiter"), "fence") == 0)
-		p->arbiter = FAILOVER_ARBITER_FENCE;
+	p->arbiter = failover_config_arbiter_kind(cfg_getstr(sec, "arbiter"));
 	p->fence_delay_ms = cfg_getint(sec, "fence-delay");
 	return build_fences(sec, file, p, why);
+}
+
+static int build_etcd(cfg_t *cfg, const char *file, struct failover_config *c, struct why *why)
+{
+	struct failover_etcd_config *e = &c->etcd;
+	cfg_t *sec = cfg_size(cfg, "etcd") ? cfg_getsec(cfg, "etcd") : NULL;
+
+	for (size_t i = 0; !sec && i < c->peers_n; i++)
+		if (failover_config_asks_etcd(c->peers[i].arbiter))
+			return why_set(why, -EINVAL,
+				"%s: peer \"%s\" has arbiter = \"%s\", but there is no section "
+				"etcd",
+				file, c->peers[i].name,
+				failover_config_arbiter(c->peers[i].arbiter));
+	if (!sec)
+		return 0;
+	e->endpoints = copy_list(sec, "endpoints", &e->endpoints_n);
+	e->prefix = copy(cfg_getstr(sec, "prefix"));
+	e->ca = copy(cfg_getstr(sec, "ca"));
+	e->certificate = copy(cfg_getstr(sec, "certificate"));
+	e->key = copy(cfg_getstr(sec, "key"));
+	e->timeout_ms = cfg_getint(sec, "timeout");
+	if (e->endpoints_n == 0 || e->endpoints_n > FAILOVER_MAX_ENDPOINTS)
+		return why_set(why, -EINVAL,
+			"%s: etcd: endpoints has %zu addresses, but must have 1 to %u", file,
+			e->endpoints_n, FAILOVER_MAX_ENDPOINTS);
+	if (!e->certificate[0] != !e->key[0])
+		return why_set(why, -EINVAL,
+			"%s: etcd: certificate and key are of use only together", file);
+	return 0;
 }
 
 static int build_disks(cfg_t *sec, const char *file, const char *domain,
@@ -242,6 +271,9 @@ int failover_config_build(cfg_t *cfg, const char *file, struct failover_config *
 				"%s: peer \"%s\" has the name of this host (key host)", file,
 				c->host);
 	}
+	r = build_etcd(cfg, file, c, why);
+	if (r < 0)
+		return r;
 	c->domains_n = cfg_size(cfg, "domain");
 	c->domains = zeroed(c->domains_n, sizeof(*c->domains));
 	for (size_t i = 0; i < c->domains_n; i++) {

@@ -13,6 +13,12 @@
 #include "common/cleanup.h"
 #include "common/why.h"
 
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+#define HOST_CHARS LETTERS ":[]"
+#define PREFIX_CHARS LETTERS "/"
+#define ENDPOINT_MAX 200
+#define PREFIX_MAX 100
+
 /* One sentence per load; libconfuse's error callback has no argument of its own. */
 static struct why config_why;
 
@@ -95,6 +101,43 @@ static int check_absolute(cfg_t *cfg, cfg_opt_t *opt)
 	return -1;
 }
 
+static int check_endpoint(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const char *value = cfg_opt_getnstr(opt, cfg_opt_size(opt) - 1);
+	const char *host = strstr(value, "://");
+	const size_t scheme = host ? (size_t)(host - value) : 0;
+
+	if (((scheme == 5 && strncmp(value, "https", 5) == 0) ||
+		    (scheme == 4 && strncmp(value, "http", 4) == 0)) &&
+		host[3] && strspn(host + 3, HOST_CHARS) == strlen(host + 3) &&
+		strlen(value) <= ENDPOINT_MAX)
+		return 0;
+	cfg_error(cfg, "endpoints has \"%s\", but each one must read https://ADDRESS:PORT", value);
+	return -1;
+}
+
+static int check_prefix(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const char *value = cfg_opt_getnstr(opt, cfg_opt_size(opt) - 1);
+	const size_t n = strlen(value);
+
+	if (value[0] == '/' && value[n - 1] != '/' && n <= PREFIX_MAX &&
+		strspn(value, PREFIX_CHARS) == n)
+		return 0;
+	cfg_error(cfg,
+		"prefix is \"%s\", but must begin with a slash, not end with one, and have "
+		"letters, "
+		"digits, and - _ . / only, at most %d",
+		value, PREFIX_MAX);
+	return -1;
+}
+
+static int check_etcd_timeout(cfg_t *cfg, cfg_opt_t *opt)
+{
+	return in_range(
+		cfg, "timeout", cfg_opt_getnint(opt, cfg_opt_size(opt) - 1), 100, 60000, " ms");
+}
+
 /* Handed to programs as a list with commas. */
 static int check_device(cfg_t *cfg, cfg_opt_t *opt)
 {
@@ -137,12 +180,13 @@ struct word_rule {
 };
 
 static const char *const transports[] = {"plain", NULL};
-static const char *const arbiters[] = {"manual", "fence", NULL}; /* enum failover_arbiter_kind */
+/* enum failover_arbiter_kind */
+static const char *const arbiters[] = {"manual", "fence", "etcd", "etcd+fence", NULL};
 static const char *const reprotects[] = {"auto", "manual", NULL};
 static const struct word_rule word_rules[] = {
 	{"transport", transports,
 		"\"plain\", the only transport there is yet: use it on a trusted link only"},
-	{"arbiter", arbiters, "\"fence\" or \"manual\""},
+	{"arbiter", arbiters, "\"manual\", \"fence\", \"etcd\" or \"etcd+fence\""},
 	{"reprotect", reprotects, "\"auto\" or \"manual\""},
 };
 
@@ -192,6 +236,15 @@ static cfg_opt_t peer_options[] = {
 	CFG_INT("fence-delay", 500, CFGF_NONE),
 	CFG_END(),
 };
+static cfg_opt_t etcd_options[] = {
+	CFG_STR_LIST("endpoints", NULL, CFGF_NODEFAULT),
+	CFG_STR("prefix", "/romulus", CFGF_NONE),
+	CFG_STR("ca", NULL, CFGF_NODEFAULT),
+	CFG_STR("certificate", NULL, CFGF_NODEFAULT),
+	CFG_STR("key", NULL, CFGF_NODEFAULT),
+	CFG_INT("timeout", 1000, CFGF_NONE),
+	CFG_END(),
+};
 static cfg_opt_t disks_options[] = {
 	CFG_STR("resource", NULL, CFGF_NODEFAULT),
 	CFG_STR("peer", NULL, CFGF_NODEFAULT),
@@ -220,6 +273,12 @@ static const struct {
 	{"transport", check_word},
 	{"state-dir", check_absolute},
 	{"run-dir", check_absolute},
+	{"etcd|endpoints", check_endpoint},
+	{"etcd|prefix", check_prefix},
+	{"etcd|ca", check_absolute},
+	{"etcd|certificate", check_absolute},
+	{"etcd|key", check_absolute},
+	{"etcd|timeout", check_etcd_timeout},
 	{"peer|arbiter", check_word},
 	{"peer|path|local", check_address},
 	{"peer|path|remote", check_address},
@@ -242,15 +301,16 @@ static const struct {
 
 static cfg_t *make_parser(void)
 {
-	cfg_opt_t top[8 + ARRAY_SIZE(numbers)] = {
+	cfg_opt_t top[9 + ARRAY_SIZE(numbers)] = {
 		CFG_STR("host", NULL, CFGF_NODEFAULT),
 		CFG_STR("transport", NULL, CFGF_NODEFAULT),
 		CFG_STR("state-dir", "/var/lib/romulus", CFGF_NONE),
 		CFG_STR("run-dir", "/run/romulus", CFGF_NONE),
 		CFG_SEC("peer", peer_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("domain", domain_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+		CFG_SEC("etcd", etcd_options, CFGF_NODEFAULT),
 	};
-	size_t n = 6;
+	size_t n = 7;
 	cfg_t *cfg;
 
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
@@ -297,6 +357,15 @@ void failover_config_take_numbers(cfg_t *cfg, struct failover_config *c)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
 		*(long *)((char *)c + numbers[i].offset) = cfg_getint(cfg, numbers[i].key);
+}
+
+enum failover_arbiter_kind failover_config_arbiter_kind(const char *word)
+{
+	size_t kind = 0;
+
+	while (arbiters[kind] && strcmp(arbiters[kind], word) != 0)
+		kind++;
+	return arbiters[kind] ? (enum failover_arbiter_kind)kind : FAILOVER_ARBITER_MANUAL;
 }
 
 const char *failover_config_arbiter(enum failover_arbiter_kind kind)

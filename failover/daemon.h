@@ -54,12 +54,22 @@ struct failover_peer {
 	size_t gossip_n;
 };
 
+struct failover_etcd_watch {
+	struct failover_events *events;
+	struct failover_etcd_request *request;
+	uint64_t asked_ns; /* 0: never */
+	bool known, answers;
+	char why[WHY_MAX];
+};
+
 struct failover {
 	const char *libexec;
 	struct failover_config *config;
 	struct failover_timeouts timeouts;
 	struct failover_events events;
 	sd_event *event;
+	struct failover_etcd *etcd; /* NULL: not configured */
+	struct failover_etcd_watch etcd_watch;
 	char boot_id[FAILOVER_UUID_MAX];
 	uint64_t boot, sequence;
 	struct failover_endpoint *endpoints;
@@ -85,6 +95,12 @@ struct failover_peer *failover_peer_find(struct failover *fo, const char *name);
 const struct failover_gossip *failover_peer_gossip(const struct failover_peer *p, const char *uuid);
 bool failover_peer_alive(const struct failover_peer *p);
 bool failover_peer_silent(const struct failover_peer *p);
+
+/* ---- etcd_watch.c: does it answer, before it is needed -------------------------------------- */
+
+void failover_etcd_watch_tick(struct failover *fo, uint64_t now_ns);
+void failover_etcd_watch_stop(struct failover *fo);
+json_t *failover_etcd_watch_json(const struct failover *fo);
 
 /* ---- address.c: numeric addresses ----------------------------------------------------------- */
 
@@ -143,6 +159,7 @@ struct failover_domain {
 	char why[WHY_MAX];   /* one line for status: why it is not protected */
 	char cause[WHY_MAX]; /* primary: what ended the protection, until it is back; "" */
 	struct failover_peer *peer;
+	struct failover_claim claim;
 	struct failover_figures figures;
 
 	struct failover_worker *worker;
@@ -179,7 +196,10 @@ bool failover_domain_on(struct failover_domain *d, enum failover_event event);
 
 void failover_domains_load(struct failover *fo);
 void failover_domains_tick(struct failover *fo, uint64_t now_ns);
-void failover_domains_granted(struct failover_peer *peer);
+/* The arbiter has news: act on what it says to every domain that waits. */
+void failover_domains_judge(struct failover_peer *peer);
+/* @peer is heard again: what the arbiter was asked is of no use any more. */
+void failover_domains_reunited(struct failover_peer *peer);
 /* What a heartbeat says; compares every domain paired with @peer with its gossip. */
 void failover_domains_heard(struct failover_peer *peer);
 void failover_domains_free(struct failover *fo);

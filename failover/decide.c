@@ -48,6 +48,32 @@ bool failover_decide_word(enum failover_state state, const struct failover_recor
 	return true;
 }
 
+enum failover_decision failover_decide_wish(enum failover_state state)
+{
+	struct failover_step step;
+
+	if (!failover_machine_step(state, FAILOVER_ON_GRANT, FAILOVER_IDLE, &step))
+		return FAILOVER_DECISION_NONE;
+	if (step.action == FAILOVER_DO_TAKE_OVER)
+		return FAILOVER_DECISION_TAKEOVER;
+	if (step.action == FAILOVER_DO_GO_SOLO || step.action == FAILOVER_DO_STOP)
+		return FAILOVER_DECISION_SOLO;
+	return FAILOVER_DECISION_NONE;
+}
+
+bool failover_decide_lost(enum failover_state state, const struct failover_record *r,
+	bool peer_may_be_shot, enum failover_event *ret)
+{
+	const struct failover_gossip word = {
+		.generation = r->generation,
+		.role = PROTO_ROLE_PRIMARY,
+		.state = failover_machine_role(state) == PROTO_ROLE_PRIMARY ? PROTO_STATE_TAKEN_OVER
+									    : PROTO_STATE_SOLO,
+	};
+
+	return failover_decide_word(state, r, &word, peer_may_be_shot, ret);
+}
+
 bool failover_decide_free(enum failover_state state)
 {
 	return state == FAILOVER_IDLE || state == FAILOVER_RELEASED || state == FAILOVER_VACANT;

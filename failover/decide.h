@@ -32,6 +32,17 @@ struct failover_gossip {
 bool failover_decide_word(enum failover_state state, const struct failover_record *r,
 	const struct failover_gossip *g, bool peer_may_be_shot, enum failover_event *ret);
 
+/* What a grant would decide for a domain in @state: TAKEOVER or SOLO, or NONE if it would let go.
+ */
+enum failover_decision failover_decide_wish(enum failover_state state);
+
+/*
+ * The event that it is for a domain in @state with record @r to learn from the arbiter that its
+ * peer owns the generation and acts on it: the one of the peer's own word. False: none.
+ */
+bool failover_decide_lost(enum failover_state state, const struct failover_record *r,
+	bool peer_may_be_shot, enum failover_event *ret);
+
 /* Whether the peer says that it runs the guest, in this generation or a later one. */
 bool failover_decide_claimed(const struct failover_record *r, const struct failover_gossip *g);
 

@@ -58,6 +58,7 @@ void failover_domain_free(struct failover_domain *d)
 		*p = d->next;
 		d->fo->domains_n--;
 	}
+	failover_claim_forget(&d->claim);
 	failover_worker_free(d->worker);
 	failover_child_free(d->command);
 	failover_request_free(d->request);
@@ -154,12 +155,74 @@ void failover_domains_heard(struct failover_peer *peer)
 	}
 }
 
-void failover_domains_granted(struct failover_peer *peer)
+static struct failover_question question(
+	const struct failover_domain *d, enum failover_decision word)
+{
+	return (struct failover_question){
+		.domain = d->record.name,
+		.uuid = d->record.uuid,
+		.generation = d->record.generation,
+		.word = word,
+		.as_primary = failover_machine_role(d->state) == PROTO_ROLE_PRIMARY,
+	};
+}
+
+static void judge(struct failover_domain *d, enum failover_verdict verdict)
+{
+	enum failover_event event = FAILOVER_ON_GRANT;
+
+	if (verdict == FAILOVER_VERDICT_GRANTED ||
+		(verdict == FAILOVER_VERDICT_OTHER &&
+			failover_decide_lost(d->state, &d->record,
+				failover_arbiter_busy(&d->peer->arbiter), &event)))
+		failover_domain_on(d, event);
+}
+
+void failover_domains_judge(struct failover_peer *peer)
+{
+	for (struct failover_domain *d = peer->fo->domains, *next; d; d = next) {
+		const struct failover_question q = question(d, failover_decide_wish(d->state));
+
+		next = d->next;
+		if (d->peer == peer && failover_machine_needs_grant(d->state))
+			judge(d, failover_arbiter_verdict(&peer->arbiter, &d->claim, &q));
+	}
+}
+
+/*
+ * What the peer says from here on decides. A backup that goes on receiving could be entered in the
+ * store for this generation, without knowing it, and die later: nobody could go on alone then. So
+ * it lets go, and is asked again for the next one.
+ */
+void failover_domains_reunited(struct failover_peer *peer)
 {
 	for (struct failover_domain *d = peer->fo->domains, *next; d; d = next) {
 		next = d->next;
-		if (d->peer == peer && failover_machine_needs_grant(d->state))
-			failover_domain_on(d, FAILOVER_ON_GRANT);
+		if (d->peer != peer || !failover_claim_forget(&d->claim) ||
+			d->state != FAILOVER_READY || failover_arbiter_busy(&peer->arbiter))
+			continue;
+		snprintf(d->why, sizeof(d->why),
+			"%s was silent and is heard again, and etcd had been asked: protection "
+			"begins anew",
+			peer->conf->name);
+		failover_event(&d->fo->events, d->record.name, "waiting", "%s", d->why);
+		failover_domain_on(d, FAILOVER_ON_PEER_WANTS_SOLO);
+	}
+}
+
+static void ask_arbiter(struct failover_domain *d, uint64_t now_ns)
+{
+	const enum failover_decision decision = d->record.decision;
+	struct failover_question q;
+
+	if (!d->peer || !failover_peer_silent(d->peer))
+		return;
+	if (failover_machine_needs_grant(d->state)) {
+		q = question(d, failover_decide_wish(d->state));
+		judge(d, failover_arbiter_need(&d->peer->arbiter, &d->claim, &q, now_ns));
+	} else if (decision == FAILOVER_DECISION_SOLO || decision == FAILOVER_DECISION_TAKEOVER) {
+		q = question(d, decision);
+		failover_arbiter_decided(&d->peer->arbiter, &d->claim, &q, now_ns);
 	}
 }
 
@@ -185,11 +248,7 @@ void failover_domains_tick(struct failover *fo, uint64_t now_ns)
 {
 	for (struct failover_domain *d = fo->domains, *next; d; d = next) {
 		next = d->next;
-		if (d->peer && failover_machine_needs_grant(d->state) &&
-			failover_peer_silent(d->peer) &&
-			failover_arbiter_need(&d->peer->arbiter,
-				failover_machine_role(d->state) == PROTO_ROLE_PRIMARY, now_ns))
-			failover_domain_on(d, FAILOVER_ON_GRANT);
+		ask_arbiter(d, now_ns);
 		keep_protected(d, now_ns);
 	}
 }

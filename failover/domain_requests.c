@@ -214,6 +214,13 @@ void failover_domain_failover(struct failover *fo, struct failover_client *clien
 			d->peer->conf->name, name);
 		return;
 	}
+	if (d->claim.state == FAILOVER_CLAIM_LOST) {
+		answer(client, EXIT_CODE_WRONG_STATE,
+			"etcd says that %s owns %s, and has acted on it: this host must not have "
+			"it",
+			d->peer->conf->name, name);
+		return;
+	}
 	failover_event(&fo->events, name, "operator", "an operator says that %s is off",
 		d->peer->conf->name);
 	failover_client_keep(client, &d->client);
@@ -234,6 +241,16 @@ void failover_peer_confirm_dead(
 			"%s is still heard (or not yet given up): its guests would run twice; "
 			"switch "
 			"it off or unplug it first",
+			host);
+		return;
+	}
+	if (peer->conf->arbiter == FAILOVER_ARBITER_ETCD) {
+		answer(client, EXIT_CODE_WRONG_STATE,
+			"etcd alone decides who goes on when %s is silent, whether it is off or "
+			"not: "
+			"see romulus status for what waits; if etcd is lost for good, romulus "
+			"failover "
+			"DOMAIN",
 			host);
 		return;
 	}

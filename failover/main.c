@@ -52,6 +52,7 @@ static int on_tick(sd_event_source *s, uint64_t usec, void *data)
 	 * have a better priority than this timer. */
 	failover_peers_tick(fo, now);
 	failover_domains_tick(fo, now);
+	failover_etcd_watch_tick(fo, now);
 	failover_peers_beat(fo);
 	if (fo->sequence % 20 == 0)
 		say_status(fo);

@@ -2,21 +2,29 @@ sbin += romulusd
 
 failover_core := failover/config.c failover/config_options.c failover/config_build.c \
 	failover/detector.c failover/timeouts.c failover/state.c failover/arbiter.c \
-	failover/fence_agent.c failover/child.c failover/events.c failover/domain_machine.c \
+	failover/arbiter_etcd.c failover/etcd.c failover/etcd_message.c failover/fence_agent.c failover/child.c failover/events.c failover/domain_machine.c \
 	failover/decide.c
 failover_src := $(failover_core) failover/address.c failover/disk_command.c failover/hello.c failover/peers.c \
 	failover/listener.c failover/request.c failover/worker.c failover/domain.c \
 	failover/domain_actions.c failover/domain_primary.c failover/domain_backup.c \
 	failover/domain_work.c failover/domain_start.c failover/domain_requests.c \
-	failover/control.c failover/status.c failover/announcement.c $(wildcard failover/announce.c)
-failover_pkg := libsystemd libconfuse jansson
+	failover/etcd_watch.c failover/control.c failover/status.c failover/announcement.c $(wildcard failover/announce.c)
+failover_pkg := libsystemd libconfuse jansson libcurl
 romulusd_src := failover/main.c $(failover_src) $(proto_src) $(common_src)
 romulusd_pkg := $(proto_pkg) $(failover_pkg) libnl-3.0 libnl-route-3.0
 
-failover_test_names := arbiter config decide detector domain_machine state
+failover_test_names := arbiter config decide detector etcd etcd_cluster domain_machine state
 unit_tests += $(failover_test_names:%=tests/unit/%)
 define failover_test
 tests/unit/$(1)_src := tests/unit/$(1).c $(failover_core) $(proto_src) $(common_src)
 tests/unit/$(1)_pkg := cmocka $(failover_pkg) $(proto_pkg)
 endef
 $(foreach t,$(failover_test_names),$(eval $(call failover_test,$(t))))
+tests/unit/etcd_cluster_src += tests/unit/etcd_rig.c
+
+# The daemon itself, beside the test.
+unit_tests += tests/unit/etcd_daemon
+tests/unit/etcd_daemon_src := tests/unit/etcd_daemon.c tests/unit/etcd_rig.c $(failover_core) $(proto_src) \
+	$(common_src)
+tests/unit/etcd_daemon_pkg := cmocka $(failover_pkg) $(proto_pkg)
+$(BUILD)/tests/unit/etcd_daemon: | $(BUILD)/romulusd

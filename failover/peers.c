@@ -117,6 +117,7 @@ static void heard(struct failover_peer *p, size_t path, const Romulus__Heartbeat
 
 	if (failover_detector_heard(&p->detector, path, clock_now_ns())) {
 		failover_arbiter_heard(&p->arbiter);
+		failover_domains_reunited(p);
 		failover_event(&fo->events, NULL, "peer-heard", "%s is heard on path %s",
 			p->conf->name, p->conf->paths[path].name);
 	}
@@ -246,9 +247,9 @@ static struct failover_endpoint *endpoint_of(struct failover *fo, const char *ad
 	return e;
 }
 
-static void on_granted(void *data)
+static void on_news(void *data)
 {
-	failover_domains_granted(data);
+	failover_domains_judge(data);
 }
 
 int failover_peers_open(struct failover *fo, struct why *why)
@@ -260,6 +261,13 @@ int failover_peers_open(struct failover *fo, struct why *why)
 	fo->endpoints = calloc(FAILOVER_MAX_PEERS * FAILOVER_MAX_PATHS, sizeof(*fo->endpoints));
 	if (!fo->peers || !fo->endpoints)
 		return why_set(why, -ENOMEM, "no memory for the peers");
+	for (size_t i = 0; i < c->peers_n && !fo->etcd; i++)
+		if (failover_config_asks_etcd(c->peers[i].arbiter)) {
+			int r = failover_etcd_new(fo->event, &c->etcd, &fo->etcd, why);
+
+			if (r < 0)
+				return r;
+		}
 	for (size_t i = 0; i < c->peers_n; i++) {
 		struct failover_peer *p = &fo->peers[i];
 
@@ -272,8 +280,8 @@ int failover_peers_open(struct failover *fo, struct why *why)
 		}
 		failover_detector_init(
 			&p->detector, p->conf->paths_n, &fo->timeouts, clock_now_ns());
-		failover_arbiter_init(
-			&p->arbiter, fo->event, p->conf, &fo->timeouts, &fo->events, on_granted, p);
+		failover_arbiter_init(&p->arbiter, fo->event, p->conf, &fo->timeouts, &fo->events,
+			fo->etcd, on_news, p);
 	}
 	listen_again(fo, clock_now_ns());
 	return 0;
@@ -292,6 +300,8 @@ void failover_peers_close(struct failover *fo)
 			close(e->udp);
 		free(e->address);
 	}
+	failover_etcd_watch_stop(fo);
+	fo->etcd = failover_etcd_free(fo->etcd);
 	free(fo->endpoints);
 	free(fo->peers);
 }

@@ -44,14 +44,21 @@ bool failover_domain_guarded(const struct failover_domain *d)
 	       (d->state == FAILOVER_READY && !(d->peer && failover_peer_silent(d->peer)));
 }
 
+static void waiting(const struct failover_domain *d, char *ret, size_t size)
+{
+	char what[WHY_MAX + 64];
+
+	d->peer->arbiter.ops->waiting(&d->peer->arbiter, &d->claim, what, sizeof(what));
+	snprintf(ret, size, "%s is silent: %s", d->peer->conf->name, what);
+}
+
 /* One line: why the guest is not protected. */
 static void reason(const struct failover_domain *d, char *ret, size_t size)
 {
 	if (failover_domain_guarded(d))
 		ret[0] = '\0';
 	else if (d->peer && failover_machine_needs_grant(d->state) && failover_peer_silent(d->peer))
-		snprintf(ret, size, "%s is silent: %s", d->peer->conf->name,
-			d->peer->arbiter.ops->waiting(&d->peer->arbiter));
+		waiting(d, ret, size);
 	else if (d->state == FAILOVER_RELEASED && d->record.intent && d->peer &&
 		 failover_peer_silent(d->peer))
 		snprintf(ret, size,
@@ -126,7 +133,7 @@ static bool is_forgotten(const struct failover_domain *d)
 
 json_t *failover_status(struct failover *fo, const char *domain)
 {
-	json_t *peers = json_array(), *domains = json_array();
+	json_t *peers = json_array(), *domains = json_array(), *j;
 	uint64_t now = clock_now_ns();
 
 	for (size_t i = 0; i < fo->peers_n; i++)
@@ -134,10 +141,14 @@ json_t *failover_status(struct failover *fo, const char *domain)
 	for (const struct failover_domain *d = fo->domains; d; d = d->next)
 		if (domain ? strcmp(domain, d->record.name) == 0 : !is_forgotten(d))
 			json_array_append_new(domains, domain_json(d, now));
-	return json_pack("{s:{s:s, s:s, s:I, s:I, s:I, s:o, s:o}}", "status", "host",
-		fo->config->host, "transport", fo->config->transport, "rss_kb", rss_kb(),
-		"datagrams_malformed", (json_int_t)fo->malformed, "datagrams_from_strangers",
-		(json_int_t)fo->strangers, "peers", peers, "domains", domains);
+	j = json_pack("{s:{s:s, s:s, s:I, s:I, s:I, s:o, s:o}}", "status", "host", fo->config->host,
+		"transport", fo->config->transport, "rss_kb", rss_kb(), "datagrams_malformed",
+		(json_int_t)fo->malformed, "datagrams_from_strangers", (json_int_t)fo->strangers,
+		"peers", peers, "domains", domains);
+	if (j && fo->etcd)
+		json_object_set_new(
+			json_object_get(j, "status"), "etcd", failover_etcd_watch_json(fo));
+	return j;
 }
 
 json_t *failover_event_json(const struct failover_events *ev, const struct failover_event_entry *e)

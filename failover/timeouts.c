@@ -23,6 +23,9 @@ void failover_timeouts_init(struct failover_timeouts *t, const struct failover_c
 		.retry_last = 60000,
 		.fence_first = 1000,
 		.fence_last = 30000,
+		.etcd_first = 200,
+		.etcd_last = 5000,
+		.etcd_probe = 60000,
 		.listen_retry = 1000,
 		.watchdog = 30000,
 	};
@@ -50,6 +53,9 @@ static const struct {
 	LINE(retry_last, "the same, at most"),
 	LINE(fence_first, "until fencing is tried again, at first; it doubles"),
 	LINE(fence_last, "the same, at most"),
+	LINE(etcd_first, "until etcd is asked again, at first; it doubles"),
+	LINE(etcd_last, "the same, at most"),
+	LINE(etcd_probe, "between two looks at whether etcd still answers"),
 	LINE(listen_retry, "until an address of this host that is missing is tried again"),
 	LINE(watchdog, "without a sign of life, until the service manager restarts romulusd"),
 };

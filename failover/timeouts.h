@@ -20,6 +20,8 @@ struct failover_timeouts {
 	uint64_t reprotect_delay; /* first path heard for so long before a new attempt */
 	uint64_t retry_first, retry_last; /* backoff of protection attempts */
 	uint64_t fence_first, fence_last; /* backoff of fencing attempts */
+	uint64_t etcd_first, etcd_last;   /* between two rounds over etcd's endpoints */
+	uint64_t etcd_probe;              /* between two looks at whether it still answers */
 	uint64_t listen_retry;            /* an address of ours is not there yet */
 	uint64_t watchdog;                /* told to the service manager, at most */
 };

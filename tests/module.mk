@@ -34,7 +34,7 @@ tests/unit/handshake_lib := -lpthread
 # Fuzz targets: tests/fuzz/NAME.c. Over their seeds they are unit tests; FUZZER is set by `make fuzz`.
 fuzz_targets := $(addprefix tests/fuzz/,marker rollback drbd_events undo_control wire \
 	record config control heartbeat question answer stream child_output netbuf_state \
-	drbd_status meta cli_reply)
+	drbd_status meta cli_reply etcd)
 unit_tests += $(fuzz_targets)
 fuzz_src := $(if $(FUZZER),,tests/fuzz/replay.c) tests/fuzz/log.c \
 	$(filter-out common/log.c,$(common_src))
@@ -76,6 +76,8 @@ tests/fuzz/drbd_status_src := tests/fuzz/drbd_status.c diskrep/command.c diskrep
 tests/fuzz/meta_src := tests/fuzz/meta.c diskrep/meta.c $(fuzz_src)
 tests/fuzz/cli_reply_src := tests/fuzz/cli_reply.c cli/status.c cli/progress.c cli/events.c $(fuzz_src)
 tests/fuzz/cli_reply_pkg := jansson
+tests/fuzz/etcd_src := tests/fuzz/etcd.c failover/etcd_message.c failover/state.c $(fuzz_src)
+tests/fuzz/etcd_pkg := jansson
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
@@ -89,7 +91,9 @@ unit-run: $(unit_tests:%=$(BUILD)/%) $(plugins:%=$(BUILD)/%)
 # The simulator: the objects that decide in romulusd and the workers, and a world of numbers.
 test_programs += tests/sim/sim
 tests/sim/sim_src := $(wildcard tests/sim/*.c) failover/domain_machine.c failover/decide.c \
-	failover/detector.c failover/timeouts.c replicator/primary_epoch.c replicator/backup_epoch.c
+	failover/detector.c failover/timeouts.c failover/arbiter_etcd.c failover/state.c \
+	replicator/primary_epoch.c replicator/backup_epoch.c $(common_src)
+tests/sim/sim_pkg := jansson
 SEEDS ?= 20000
 FIRST ?= 1
 

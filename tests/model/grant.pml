@@ -10,7 +10,12 @@
  * Promises are on disk before they are said, grants before they are acted upon: the steps in between
  * are where daemons and hosts die here.
  *
- * Invariant 2: takeover and solo are never both decided, and never two guests run unmuted.
+ * ETCD, defined: a store decides instead of the power switch; BOTH: the store, and then the switch. Its entry
+ * is made by whoever comes first and is a claim until its host has the decision on disk. A question outlives
+ * its sender, and an answer that is lost is asked for again; what it says once about the owner it says for ever.
+ *
+ * Invariant 2: takeover and solo are never both decided, and never two guests run unmuted. And nobody gives
+ * its copy up for an entry of the other one's who has not decided: both copies would be gone.
  *
  * Each of these, defined, breaks the protocol in one place, and must make spin find a violation:
  *   RUN_ON_WITHOUT_GRANT   a primary whose worker fails runs on without asking
@@ -18,7 +23,16 @@
  *   FORGET_ON_RESTART      a backup's daemon that is restarted forgets that it had promised
  *   RECLAIM_BY_FENCING     a primary whose guest died with its host takes the backup's power for its word
  *   FENCE_UNCONFIRMED      a power switch that failed counts as one that succeeded
+ *   PUT_WITHOUT_COMPARE    the store takes whoever comes last
+ *   CLAIM_IS_DECISION      the loser gives up for an entry, whether its owner has decided or not
  */
+
+#if defined(PUT_WITHOUT_COMPARE) || defined(CLAIM_IS_DECISION) || defined(BOTH)
+#define ETCD
+#endif
+#if !defined(ETCD) || defined(BOTH)
+#define FENCE
+#endif
 
 #define CRASHES 2 /* of daemons and hosts together; more find nothing new and take long */
 
@@ -49,6 +63,38 @@ bool b_said_released = false, b_said_taken = false;
 bool shoot_p = false, shoot_b = false;
 bool p_fencing = false, b_fencing = false, p_proof = false, b_proof = false;
 
+#ifdef ETCD
+mtype = { NOBODY, PRIMARY, BACKUP };
+mtype owner = NOBODY;
+bool decided = false;
+bool p_put = false, b_put = false; /* on its way to the store */
+bool p_left = false, b_left = false; /* gave its copy up for what the store says */
+#ifdef CLAIM_IS_DECISION
+#define ACTED true
+#else
+#define ACTED decided
+#endif
+#endif
+
+#if defined(BOTH)
+#define P_GRANT (owner == PRIMARY && p_proof)
+#define B_GRANT (owner == BACKUP && b_proof)
+#elif defined(ETCD)
+#define P_GRANT (owner == PRIMARY)
+#define B_GRANT (owner == BACKUP)
+#else
+#define P_GRANT p_proof
+#define B_GRANT b_proof
+#endif
+
+#ifdef BOTH
+#define P_SHOOTS (owner == PRIMARY)
+#define B_SHOOTS (owner == BACKUP)
+#else
+#define P_SHOOTS true
+#define B_SHOOTS !stream
+#endif
+
 byte crashes = 0;
 
 #define P (p_power && p_up)
@@ -70,7 +116,13 @@ inline b_loses_power()
 	b_dies()
 }
 
-init { p_loud = false; run primary(); run backup(); run power(); run fate() }
+init
+{
+	p_loud = false; run primary(); run backup(); run power(); run fate();
+#ifdef ETCD
+	run store()
+#endif
+}
 
 proctype primary()
 {
@@ -82,7 +134,7 @@ end:	do
 #endif
 	:: atomic { P && p_state == WANT_SOLO -> p_said_want = true }
 	:: atomic { P && p_state == WANT_SOLO && b_said_released -> p_record = SOLO; p_state = GOING_SOLO }
-	:: atomic { P && p_state == WANT_SOLO && p_proof -> p_record = SOLO; p_state = GOING_SOLO }
+	:: atomic { P && p_state == WANT_SOLO && P_GRANT -> p_record = SOLO; p_state = GOING_SOLO }
 	:: atomic { P && p_state == GOING_SOLO -> p_state = ALONE; p_loud = p_guest }
 	:: atomic { P && p_state == ALONE -> p_said_solo = true }
 	:: atomic { P && p_state == ALONE && !p_guest -> p_guest = true; p_loud = true } /* from its disks */
@@ -96,13 +148,23 @@ end:	do
 #ifdef RECLAIM_BY_FENCING
 	:: atomic { P && p_state == VACANT && !b_power -> p_record = SOLO; p_state = GOING_SOLO }
 #endif
-	/* Silence is possible at any time; only the power switch makes a proof of it. */
-	:: atomic { P && p_state == WANT_SOLO && !p_fencing && !p_proof -> p_fencing = true; shoot_b = true }
+	/* Silence is possible at any time; only the arbiter makes a grant of it. */
+#ifdef ETCD
+	:: atomic { P && p_state == WANT_SOLO && owner == NOBODY && !p_put -> p_put = true }
+	:: atomic { P && p_state == WANT_SOLO && owner == BACKUP && ACTED ->
+		p_record = RELEASED; p_state = LEFT; p_left = true }
+	:: atomic { P && p_record == SOLO && (owner == PRIMARY || owner == NOBODY) && !decided ->
+		owner = PRIMARY; decided = true }
+#endif
+#ifdef FENCE
+	:: atomic { P && p_state == WANT_SOLO && P_SHOOTS && !p_fencing && !p_proof ->
+		p_fencing = true; shoot_b = true }
 	:: atomic { P && p_fencing && !shoot_b -> p_fencing = false; p_proof = !b_power }
 #ifdef FENCE_UNCONFIRMED
 	:: atomic { P && p_fencing -> p_fencing = false; p_proof = true }
 #endif
 	:: atomic { P && p_proof && B -> p_proof = false } /* heard again */
+#endif
 	/* A restart knows what is on disk and whether the guest can still be there. */
 	:: atomic { p_power && !p_up ->
 		p_up = true;
@@ -134,16 +196,28 @@ end:	do
 	:: atomic { B && b_state == READY && !stream -> b_record = TAKEOVER; b_state = TAKING_OVER }
 #endif
 	:: atomic { B && b_state == READY && p_said_released -> b_record = TAKEOVER; b_state = TAKING_OVER }
-	:: atomic { B && b_state == READY && b_proof -> b_record = TAKEOVER; b_state = TAKING_OVER }
+	:: atomic { B && b_state == READY && B_GRANT -> b_record = TAKEOVER; b_state = TAKING_OVER }
 	:: atomic { B && b_state == TAKING_OVER -> b_guest = true; b_finished = true; b_state = TAKEN_OVER }
 	:: atomic { B && (b_state == TAKING_OVER || b_state == TAKEN_OVER) -> b_said_taken = true }
 	:: atomic { B && b_state == TAKEN_OVER && !b_guest -> b_guest = true } /* from its disks */
-	:: atomic { B && b_state == READY && !stream && !b_fencing && !b_proof -> b_fencing = true; shoot_p = true }
+#ifdef ETCD
+	:: atomic { B && b_state == READY && owner == NOBODY && !b_put -> b_put = true }
+	:: atomic { B && b_state == READY && !b_fencing && owner == PRIMARY && ACTED ->
+		b_state = LETTING_GO; b_left = true }
+	/* The primary is heard again, and the store may have been asked. */
+	:: atomic { B && b_state == READY && !b_fencing && (b_put || owner == BACKUP) -> b_state = LETTING_GO }
+	:: atomic { B && b_record == TAKEOVER && (owner == BACKUP || owner == NOBODY) && !decided ->
+		owner = BACKUP; decided = true }
+#endif
+#ifdef FENCE
+	:: atomic { B && b_state == READY && B_SHOOTS && !b_fencing && !b_proof ->
+		b_fencing = true; shoot_p = true }
 	:: atomic { B && b_fencing && !shoot_p -> b_fencing = false; b_proof = !p_power }
 #ifdef FENCE_UNCONFIRMED
 	:: atomic { B && b_fencing -> b_fencing = false; b_proof = true }
 #endif
 	:: atomic { B && b_proof && P -> b_proof = false }
+#endif
 	:: atomic { b_power && !b_up ->
 		b_up = true;
 		if
@@ -159,6 +233,21 @@ end:	do
 		b_new_boot = false }
 	od
 }
+
+#ifdef ETCD
+#ifdef PUT_WITHOUT_COMPARE
+#define FREE true
+#else
+#define FREE (owner == NOBODY)
+#endif
+proctype store()
+{
+end:	do
+	:: atomic { p_put -> p_put = false; if :: FREE -> owner = PRIMARY; decided = false :: else fi }
+	:: atomic { b_put -> b_put = false; if :: FREE -> owner = BACKUP; decided = false :: else fi }
+	od
+}
+#endif
 
 /* The power switch, and somebody who switches hosts on again. */
 proctype power()
@@ -182,4 +271,10 @@ end:	do
 	od
 }
 
-ltl one_owner { [] (!(p_record == SOLO && b_record == TAKEOVER) && !(p_loud && b_guest)) }
+#define ONE_OWNER (!(p_record == SOLO && b_record == TAKEOVER) && !(p_loud && b_guest))
+
+#ifdef ETCD
+ltl one_owner { [] (ONE_OWNER && (!p_left || b_record == TAKEOVER) && (!b_left || p_record == SOLO)) }
+#else
+ltl one_owner { [] ONE_OWNER }
+#endif

@@ -53,8 +53,14 @@ static void hear(struct host *h, uint64_t path, uint64_t index)
 	if (!sim_awake(h) || !h->daemon)
 		return;
 	newer = w->boot != h->gossip_boot || w->sequence > h->gossip_sequence;
-	if (failover_detector_heard(&h->detector, path, sim.now))
+	if (failover_detector_heard(&h->detector, path, sim.now)) {
 		arbiter_heard(h);
+		if (failover_claim_forget(&h->arbiter.claim) && h->state == FAILOVER_READY &&
+			!h->arbiter.fencing)
+			daemon_on(h, FAILOVER_ON_PEER_WANTS_SOLO);
+	}
+	if (gone(h, life))
+		return;
 	if (!newer)
 		return;
 	h->gossip_boot = w->boot;
@@ -439,10 +445,47 @@ void daemon_report(struct host *h, enum failover_event event)
 /* ---- the arbiter ------------------------------------------------------------------------------
  */
 
+static struct failover_question question(const struct host *h, enum failover_decision word)
+{
+	return (struct failover_question){
+		.domain = "guest",
+		.uuid = "guest",
+		.generation = h->record.generation,
+		.word = word,
+		.as_primary = failover_machine_role(h->state) == PROTO_ROLE_PRIMARY,
+	};
+}
+
+static enum failover_verdict verdict(const struct host *h)
+{
+	const struct failover_question q = question(h, failover_decide_wish(h->state));
+	enum failover_verdict claimed = FAILOVER_VERDICT_GRANTED;
+
+	if (failover_config_asks_etcd(sim.arbiter))
+		claimed = failover_claim_verdict(&h->arbiter.claim, &q);
+	if (claimed == FAILOVER_VERDICT_GRANTED && sim.arbiter != FAILOVER_ARBITER_ETCD &&
+		!h->arbiter.proven)
+		return FAILOVER_VERDICT_WAIT;
+	return claimed;
+}
+
 static void granted(struct host *h)
 {
-	if (failover_machine_needs_grant(h->state))
-		daemon_on(h, FAILOVER_ON_GRANT);
+	enum failover_event event = FAILOVER_ON_GRANT;
+	enum failover_verdict v;
+
+	if (!failover_machine_needs_grant(h->state))
+		return;
+	v = verdict(h);
+	if (v == FAILOVER_VERDICT_GRANTED ||
+		(v == FAILOVER_VERDICT_OTHER &&
+			failover_decide_lost(h->state, &h->record, h->arbiter.fencing, &event)))
+		daemon_on(h, event);
+}
+
+static void news(void *data)
+{
+	granted(data);
 }
 
 static void fence_ended(struct host *h, uint64_t life, uint64_t reached)
@@ -504,24 +547,40 @@ static void operator_looks(struct host *h, uint64_t life, uint64_t b)
 	}
 	if (h->record.generation != sim.decided || h->number != sim.decided_for)
 		return;
-	granted(h);
+	daemon_on(h, FAILOVER_ON_GRANT);
 	/* And wants it protected again at once. */
 	sim_after(sim_between(100 * MS, 5 * SECOND), h, operator_protects, 0, 0);
 }
 
 static void arbiter_need(struct host *h)
 {
+	const struct failover_question q = question(h, failover_decide_wish(h->state));
+	const unsigned int life = h->life;
 	struct arbiter *a = &h->arbiter;
 
 	a->asked = true;
-	if (a->proven)
-		daemon_on(h, FAILOVER_ON_GRANT);
-	else if (a->fencing || sim.now < a->retry_at)
+	if (failover_config_asks_etcd(sim.arbiter))
+		failover_claim_need(&a->product, &a->claim, &q, sim.now);
+	granted(h);
+	if (gone(h, life) || !failover_machine_needs_grant(h->state) || a->proven || a->fencing ||
+		sim.now < a->retry_at)
 		return;
-	else if (!sim.manual)
+	if (sim.arbiter == FAILOVER_ARBITER_FENCE ||
+		(sim.arbiter == FAILOVER_ARBITER_ETCD_FENCE &&
+			failover_claim_verdict(&a->claim, &q) == FAILOVER_VERDICT_GRANTED))
 		fence_begin(h);
-	else if (sim_chance(100))
+	else if (sim.arbiter == FAILOVER_ARBITER_MANUAL && sim_chance(100))
 		sim_after(sim_between(0, SECOND), h, operator_looks, h->life, 0);
+}
+
+/* The decision is on disk: the store is told, for the other host. */
+static void arbiter_decided(struct host *h)
+{
+	const struct failover_question q = question(h, h->record.decision);
+
+	if (failover_config_asks_etcd(sim.arbiter) &&
+		(q.word == FAILOVER_DECISION_SOLO || q.word == FAILOVER_DECISION_TAKEOVER))
+		failover_claim_decided(&h->arbiter.product, &h->arbiter.claim, &q, sim.now);
 }
 
 /* ---- life --------------------------------------------------------------------------------------
@@ -546,8 +605,12 @@ static void tick(struct host *h, uint64_t life, uint64_t b)
 	say_all(h);
 	if (failover_detector_tick(&h->detector, sim.now))
 		sim_say(h, "%s is silent", sim_other(h)->name);
-	if (failover_machine_needs_grant(h->state) && h->detector.view == FAILOVER_VIEW_SILENT)
-		arbiter_need(h);
+	if (h->detector.view == FAILOVER_VIEW_SILENT) {
+		if (failover_machine_needs_grant(h->state))
+			arbiter_need(h);
+		else
+			arbiter_decided(h);
+	}
 	if (!gone(h, (unsigned int)life))
 		keep_protected(h);
 }
@@ -595,7 +658,14 @@ void daemon_start(struct host *h, uint64_t a, uint64_t b)
 	h->vacant = h->gossip_known = h->requesting = h->asker = h->commanding = false;
 	h->gossip_boot = 0;
 	h->gossip_sequence = 0;
-	h->arbiter = (struct arbiter){0};
+	h->arbiter = (struct arbiter){
+		.events.host = h->name,
+		.product = {.timeouts = &sim.timeouts,
+			.events = &h->arbiter.events,
+			.etcd = (struct failover_etcd *)h,
+			.news = news,
+			.data = h},
+	};
 	h->attempt_generation = h->retry_at = h->attempts = 0;
 	failover_detector_init(&h->detector, PATHS, &sim.timeouts, sim.now);
 	sim_after(0, h, tick, h->life, 0);
@@ -612,6 +682,7 @@ void daemon_kill(struct host *h)
 {
 	h->daemon = false;
 	h->life++;
+	failover_claim_forget(&h->arbiter.claim);
 	worker_kill(h);
 }
 

@@ -137,7 +137,7 @@ static void strike(struct host *unused, uint64_t a, uint64_t b)
 	if (sim.healing)
 		return;
 	sim_after(sim_between(FATE_EVERY_MIN, FATE_EVERY_MAX), NULL, strike, 0, 0);
-	switch (sim_random(10)) {
+	switch (sim_random(11)) {
 	case 0:
 		host_lose_power(h, "fate");
 		break;
@@ -165,6 +165,12 @@ static void strike(struct host *unused, uint64_t a, uint64_t b)
 	case 6:
 		stand_still(h, 0, 0);
 		break;
+	case 7:
+		for (int i = 0; i < HOSTS; i++)
+			if (i == h->number || sim_chance(500))
+				store_cut(
+					&sim.host[i], sim.now + sim_between(100 * MS, 15 * SECOND));
+		break;
 	default:
 		switch (sim_random(12)) {
 		case 0:
@@ -188,8 +194,10 @@ static void strike(struct host *unused, uint64_t a, uint64_t b)
 			sim.deaf[1 - h->number] = sim_chance(500);
 			sim.cut[0][h->number] = sim_chance(500);
 			/* An operator has to notice first. */
-			sim_after(sim_between(sim.manual ? 10 * SECOND : SECOND, 20 * SECOND), NULL,
-				let_heartbeats_through, 0, 0);
+			sim_after(sim_between(sim.arbiter == FAILOVER_ARBITER_MANUAL ? 10 * SECOND
+										     : SECOND,
+					  20 * SECOND),
+				NULL, let_heartbeats_through, 0, 0);
 			sim_after(sim_between(SECOND, 20 * SECOND), NULL, mend, 0, 0);
 			break;
 		default:
@@ -210,5 +218,7 @@ void fate_heal(void)
 	for (uint64_t p = 0; p < PATHS; p++)
 		mend(NULL, p, 0);
 	let_heartbeats_through(NULL, 0, 0);
+	for (int i = 0; i < HOSTS; i++)
+		store_cut(&sim.host[i], sim.now);
 	sim_say(NULL, "from here on nothing more happens to anybody");
 }

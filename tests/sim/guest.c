@@ -12,7 +12,7 @@ static void frame(struct host *h, uint64_t count)
 {
 	const unsigned int lineage = h->guest.lineage;
 
-	if (lineage != sim.lineage && count > sim.began[(lineage + 1) % 256])
+	if (lineage != sim.lineage && count > sim.began[(lineage + 1) % LINEAGES])
 		sim_violated("two owners: a guest that was replaced is heard (invariant 2)");
 	if (count > sim.seen)
 		sim.seen = count;
@@ -37,7 +37,7 @@ void guest_begin(struct host *h, uint64_t count, const char *from)
 		.count = count,
 		.closed = count,
 		.out = count};
-	sim.began[sim.lineage % 256] = count;
+	sim.began[sim.lineage % LINEAGES] = count;
 	if (count < sim.seen)
 		sim_violated("the client has seen more than the guest knows (invariants 1, 4)");
 }

@@ -24,6 +24,8 @@ static const char *const bugs[BUG_COUNT] = {
 	[BUG_GRANT_TWICE] = "grant-twice",
 	[BUG_FORGET_ON_RESTART] = "forget-on-restart",
 	[BUG_SOLO_WITHOUT_GRANT] = "solo-without-grant",
+	[BUG_PUT_WITHOUT_COMPARE] = "put-without-compare",
+	[BUG_CLAIM_IS_DECISION] = "claim-is-decision",
 };
 
 static struct {
@@ -55,7 +57,15 @@ static void begin(uint64_t seed, enum bug bug)
 	sim.seed = sim.random = seed;
 	sim.bug = bug;
 	sim.disks = sim_chance(700);
-	sim.manual = sim_chance(150);
+	sim.arbiter = sim_chance(150)
+			      ? FAILOVER_ARBITER_MANUAL
+			      : (enum failover_arbiter_kind)sim_between(
+					FAILOVER_ARBITER_FENCE, FAILOVER_ARBITER_ETCD_FENCE);
+	if (bug == BUG_GRANT_TWICE)
+		sim.arbiter = FAILOVER_ARBITER_FENCE;
+	if (bug == BUG_PUT_WITHOUT_COMPARE || bug == BUG_CLAIM_IS_DECISION)
+		sim.arbiter = FAILOVER_ARBITER_ETCD;
+	store_begin();
 	failover_timeouts_init(&sim.timeouts, &config);
 	for (int i = 0; i < HOSTS; i++) {
 		sim.host[i] = (struct host){
@@ -116,7 +126,7 @@ static const char *run(uint64_t seed, enum bug bug)
 		fate_heal();
 	while (sim.now < TROUBLE + RECOVERY && !sim.violation)
 		sim_step();
-	if (!sim.violation && !bug)
+	if (!sim.violation && (!bug || bug == BUG_CLAIM_IS_DECISION))
 		judge();
 	total.schedules++;
 	total.taken_over += sim.taken_over;

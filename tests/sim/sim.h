@@ -3,7 +3,8 @@
  * The simulator: two hosts, one domain, a network, a power switch and fate, in virtual time, all
  * from one seed. What decides are the product's own objects: failover/domain_machine.o, decide.o,
  * detector.o and replicator/primary_epoch.o, backup_epoch.o. What is simulated is what they ask
- * for: processes, disks, streams, fencing.
+ * for: processes, disks, streams, fencing, etcd. Of its arbiter the product's claim,
+ * failover/arbiter_etcd.o, is driven too.
  *
  * The guest counts. Its output is numbered by the count, its disk holds it, a checkpoint is a
  * count. So the invariants are about numbers:
@@ -20,6 +21,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "failover/arbiter.h"
 #include "failover/decide.h"
 #include "failover/detector.h"
 #include "failover/domain_machine.h"
@@ -31,6 +33,7 @@
 #define SECOND (1000 * MS)
 #define HOSTS 2
 #define PATHS 2
+#define LINEAGES 256
 
 /* Deliberate bugs, each of which must be caught. */
 enum bug {
@@ -40,6 +43,8 @@ enum bug {
 	BUG_GRANT_TWICE,
 	BUG_FORGET_ON_RESTART,
 	BUG_SOLO_WITHOUT_GRANT,
+	BUG_PUT_WITHOUT_COMPARE,
+	BUG_CLAIM_IS_DECISION,
 	BUG_COUNT,
 };
 
@@ -92,6 +97,9 @@ struct arbiter {
 	bool asked, proven, fencing;
 	unsigned int failures;
 	uint64_t retry_at;
+	struct failover_arbiter product; /* what a claim knows of its arbiter */
+	struct failover_events events;
+	struct failover_claim claim;
 };
 
 struct host {
@@ -128,16 +136,17 @@ struct host {
 struct sim {
 	uint64_t now, seed, random;
 	enum bug bug;
-	bool disks, manual, healing;
+	bool disks, healing;
+	enum failover_arbiter_kind arbiter;
 	struct host host[HOSTS];
 	bool cut[PATHS][HOSTS]; /* nothing from that host gets through */
 	bool deaf[HOSTS];       /* its heartbeats do not, all else does */
 	uint64_t decided;       /* generation about which the operator has said a word, */
 	int decided_for;        /* and to which host: never to both */
 	struct failover_timeouts timeouts;
-	unsigned int lineage; /* newest that may speak */
-	uint64_t began[256];  /* count from which each began, by its number modulo 256 */
-	uint64_t seen;        /* highest count that the client has had a frame of */
+	unsigned int lineage;     /* newest that may speak */
+	uint64_t began[LINEAGES]; /* the count that each one began with */
+	uint64_t seen;            /* highest count that the client has had a frame of */
 	const char *violation;
 	unsigned int crashes_left;
 	bool ended; /* the guest ended by itself, or nobody wants it protected */
@@ -174,6 +183,11 @@ void daemon_report(struct host *h, enum failover_event event); /* of its worker 
 void daemon_note_started(struct host *h);                      /* the guest, from its disks */
 void daemon_ask_protect(struct host *h);
 void daemon_ask_unprotect(struct host *h);
+
+/* ---- store.c: etcd, as one thing that all can reach or not ---------------------------------- */
+
+void store_begin(void);
+void store_cut(const struct host *h, uint64_t until); /* it answers @h late or never until then */
 
 /* ---- workers.c: romulus-primary, romulus-backup, and what clears up after them -------------- */
 

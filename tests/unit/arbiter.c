@@ -20,9 +20,17 @@
 static const struct failover_timeouts timeouts = {.fence_first = 50, .fence_last = 50};
 static unsigned int grants, levels = 1;
 
-static void granted(void *data)
+static struct failover_claim none;
+static const struct failover_question as_primary = {.as_primary = true}, as_backup;
+
+static void news(void *data)
 {
 	grants++;
+}
+
+static bool need(struct failover_arbiter *a, const struct failover_question *q, uint64_t now_ns)
+{
+	return failover_arbiter_need(a, &none, q, now_ns) == FAILOVER_VERDICT_GRANTED;
 }
 
 static int stop(sd_event_source *s, uint64_t usec, void *data)
@@ -64,15 +72,15 @@ static void run(
 	events.host = "alpha";
 	grants = 0;
 	assert_true(sd_event_new(&event) >= 0);
-	failover_arbiter_init(&a, event, &peer, &timeouts, &events, granted, NULL);
+	failover_arbiter_init(&a, event, &peer, &timeouts, &events, NULL, news, NULL);
 	for (int i = 0; i < 3; i++) /* three domains wait */
-		assert_false(failover_arbiter_need(&a, true, 0));
+		assert_false(need(&a, &as_primary, 0));
 	sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, ms * 1000, 1, stop, NULL);
 	sd_event_loop(event);
 	strcpy(ret_kind, failover_events_get(&events, events.last)->kind);
 	assert_int_equal(a.proven, grants > 0);
 	if (grants) {
-		assert_true(failover_arbiter_need(&a, true, 0));
+		assert_true(need(&a, &as_primary, 0));
 		failover_arbiter_heard(&a);
 		assert_false(a.proven);
 	}
@@ -156,17 +164,17 @@ static void a_backup_waits_before_it_shoots(void **state)
 
 	events.host = "alpha";
 	assert_true(sd_event_new(&event) >= 0);
-	failover_arbiter_init(&a, event, &peer, &timeouts, &events, granted, NULL);
-	assert_false(failover_arbiter_need(&a, false, 1000 * ms));
-	assert_false(failover_arbiter_need(&a, false, 1499 * ms));
+	failover_arbiter_init(&a, event, &peer, &timeouts, &events, NULL, news, NULL);
+	assert_false(need(&a, &as_backup, 1000 * ms));
+	assert_false(need(&a, &as_backup, 1499 * ms));
 	assert_int_equal(events.last, 0); /* nothing was begun */
-	assert_false(failover_arbiter_need(&a, false, 1500 * ms));
+	assert_false(need(&a, &as_backup, 1500 * ms));
 	before = events.last;
 	assert_true(before > 0);
 	failover_arbiter_heard(&a);
-	assert_false(failover_arbiter_need(&a, false, 9000 * ms)); /* a silence of its own */
+	assert_false(need(&a, &as_backup, 9000 * ms)); /* a silence of its own */
 	assert_int_equal(events.last, before);
-	assert_false(failover_arbiter_need(&a, true, 9001 * ms));
+	assert_false(need(&a, &as_primary, 9001 * ms));
 	assert_true(events.last > before);
 	failover_arbiter_dispose(&a);
 	sd_event_unref(event);
@@ -181,13 +189,13 @@ static void an_operators_word_is_a_proof(void **state)
 
 	events.host = "alpha";
 	grants = 0;
-	failover_arbiter_init(&a, NULL, &peer, &timeouts, &events, granted, NULL);
-	assert_false(failover_arbiter_need(&a, true, 0));
+	failover_arbiter_init(&a, NULL, &peer, &timeouts, &events, NULL, news, NULL);
+	assert_false(need(&a, &as_primary, 0));
 	failover_arbiter_confirm(&a);
 	assert_int_equal(grants, 1);
-	assert_true(failover_arbiter_need(&a, true, 0));
+	assert_true(need(&a, &as_primary, 0));
 	failover_arbiter_heard(&a);
-	assert_false(failover_arbiter_need(&a, true, 0));
+	assert_false(need(&a, &as_primary, 0));
 	failover_arbiter_dispose(&a);
 	failover_events_clear(&events);
 }

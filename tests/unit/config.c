@@ -19,6 +19,8 @@
 	"host = \"alpha\"\ntransport = \"plain\"\n"                                                \
 	"peer \"beta\" {\n path \"r\" { local = \"10.0.0.1\" remote = \"fd90::2\" }\n}\n"
 
+#define ETCD(more) GOOD "etcd {\n endpoints = {\"https://10.0.0.1:2379\"}\n" more "\n}\n"
+
 #define DISKS(more)                                                                                \
 	GOOD "domain \"d\" {\n disks {\n volumes = {\"/dev/a\"}\n marker = \"/dev/b\"\n meta = "   \
 	     "\"/dev/c\"\n" more "\n}\n}\n"
@@ -56,6 +58,34 @@ static void defaults_and_overrides(void **state)
 	failover_config_free(c);
 }
 
+static void etcd_alone_and_with_fence(void **state)
+{
+	static const char text[] =
+		ETCD("prefix = \"/lab/romulus\" ca = \"/etc/ca\" certificate = \"/c\" key = "
+		     "\"/k\"") "peer \"a\" { path \"r\" { local = \"::1\" remote = \"::2\" } "
+			       "arbiter = \"etcd\" }\n"
+			       "peer \"b\" { path \"r\" { local = \"::1\" remote = \"::3\" } "
+			       "arbiter = "
+			       "\"etcd+fence\" fence { agent = \"/a\" } }\n";
+	struct failover_config *c = NULL;
+	struct why why = {""};
+
+	if (load(text, &c, &why) < 0)
+		fail_msg("%s", why.text);
+	assert_int_equal(c->peers[1].arbiter, FAILOVER_ARBITER_ETCD);
+	assert_int_equal(c->peers[2].arbiter, FAILOVER_ARBITER_ETCD_FENCE);
+	assert_string_equal(c->etcd.endpoints[0], "https://10.0.0.1:2379");
+	assert_string_equal(c->etcd.prefix, "/lab/romulus");
+	assert_string_equal(c->etcd.ca, "/etc/ca");
+	assert_string_equal(c->etcd.key, "/k");
+	assert_int_equal(c->etcd.timeout_ms, 1000);
+	failover_config_free(c);
+	assert_int_equal(load(ETCD(""), &c, &why), 0);
+	assert_string_equal(c->etcd.prefix, "/romulus");
+	assert_string_equal(c->etcd.ca, "");
+	failover_config_free(c);
+}
+
 static void the_example_is_good(void **state)
 {
 	struct failover_config *c = NULL;
@@ -70,6 +100,8 @@ static void the_example_is_good(void **state)
 	assert_int_equal(c->peers[0].fence_delay_ms, 500);
 	assert_int_equal(c->domains[0].addresses_n, 2);
 	assert_null(c->domains[0].start);
+	assert_int_equal(c->etcd.endpoints_n, 3);
+	assert_string_equal(c->etcd.ca, "/etc/romulus/etcd-ca.pem");
 	assert_string_equal(c->domains[0].disks.resource, "db");
 	assert_int_equal(c->domains[0].disks.volumes_n, 2);
 	assert_string_equal(c->domains[0].disks.volumes[1], "/dev/vg/db-data");
@@ -128,6 +160,22 @@ static void mistakes_are_named(void **state)
 		{GOOD "peer \"x\" { path \"p\" { local = \"::1\" remote = \"::2\" } arbiter = "
 		      "\"fence\" }\n",
 			"agent", ""},
+		{GOOD "peer \"x\" { path \"p\" { local = \"::1\" remote = \"::2\" } arbiter = "
+		      "\"etcd\" }\n",
+			"section etcd", ""},
+		{ETCD("") "peer \"x\" { path \"p\" { local = \"::1\" remote = \"::2\" } arbiter = "
+			  "\"etcd+fence\" }\n",
+			"agent", ""},
+		{GOOD "etcd { }\n", "endpoints", ""},
+		{ETCD("endpoints = {\"10.0.0.1:2379\"}"), "endpoints", "line 8"},
+		{ETCD("endpoints = {\"ftp://10.0.0.1\"}"), "endpoints", "line 8"},
+		{ETCD("endpoints = {\"https://a/b\"}"), "endpoints", "line 8"},
+		{ETCD("endpoints = {\"https://u@a\"}"), "endpoints", "line 8"},
+		{ETCD("prefix = \"romulus\""), "prefix", "line 8"},
+		{ETCD("prefix = \"/romulus/\""), "prefix", "line 8"},
+		{ETCD("ca = \"ca.pem\""), "ca", "line 8"},
+		{ETCD("certificate = \"/c.pem\""), "key", ""},
+		{ETCD("timeout = 1"), "timeout", "line 8"},
 		{"host = \"beta\"\ntransport = \"plain\"\npeer \"beta\" { path \"p\" { local = "
 		 "\"::1\" remote = \"::2\" } }\n",
 			"host", ""},
@@ -158,6 +206,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults_and_overrides),
+		cmocka_unit_test(etcd_alone_and_with_fence),
 		cmocka_unit_test(the_example_is_good),
 		cmocka_unit_test(mistakes_are_named),
 		cmocka_unit_test(an_absent_file_is_said),

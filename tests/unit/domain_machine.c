@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "common/cleanup.h"
+#include "failover/decide.h"
 #include "failover/domain_machine.h"
 
 /* Every row of the table, by asking for all pairs. */
@@ -195,6 +196,36 @@ static void a_stale_guest_is_not_protected(void **state)
 	assert_false(has_row(FAILOVER_LEAVING, FAILOVER_ON_PREPARE));
 }
 
+/* What is asked of the arbiter is what its grant would decide, and a lost claim is the peer's word.
+ */
+static void the_arbiter_is_asked_for_what_a_grant_decides(void **state)
+{
+	const struct failover_record r = {.generation = 7};
+	enum failover_event event;
+	struct failover_step step;
+
+	for (int i = 0; i < FAILOVER_STATE_COUNT; i++) {
+		const enum failover_state s = (enum failover_state)i;
+		const bool primary = failover_machine_role(s) == PROTO_ROLE_PRIMARY;
+		const enum failover_decision wish = failover_decide_wish(s);
+
+		if (!failover_machine_needs_grant(s)) {
+			assert_int_equal(wish, FAILOVER_DECISION_NONE);
+			continue;
+		}
+		assert_int_equal(wish, primary                   ? FAILOVER_DECISION_SOLO
+				       : s == FAILOVER_RECEIVING ? FAILOVER_DECISION_NONE
+								 : FAILOVER_DECISION_TAKEOVER);
+		assert_true(failover_decide_lost(s, &r, false, &event));
+		assert_int_equal(
+			event, primary ? FAILOVER_ON_PEER_OWNS : FAILOVER_ON_PEER_WANTS_SOLO);
+		assert_true(failover_machine_step(s, event, FAILOVER_IDLE, &step));
+		assert_int_equal(step.action, primary ? FAILOVER_DO_LEAVE : FAILOVER_DO_RELEASE);
+		/* A backup keeps its copy while the primary may be shot at any moment. */
+		assert_int_equal(failover_decide_lost(s, &r, true, &event), primary);
+	}
+}
+
 static void a_failed_attempt_returns_to_the_base(void **state)
 {
 	struct failover_step step;
@@ -242,6 +273,7 @@ int main(void)
 		cmocka_unit_test(ways_of_a_backup),
 		cmocka_unit_test(the_end_of_a_worker_has_a_place),
 		cmocka_unit_test(a_stale_guest_is_not_protected),
+		cmocka_unit_test(the_arbiter_is_asked_for_what_a_grant_decides),
 		cmocka_unit_test(a_failed_attempt_returns_to_the_base),
 		cmocka_unit_test(only_a_running_guest_is_claimed),
 		cmocka_unit_test(everything_has_a_name),
