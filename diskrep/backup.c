@@ -16,6 +16,7 @@
 
 #include "common/cleanup.h"
 #include "common/fault.h"
+#include "common/log.h"
 #include "common/why.h"
 #include "diskrep/control.h"
 #include "diskrep/device.h"
@@ -104,6 +105,24 @@ static int insert_store(struct diskrep_backup *b, struct why *why)
 	return r;
 }
 
+/*
+ * The kernel keeps the requests of a dead store for ever, and neither DRBD nor a lower device lets
+ * go before they have an answer.
+ */
+static void fail_requests(const struct diskrep_backup *b)
+{
+	char name[DISKREP_LOWER_NAME_MAX], target[PATH_MAX];
+	struct why why;
+
+	for (size_t v = 0; v < b->volumes_n; v++) {
+		diskrep_resource_lower(b->spec->resource, v, name);
+		if (diskrep_lower_target(name, target, sizeof(target), &why) == 0 &&
+			strncmp(target, "/dev/nbd", 8) == 0 && diskrep_nbd_in_use(target) &&
+			diskrep_nbd_cut(target, &why))
+			log_error("%s", why.text);
+	}
+}
+
 /* Real disks back beneath DRBD; everything is tried, the first error returned. */
 static int remove_store(struct diskrep_backup *b, struct why *why)
 {
@@ -112,6 +131,8 @@ static int remove_store(struct diskrep_backup *b, struct why *why)
 	int r = 0, err;
 	size_t v;
 
+	if (!diskrep_store_alive(b->store))
+		fail_requests(b);
 	for (v = 0; v < b->volumes_n; v++) {
 		diskrep_resource_lower(b->spec->resource, v, name);
 		err = diskrep_lower_target(name, target, sizeof(target), &w);

@@ -141,6 +141,12 @@ static bool is_open(const char *device)
 	return false;
 }
 
+int diskrep_nbd_cut(const char *device, struct why *why)
+{
+	return diskrep_command((const char *const[]){NBD_CLIENT, "-d", device, NULL}, CLIENT_MS,
+		why, "detach %s", device);
+}
+
 int diskrep_nbd_detach(const char *device, struct why *why)
 {
 	int r;
@@ -149,8 +155,7 @@ int diskrep_nbd_detach(const char *device, struct why *why)
 		return 0;
 	if (is_open(device))
 		return why_set(why, -EBUSY, "%s is in use, its connection stays", device);
-	r = diskrep_command((const char *const[]){NBD_CLIENT, "-d", device, NULL}, CLIENT_MS, why,
-		"detach %s", device);
+	r = diskrep_nbd_cut(device, why);
 	if (r)
 		return r;
 	return wait_until(device, false)

@@ -25,6 +25,12 @@ int diskrep_nbd_attach(const char *socket, const char *export_name, uint32_t blo
  */
 int diskrep_nbd_detach(const char *device, struct why *why);
 
+/*
+ * End the connection of @device (/dev/nbdX) whose server is dead, whoever has it open: what is
+ * under way fails. Without a time-out nothing else would ever end it.
+ */
+int diskrep_nbd_cut(const char *device, struct why *why);
+
 /* Whether /dev/nbdX has a connection, of whomever. */
 bool diskrep_nbd_in_use(const char *device);
 

@@ -103,6 +103,11 @@ static bool has_ended(const struct diskrep_store *st, unsigned ms)
 	return true;
 }
 
+bool diskrep_store_alive(const struct diskrep_store *st)
+{
+	return st && !has_ended(st, 0);
+}
+
 struct diskrep_store *diskrep_store_stop(struct diskrep_store *st)
 {
 	char answer[8];

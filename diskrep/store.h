@@ -62,6 +62,9 @@ struct diskrep_store *diskrep_store_close(struct diskrep_store *st);
  */
 struct diskrep_store *diskrep_store_stop(struct diskrep_store *st);
 
+/* Whether its process is there; false for NULL. */
+bool diskrep_store_alive(const struct diskrep_store *st);
+
 const char *diskrep_store_nbd_socket(const struct diskrep_store *st); /* path; the handle's */
 
 /*

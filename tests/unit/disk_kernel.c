@@ -441,6 +441,46 @@ static void a_lower_device_moves_onto_nbd_and_back(void **state)
 	assert_int_equal(diskrep_lower_remove(NAME, &why), 0);
 }
 
+static bool under_way(const char *device)
+{
+	char path[64], text[64] = "";
+	unsigned int reads = 0, writes = 0;
+
+	snprintf(path, sizeof(path), "/sys/block/%s/inflight", device + strlen("/dev/"));
+	diskrep_read_text(path, text, sizeof(text));
+	return sscanf(text, "%u %u", &reads, &writes) == 2 && writes > 0;
+}
+
+/* A server that dies with a write under way: the lower device would wait for it for ever. */
+static void a_dead_server_lets_go(void **state)
+{
+	char socket[64], device[64];
+	struct writer w = {0};
+	struct why why;
+	pid_t server;
+
+	need_kernel();
+	server = serve(socket, sizeof(socket));
+	assert_int_equal(diskrep_nbd_attach(socket, "", 512, device, sizeof(device), &why), 0);
+	assert_int_equal(diskrep_lower_create(NAME, device, &why), 0);
+	assert_int_equal(pthread_create(&w.thread, NULL, write_on, &w), 0);
+	writes_until(&w, 20);
+	kill(server, SIGSTOP);
+	for (int i = 0; i < 3000 && !under_way(device); i++)
+		usleep(10000);
+	assert_true(under_way(device));
+	kill(server, SIGKILL);
+	waitpid(server, NULL, 0);
+	assert_int_equal(diskrep_nbd_cut(device, &why), 0);
+	pthread_join(w.thread, NULL);
+	assert_int_equal(w.failed, EIO);
+	assert_int_equal(diskrep_lower_switch(NAME, disk[0], &why), 0);
+	target_is(disk[0]);
+	assert_int_equal(diskrep_nbd_detach(device, &why), 0);
+	assert_false(diskrep_nbd_in_use(device));
+	assert_int_equal(diskrep_lower_remove(NAME, &why), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -453,6 +493,7 @@ int main(void)
 		cmocka_unit_test(a_switch_that_fails_or_dies_halfway),
 		cmocka_unit_test(nbd_comes_and_goes),
 		cmocka_unit_test(a_lower_device_moves_onto_nbd_and_back),
+		cmocka_unit_test(a_dead_server_lets_go),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
