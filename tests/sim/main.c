@@ -55,7 +55,7 @@ static void begin(uint64_t seed, enum bug bug)
 	sim.seed = sim.random = seed;
 	sim.bug = bug;
 	sim.disks = sim_chance(700);
-	sim.manual = sim_chance(150);
+	sim.manual = sim_chance(350);
 	failover_timeouts_init(&sim.timeouts, &config);
 	for (int i = 0; i < HOSTS; i++) {
 		sim.host[i] = (struct host){
