@@ -224,7 +224,7 @@ static void request(struct host *h, sim_handler *taken)
 	h->requesting = true;
 	h->request++;
 	if (breaks)
-		patience = sim_between(MS, 2 * SECOND);
+		patience = sim_between(MS, sim_chance(700) ? 20 * MS : 2 * SECOND);
 	else if (reachable(h))
 		sim_after(latency(), sim_other(h), taken,
 			taken == take_prepare ? h->attempt_generation : h->record.generation,
@@ -314,6 +314,8 @@ static bool act(struct host *h, enum failover_action action)
 		if (!persist(h, h->record.decision, role))
 			return false;
 		fate_tempt(h, 300 * MS);
+		if (sim_chance(100))
+			fate_cross(h);
 		request(h, take_unprotect);
 		return true;
 	case FAILOVER_DO_STOP:
@@ -548,6 +550,8 @@ static void operator_looks(struct host *h, uint64_t life, uint64_t b)
 	if (h->record.generation != sim.decided || h->number != sim.decided_for)
 		return;
 	daemon_on(h, FAILOVER_ON_GRANT);
+	if (failover_machine_role(h->state) == PROTO_ROLE_PRIMARY && sim_chance(300))
+		fate_half_heal();
 	/* And wants it protected again at once. */
 	sim_after(sim_between(100 * MS, 5 * SECOND), h, operator_protects, 0, 0);
 }

@@ -90,14 +90,6 @@ static void unprotect(struct host *h, uint64_t a, uint64_t b)
 		daemon_ask_unprotect(h);
 }
 
-void fate_tempt(struct host *h, uint64_t within)
-{
-	static sim_handler *const happens[] = {stand_still, shut_down, unprotect};
-
-	if (!sim.healing && sim_chance(100))
-		sim_after(sim_random(within), h, happens[sim_random(3)], 0, 0);
-}
-
 void fate_cross(struct host *h)
 {
 	if (sim.healing)
@@ -123,10 +115,42 @@ static void mend(struct host *h, uint64_t path, uint64_t b)
 	sim_say(NULL, "path %d is mended", (int)path);
 }
 
+/* Before the next word is said. */
+static void cut_off(struct host *h)
+{
+	for (uint64_t path = 0; path < PATHS; path++) {
+		cut(h, path, true);
+		sim_after(sim_between(SECOND, 20 * SECOND), NULL, mend, path, 0);
+	}
+}
+
+void fate_tempt(struct host *h, uint64_t within)
+{
+	static sim_handler *const happens[] = {stand_still, shut_down, unprotect};
+
+	if (sim.healing || !sim_chance(130))
+		return;
+	if (sim_chance(250))
+		cut_off(h);
+	else
+		sim_after(sim_random(within), h, happens[sim_random(3)], 0, 0);
+}
+
 static void let_heartbeats_through(struct host *h, uint64_t a, uint64_t b)
 {
 	for (int i = 0; i < HOSTS; i++)
 		sim.deaf[i] = false;
+}
+
+void fate_half_heal(void)
+{
+	if (sim.healing)
+		return;
+	sim.deaf[0] = sim.deaf[1] = true;
+	sim_say(NULL, "heartbeats are dropped on their way");
+	sim_after(0, NULL, mend, 1, 0);
+	sim_after(sim_chance(500) ? 0 : 8 * SECOND, NULL, mend, 0, 0);
+	sim_after(10 * SECOND, NULL, let_heartbeats_through, 0, 0);
 }
 
 static void strike(struct host *unused, uint64_t a, uint64_t b)

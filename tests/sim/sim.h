@@ -224,6 +224,8 @@ void fate_heal(void);
 void fate_tempt(struct host *h, uint64_t within);
 /* What is about to be ordered of its worker may cross the worker's last word. */
 void fate_cross(struct host *h);
+/* The paths are mended, the stream's perhaps later, and heartbeats still dropped for a while. */
+void fate_half_heal(void);
 void host_lose_power(struct host *h, const char *why);
 /* May kill the daemon, the worker or the host here. True: @h's daemon is not there any more. */
 bool fate_crash(struct host *h, enum crash_point point);
