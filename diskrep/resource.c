@@ -130,7 +130,8 @@ void diskrep_resource_path(const struct diskrep_resource *res, char *path, size_
  */
 static const struct diskrep_option options[] = {
 	{"options", "on-no-data-accessible", "io-error", NULL},
-	{"net", "protocol", "C", "with A, DRBD 8.4 confuses the order of two volumes and breaks off"},
+	{"net", "protocol", "C",
+		"with A, DRBD 8.4 confuses the order of two volumes and breaks off"},
 	{"net", "allow-two-primaries", "no", "a domain runs on one host"},
 	{"net", "after-sb-0pri", "disconnect", "no data may be thrown away unasked"},
 	{"net", "after-sb-1pri", "disconnect", "no data may be thrown away unasked"},

@@ -2,7 +2,8 @@ sbin += romulusd
 
 failover_core := failover/config.c failover/config_options.c failover/config_build.c \
 	failover/detector.c failover/timeouts.c failover/state.c failover/arbiter.c \
-	failover/arbiter_etcd.c failover/etcd.c failover/etcd_message.c failover/fence_agent.c failover/child.c failover/events.c failover/domain_machine.c \
+	failover/arbiter_etcd.c failover/etcd.c failover/etcd_message.c failover/fence_agent.c \
+	failover/child.c failover/events.c failover/domain_machine.c \
 	failover/decide.c
 failover_src := $(failover_core) failover/address.c failover/disk_command.c failover/hello.c failover/peers.c \
 	failover/listener.c failover/request.c failover/worker.c failover/domain.c \

@@ -35,7 +35,11 @@ void failover_domains_heard(struct failover_peer *p)
 	compared++;
 }
 
-void failover_domains_granted(struct failover_peer *p)
+void failover_domains_judge(struct failover_peer *p)
+{
+}
+
+void failover_domains_reunited(struct failover_peer *p)
 {
 }
 
