@@ -155,6 +155,6 @@ lint: $(generated)
 		--suppress=missingIncludeSystem -j $(shell nproc) \
 		--library=tests/cppcheck.cfg -I. -I$(BUILD) $(filter %.c,$(SOURCES))
 	shellcheck -x $(SCRIPTS)
-	codespell -q 3 --ignore-words-list=fo,uptodate --skip=COPYING,./build*,.git .
+	codespell -q 3 --ignore-words-list=fo,inflight,uptodate --skip=COPYING,./build*,.git .
 
 .PHONY: unit unit-run sim model fuzz fuzz-run check lab-all lab-faults demo bench bench-disks deps lint
