@@ -104,6 +104,13 @@ bool failover_config_reprotects(const struct failover_config *c, const char *dom
 	return !d || !d->reprotect_by_hand;
 }
 
+bool failover_config_stays_mute(const struct failover_config *c, const char *domain)
+{
+	const struct failover_domain_config *d = failover_config_domain(c, domain);
+
+	return d && d->stay_mute;
+}
+
 long failover_config_interval_ms(const struct failover_config *c, const char *domain)
 {
 	const struct failover_domain_config *d = failover_config_domain(c, domain);

@@ -90,6 +90,7 @@ struct failover_domain_config {
 	char **addresses; /* to announce after a takeover */
 	size_t addresses_n;
 	bool reprotect_by_hand; /* not by itself after the protection has ended */
+	bool stay_mute;         /* a primary asks no arbiter for leave to go on alone */
 };
 
 struct failover_config {
@@ -125,6 +126,7 @@ const struct failover_peer_config *failover_config_peer(
 const struct failover_domain_config *failover_config_domain(
 	const struct failover_config *c, const char *name);
 bool failover_config_reprotects(const struct failover_config *c, const char *domain);
+bool failover_config_stays_mute(const struct failover_config *c, const char *domain);
 long failover_config_interval_ms(const struct failover_config *c, const char *domain);
 long failover_config_staging_mb(const struct failover_config *c, const char *domain);
 

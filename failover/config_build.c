@@ -209,6 +209,7 @@ static int build_domain(
 	if (cfg_size(sec, "start"))
 		d->start = copy(cfg_getstr(sec, "start"));
 	d->reprotect_by_hand = strcmp(cfg_getstr(sec, "reprotect"), "manual") == 0;
+	d->stay_mute = strcmp(cfg_getstr(sec, "on-backup-lost"), "stay-mute") == 0;
 	d->addresses = copy_list(sec, "addresses", &d->addresses_n);
 	if (d->addresses_n > FAILOVER_MAX_ADDRESSES)
 		return why_set(why, -EINVAL, "%s: domain \"%s\" has more than %u addresses", file,

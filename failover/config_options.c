@@ -183,11 +183,13 @@ static const char *const transports[] = {"plain", NULL};
 /* enum failover_arbiter_kind */
 static const char *const arbiters[] = {"manual", "fence", "etcd", "etcd+fence", NULL};
 static const char *const reprotects[] = {"auto", "manual", NULL};
+static const char *const losses[] = {"solo", "stay-mute", NULL};
 static const struct word_rule word_rules[] = {
 	{"transport", transports,
 		"\"plain\", the only transport there is yet: use it on a trusted link only"},
 	{"arbiter", arbiters, "\"manual\", \"fence\", \"etcd\" or \"etcd+fence\""},
 	{"reprotect", reprotects, "\"auto\" or \"manual\""},
+	{"on-backup-lost", losses, "\"solo\" or \"stay-mute\""},
 };
 
 static int check_word(cfg_t *cfg, cfg_opt_t *opt)
@@ -263,6 +265,7 @@ static cfg_opt_t domain_options[] = {
 	CFG_STR_LIST("addresses", NULL, CFGF_NODEFAULT),
 	CFG_STR("start", NULL, CFGF_NODEFAULT),
 	CFG_STR("reprotect", "auto", CFGF_NONE),
+	CFG_STR("on-backup-lost", "solo", CFGF_NONE),
 	CFG_END(),
 };
 
@@ -291,6 +294,7 @@ static const struct {
 	{"domain|addresses", check_address},
 	{"domain|start", check_absolute},
 	{"domain|reprotect", check_word},
+	{"domain|on-backup-lost", check_word},
 	{"domain|disks|volumes", check_device},
 	{"domain|disks|marker", check_device},
 	{"domain|disks|meta", check_device},

@@ -74,6 +74,11 @@ bool failover_decide_lost(enum failover_state state, const struct failover_recor
 	return failover_decide_word(state, r, &word, peer_may_be_shot, ret);
 }
 
+bool failover_decide_asks(enum failover_state state, bool stay_mute)
+{
+	return failover_machine_needs_grant(state) && !(stay_mute && state == FAILOVER_WANT_SOLO);
+}
+
 bool failover_decide_free(enum failover_state state)
 {
 	return state == FAILOVER_IDLE || state == FAILOVER_RELEASED || state == FAILOVER_VACANT;

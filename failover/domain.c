@@ -167,6 +167,12 @@ static struct failover_question question(
 	};
 }
 
+static bool asks(const struct failover_domain *d)
+{
+	return failover_decide_asks(
+		d->state, failover_config_stays_mute(d->fo->config, d->record.name));
+}
+
 static void judge(struct failover_domain *d, enum failover_verdict verdict)
 {
 	enum failover_event event = FAILOVER_ON_GRANT;
@@ -184,7 +190,7 @@ void failover_domains_judge(struct failover_peer *peer)
 		const struct failover_question q = question(d, failover_decide_wish(d->state));
 
 		next = d->next;
-		if (d->peer == peer && failover_machine_needs_grant(d->state))
+		if (d->peer == peer && asks(d))
 			judge(d, failover_arbiter_verdict(&peer->arbiter, &d->claim, &q));
 	}
 }
@@ -217,7 +223,7 @@ static void ask_arbiter(struct failover_domain *d, uint64_t now_ns)
 
 	if (!d->peer || !failover_peer_silent(d->peer))
 		return;
-	if (failover_machine_needs_grant(d->state)) {
+	if (asks(d)) {
 		q = question(d, failover_decide_wish(d->state));
 		judge(d, failover_arbiter_need(&d->peer->arbiter, &d->claim, &q, now_ns));
 	} else if (decision == FAILOVER_DECISION_SOLO || decision == FAILOVER_DECISION_TAKEOVER) {

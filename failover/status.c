@@ -48,6 +48,14 @@ static void waiting(const struct failover_domain *d, char *ret, size_t size)
 {
 	char what[WHY_MAX + 64];
 
+	if (d->state == FAILOVER_WANT_SOLO &&
+		failover_config_stays_mute(d->fo->config, d->record.name)) {
+		snprintf(ret, size,
+			"%s is silent and on-backup-lost is stay-mute: the guest's output is held "
+			"until it is heard again, or until romulus unprotect %s",
+			d->peer->conf->name, d->record.name);
+		return;
+	}
 	d->peer->arbiter.ops->waiting(&d->peer->arbiter, &d->claim, what, sizeof(what));
 	snprintf(ret, size, "%s is silent: %s", d->peer->conf->name, what);
 }

@@ -476,7 +476,7 @@ static void granted(struct host *h)
 	enum failover_event event = FAILOVER_ON_GRANT;
 	enum failover_verdict v;
 
-	if (!failover_machine_needs_grant(h->state))
+	if (!failover_decide_asks(h->state, sim.stay_mute))
 		return;
 	v = verdict(h);
 	if (v == FAILOVER_VERDICT_GRANTED ||
@@ -566,8 +566,8 @@ static void arbiter_need(struct host *h)
 	if (failover_config_asks_etcd(sim.arbiter))
 		failover_claim_need(&a->product, &a->claim, &q, sim.now);
 	granted(h);
-	if (gone(h, life) || !failover_machine_needs_grant(h->state) || a->proven || a->fencing ||
-		sim.now < a->retry_at)
+	if (gone(h, life) || !failover_decide_asks(h->state, sim.stay_mute) || a->proven ||
+		a->fencing || sim.now < a->retry_at)
 		return;
 	if (sim.arbiter == FAILOVER_ARBITER_FENCE ||
 		(sim.arbiter == FAILOVER_ARBITER_ETCD_FENCE &&
@@ -610,7 +610,7 @@ static void tick(struct host *h, uint64_t life, uint64_t b)
 	if (failover_detector_tick(&h->detector, sim.now))
 		sim_say(h, "%s is silent", sim_other(h)->name);
 	if (h->detector.view == FAILOVER_VIEW_SILENT) {
-		if (failover_machine_needs_grant(h->state))
+		if (failover_decide_asks(h->state, sim.stay_mute))
 			arbiter_need(h);
 		else
 			arbiter_decided(h);

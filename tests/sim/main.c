@@ -57,6 +57,7 @@ static void begin(uint64_t seed, enum bug bug)
 	sim.seed = sim.random = seed;
 	sim.bug = bug;
 	sim.disks = sim_chance(700);
+	sim.stay_mute = sim_chance(100);
 	sim.arbiter = sim_chance(350)
 			      ? FAILOVER_ARBITER_MANUAL
 			      : (enum failover_arbiter_kind)sim_between(

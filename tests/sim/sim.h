@@ -136,7 +136,7 @@ struct host {
 struct sim {
 	uint64_t now, seed, random;
 	enum bug bug;
-	bool disks, healing;
+	bool disks, stay_mute, healing;
 	enum failover_arbiter_kind arbiter;
 	struct host host[HOSTS];
 	bool cut[PATHS][HOSTS]; /* nothing from that host gets through */

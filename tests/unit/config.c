@@ -49,6 +49,8 @@ static void defaults_and_overrides(void **state)
 	assert_string_equal(c->domains[0].start, "/etc/xen/db.cfg");
 	assert_true(failover_config_reprotects(c, "db"));
 	assert_true(failover_config_reprotects(c, "web"));
+	assert_false(failover_config_stays_mute(c, "db"));
+	assert_false(failover_config_stays_mute(c, "nobody"));
 	assert_int_equal(c->port, 7800);
 	assert_int_equal(c->dead_after_ms, 1000);
 	assert_int_equal(c->peers[0].arbiter, FAILOVER_ARBITER_MANUAL);
@@ -150,6 +152,7 @@ static void mistakes_are_named(void **state)
 		{GOOD "peer \"x\" { path \"p\" { local = \"host\" } }\n", "local", "line 6"},
 		{GOOD "peer \"x\" { arbiter = \"dice\" }\n", "arbiter", "line 6"},
 		{GOOD "domain \"d\" { reprotect = \"no\" }\n", "reprotect", "line 6"},
+		{GOOD "domain \"d\" { on-backup-lost = \"mute\" }\n", "on-backup-lost", "line 6"},
 		{GOOD "peer \"x\" { fence { options = {\"action=on\"} } }\n", "options", "line 6"},
 		{GOOD "peer \"x\" { fence { timeout = 0 } }\n", "timeout", "line 6"},
 		{GOOD "peer \"x\" { fence-delay = -1 }\n", "fence-delay", "line 6"},

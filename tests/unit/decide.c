@@ -355,9 +355,25 @@ static void a_claim_is_a_running_guest_of_no_earlier_generation(void **state)
 			}
 }
 
+/* Who stays mute asks nobody, but an operator who ends the protection is not kept waiting. */
+static void who_stays_mute_does_not_ask(void **state)
+{
+	for (int i = 0; i < FAILOVER_STATE_COUNT; i++) {
+		const enum failover_state s = (enum failover_state)i;
+
+		assert_int_equal(failover_decide_asks(s, false), failover_machine_needs_grant(s));
+		assert_int_equal(failover_decide_asks(s, true),
+			failover_machine_needs_grant(s) && s != FAILOVER_WANT_SOLO);
+	}
+	assert_true(failover_decide_asks(FAILOVER_WANT_SOLO, false));
+	assert_true(failover_decide_asks(FAILOVER_STOPPING, true));
+	assert_true(failover_decide_asks(FAILOVER_READY, true));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_stays_mute_does_not_ask),
 		cmocka_unit_test(an_attempt_and_an_earlier_generation_hear_nothing),
 		cmocka_unit_test(only_a_promise_releases),
 		cmocka_unit_test(only_an_owner_makes_a_guest_stale),
