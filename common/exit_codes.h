@@ -18,6 +18,7 @@ enum exit_code {
 	EXIT_CODE_NO_DAEMON = 8,   /* romulusd does not answer on its control socket */
 	EXIT_CODE_WRONG_STATE = 9, /* not in this state of the domain */
 	EXIT_CODE_NOT_YET = 10,    /* nothing is wrong, but a resync has to end first */
+	EXIT_CODE_PERMISSION = 77, /* only root may (EX_NOPERM) */
 	EXIT_CODE_CONFIG = 78,     /* the configuration is wrong (EX_CONFIG) */
 };
 

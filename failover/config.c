@@ -75,6 +75,7 @@ struct failover_config *failover_config_free(struct failover_config *c)
 	free(c->transport);
 	free(c->state_dir);
 	free(c->run_dir);
+	free(c->group);
 	free(c);
 	return NULL;
 }

@@ -98,6 +98,7 @@ struct failover_config {
 	char *transport;
 	char *state_dir;
 	char *run_dir;
+	char *group; /* whose members may look at the status; "": nobody but root */
 	long port;
 	long heartbeat_ms;
 	long dead_after_ms;

@@ -242,6 +242,7 @@ int failover_config_build(cfg_t *cfg, const char *file, struct failover_config *
 	c->transport = copy(cfg_getstr(cfg, "transport"));
 	c->state_dir = copy(cfg_getstr(cfg, "state-dir"));
 	c->run_dir = copy(cfg_getstr(cfg, "run-dir"));
+	c->group = copy(cfg_getstr(cfg, "group"));
 	failover_config_take_numbers(cfg, c);
 	if (!c->host[0])
 		return lacks(file, "the file", "host", why);

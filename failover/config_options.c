@@ -310,6 +310,7 @@ static cfg_t *make_parser(void)
 		CFG_STR("transport", NULL, CFGF_NODEFAULT),
 		CFG_STR("state-dir", "/var/lib/romulus", CFGF_NONE),
 		CFG_STR("run-dir", "/run/romulus", CFGF_NONE),
+		CFG_STR("group", "", CFGF_NONE),
 		CFG_SEC("peer", peer_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("domain", domain_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("etcd", etcd_options, CFGF_NODEFAULT),

@@ -4,6 +4,7 @@
  * client that does not read what it asked for is dropped.
  */
 #include <errno.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -202,17 +203,27 @@ static void do_version(struct failover_client *c, json_t *j)
 
 static const struct {
 	const char *name;
+	bool acts;            /* for root only */
 	const char *needs[3]; /* strings that must be there */
 	void (*run)(struct failover_client *c, json_t *j);
 } commands[] = {
-	{"protect", {"domain", "host"}, do_protect},
-	{"unprotect", {"domain"}, do_unprotect},
-	{"failover", {"domain"}, do_failover},
-	{"confirm-dead", {"host"}, do_confirm_dead},
-	{"status", {NULL}, do_status},
-	{"events", {NULL}, do_events},
-	{"version", {NULL}, do_version},
+	{"protect", true, {"domain", "host"}, do_protect},
+	{"unprotect", true, {"domain"}, do_unprotect},
+	{"failover", true, {"domain"}, do_failover},
+	{"confirm-dead", true, {"host"}, do_confirm_dead},
+	{"status", false, {NULL}, do_status},
+	{"events", false, {NULL}, do_events},
+	{"version", false, {NULL}, do_version},
 };
+
+/* Who opened the socket: the kernel says so, the client cannot. */
+static bool is_root(const struct failover_client *c)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	return getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == 0;
+}
 
 static void run_line(struct failover_client *c, const char *line, size_t length)
 {
@@ -225,7 +236,11 @@ static void run_line(struct failover_client *c, const char *line, size_t length)
 		for (const char *const *k = commands[i].needs; *k; k++)
 			if (!json_is_string(json_object_get(j, *k)))
 				goto bad;
-		commands[i].run(c, j);
+		if (commands[i].acts && !is_root(c))
+			failover_client_exit(c, EXIT_CODE_PERMISSION,
+				"only root may do that; nothing was changed");
+		else
+			commands[i].run(c, j);
 		json_decref(j);
 		return;
 	}
@@ -296,6 +311,25 @@ static void on_new_event(void *data, const struct failover_event_entry *e)
 			failover_client_send(c, failover_event_json(&k->fo->events, e));
 }
 
+/* Members of `group` may look, see commands[]. */
+static int admit_group(const struct failover_control *k, struct why *why)
+{
+	const char *name = k->fo->config->group;
+	const struct group *g = name[0] ? getgrnam(name) : NULL;
+
+	if (!name[0])
+		return 0;
+	if (!g)
+		return why_set(why, -ENOENT,
+			"there is no group %s on this host, which `group` in the configuration "
+			"lets look at the status: add it or leave the key out",
+			name);
+	if (chown(k->path, 0, g->gr_gid) < 0)
+		return why_set(why, -errno, "cannot give %s to group %s: %s", k->path, name,
+			strerror(errno));
+	return 0;
+}
+
 int failover_control_open(struct failover *fo, struct why *why)
 {
 	struct failover_control *k = calloc(1, sizeof(*k));
@@ -319,6 +353,9 @@ int failover_control_open(struct failover *fo, struct why *why)
 	umask(mask);
 	if (r < 0 || listen(fd, 16) < 0)
 		return why_set(why, -errno, "cannot listen on %s: %s", k->path, strerror(errno));
+	r = admit_group(k, why);
+	if (r < 0)
+		return r;
 	r = sd_event_add_io(fo->event, &k->io, fd, EPOLLIN, on_connection, k);
 	if (r < 0)
 		return why_set(why, r, "cannot watch %s", k->path);

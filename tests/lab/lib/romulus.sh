@@ -16,6 +16,7 @@ romulus_config() { # romulus_config HOST [EXTRA]
 	ack-timeout = ${ACK_TIMEOUT:-10000}
 	interval = ${INTERVAL:-200}
 	reprotect-delay = ${REPROTECT_DELAY:-3000}
+	group = "nogroup"
 	peer "$peer" {
 	    path "replication" { local = "$(host_address "$1" repl)" remote = "$(host_address "$peer" repl)" }
 	    path "second" { local = "$(host_address "$1" second)" remote = "$(host_address "$peer" second)" }

@@ -25,6 +25,13 @@ refused 3 gamma alpha protect db gamma
 refused 2 usage alpha protect db
 refused 3 nosuch alpha unprotect nosuch
 
+# Members of `group` may look and no more, others not even that.
+as_group() { host_ssh alpha "setpriv --reuid=65534 --regid=$1 --clear-groups romulus ${*:2}" 2>&1; } # as_group GID ARGUMENT...
+as_group 65534 status | grep -q 'no protected domains' || fail "a member of the group cannot look: $(as_group 65534 status)"
+as_group 65534 unprotect db
+[ $? -eq 77 ] || fail "a member of the group may act"
+as_group 65533 status | grep -q 'run as root' || fail "anybody may look: $(as_group 65533 status)"
+
 # A PV domain, on a hypervisor without shadow paging.
 host_ssh alpha "sed -e 's/pvh/pv/; s/\"db\"/\"pvdom\"/; s/00:21/00:29/; s/lab.name=db/lab.name=pvdom/; s/0\\.21/0.29/; s/::21/::29/' \
 	/etc/xen/db.cfg >/tmp/pv.cfg && xl create -q /tmp/pv.cfg" || fail "the PV domain does not start"
