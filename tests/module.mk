@@ -27,6 +27,10 @@ unit_tests += tests/unit/handshake
 tests/unit/handshake_src := tests/unit/handshake.c $(proto_src) $(common_src)
 tests/unit/handshake_pkg := cmocka $(proto_pkg)
 tests/unit/handshake_lib := -lpthread
+unit_tests += tests/unit/tls
+tests/unit/tls_src := tests/unit/tls.c $(proto_src) $(common_src)
+tests/unit/tls_pkg := cmocka $(proto_pkg)
+tests/unit/tls_lib := -lpthread
 
 # Fuzz targets: tests/fuzz/NAME.c. Over their seeds they are unit tests; FUZZER is set by `make fuzz`.
 fuzz_targets := $(addprefix tests/fuzz/,marker rollback drbd_events undo_control wire \
