@@ -68,9 +68,10 @@ struct failover_domain_config {
 
 struct failover_config {
 	char *host;
-	char *transport;
+	char *transport; /* "tls" or "plain" */
 	char *state_dir;
 	char *run_dir;
+	char *pki_dir; /* of this host's certificate */
 	long port;
 	long heartbeat_ms;
 	long dead_after_ms;
@@ -100,6 +101,8 @@ const struct failover_domain_config *failover_config_domain(
 bool failover_config_reprotects(const struct failover_config *c, const char *domain);
 long failover_config_interval_ms(const struct failover_config *c, const char *domain);
 long failover_config_staging_mb(const struct failover_config *c, const char *domain);
+
+bool failover_config_is_plain(const struct failover_config *c);
 
 /* "ok" and a summary on standard output, for --check-config. */
 void failover_config_print(const struct failover_config *c);

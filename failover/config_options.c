@@ -12,6 +12,7 @@
 
 #include "common/cleanup.h"
 #include "common/why.h"
+#include "proto/identity.h"
 
 /* One sentence per load; libconfuse's error callback has no argument of its own. */
 static struct why config_why;
@@ -136,12 +137,12 @@ struct word_rule {
 	const char *help;
 };
 
-static const char *const transports[] = {"plain", NULL};
+static const char *const transports[] = {"tls", "plain", NULL};
 static const char *const arbiters[] = {"manual", "fence", NULL}; /* enum failover_arbiter_kind */
 static const char *const reprotects[] = {"auto", "manual", NULL};
 static const struct word_rule word_rules[] = {
 	{"transport", transports,
-		"\"plain\", the only transport there is yet: use it on a trusted link only"},
+		"\"tls\", or \"plain\" where all links between the hosts are trusted"},
 	{"arbiter", arbiters, "\"fence\" or \"manual\""},
 	{"reprotect", reprotects, "\"auto\" or \"manual\""},
 };
@@ -220,6 +221,7 @@ static const struct {
 	{"transport", check_word},
 	{"state-dir", check_absolute},
 	{"run-dir", check_absolute},
+	{"pki-dir", check_absolute},
 	{"peer|arbiter", check_word},
 	{"peer|path|local", check_address},
 	{"peer|path|remote", check_address},
@@ -242,15 +244,16 @@ static const struct {
 
 static cfg_t *make_parser(void)
 {
-	cfg_opt_t top[8 + ARRAY_SIZE(numbers)] = {
+	cfg_opt_t top[9 + ARRAY_SIZE(numbers)] = {
 		CFG_STR("host", NULL, CFGF_NODEFAULT),
-		CFG_STR("transport", NULL, CFGF_NODEFAULT),
+		CFG_STR("transport", "tls", CFGF_NONE),
 		CFG_STR("state-dir", "/var/lib/romulus", CFGF_NONE),
 		CFG_STR("run-dir", "/run/romulus", CFGF_NONE),
+		CFG_STR("pki-dir", PROTO_PKI_DIR, CFGF_NONE),
 		CFG_SEC("peer", peer_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("domain", domain_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 	};
-	size_t n = 6;
+	size_t n = 7;
 	cfg_t *cfg;
 
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {

@@ -25,6 +25,7 @@
 #include "failover/events.h"
 #include "failover/state.h"
 #include "failover/timeouts.h"
+#include "proto/identity.h"
 #include "proto/proto.h"
 
 #define FAILOVER_MAX_DOMAINS 256u
@@ -50,6 +51,8 @@ struct failover_peer {
 	struct failover_detector detector;
 	struct failover_arbiter arbiter;
 	uint64_t boot, sequence; /* of the newest heartbeat */
+	uint64_t refused;        /* sessions from its addresses */
+	uint64_t complained_ns, complaints_kept;
 	struct failover_gossip gossip[FAILOVER_MAX_DOMAINS];
 	size_t gossip_n;
 };
@@ -57,6 +60,7 @@ struct failover_peer {
 struct failover {
 	const char *libexec;
 	struct failover_config *config;
+	struct proto_identity *identity; /* NULL: the transport is plain */
 	struct failover_timeouts timeouts;
 	struct failover_events events;
 	sd_event *event;

@@ -62,9 +62,16 @@ static int on_tick(sd_event_source *s, uint64_t usec, void *data)
 
 static int run(struct failover *fo, struct why *why)
 {
+	const struct failover_config *c = fo->config;
+	struct why warning;
 	sigset_t mask;
 	int r;
 
+	if (!failover_config_is_plain(c)) {
+		r = proto_identity_load(c->pki_dir, c->host, &fo->identity, why);
+		if (r < 0)
+			return r;
+	}
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGTERM);
 	sigaddset(&mask, SIGINT);
@@ -90,8 +97,8 @@ static int run(struct failover *fo, struct why *why)
 		return why_set(why, r, "no timer: %s", strerror(-r));
 	sd_event_source_set_priority(fo->tick, SD_EVENT_PRIORITY_NORMAL + 1);
 	sd_notify(0, "READY=1");
-	log_notice("romulusd " ROMULUS_VERSION " on %s; the transport is not encrypted",
-		fo->config->host);
+	log_notice("romulusd " ROMULUS_VERSION " on %s, transport %s%s", c->host, c->transport,
+		fo->identity ? "" : ": NEITHER ENCRYPTED NOR AUTHENTICATED");
 	return sd_event_loop(fo->event);
 }
 
@@ -104,6 +111,7 @@ static void dispose(struct failover *fo)
 	sd_event_source_disable_unref(fo->tick);
 	sd_event_unref(fo->event);
 	failover_events_clear(&fo->events);
+	fo->identity = proto_identity_free(fo->identity);
 	fo->config = failover_config_free(fo->config);
 }
 
