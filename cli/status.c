@@ -61,6 +61,7 @@ void cli_status_print(FILE *out, const json_t *status)
 {
 	const json_t *peers = json_object_get(status, "peers");
 	const json_t *domains = json_object_get(status, "domains");
+	const char *warning;
 	const json_t *item;
 	size_t i;
 
@@ -72,4 +73,10 @@ void cli_status_print(FILE *out, const json_t *status)
 		fprintf(out, "no protected domains on %s\n", cli_text(status, "host"));
 	json_array_foreach (peers, i, item)
 		peer_lines(out, item);
+	if (strcmp(cli_text(status, "transport"), "plain") == 0)
+		fprintf(out, "transport PLAIN: the hosts' traffic is neither encrypted nor "
+			     "authenticated (romulus.conf says so)\n");
+	warning = cli_text(json_object_get(status, "certificate"), "warning");
+	if (warning[0])
+		fprintf(out, "certificate: %s\n", warning);
 }

@@ -23,6 +23,7 @@
 #include "failover/detector.h"
 #include "failover/domain_machine.h"
 #include "failover/events.h"
+#include "failover/replay.h"
 #include "failover/state.h"
 #include "failover/timeouts.h"
 #include "proto/identity.h"
@@ -51,7 +52,11 @@ struct failover_peer {
 	struct failover_detector detector;
 	struct failover_arbiter arbiter;
 	uint64_t boot, sequence; /* of the newest heartbeat */
-	uint64_t refused;        /* sessions from its addresses */
+	struct failover_replay replay;
+	char *says[FAILOVER_MAX_PATHS], *hears[FAILOVER_MAX_PATHS]; /* contexts of tags */
+	uint64_t forged, replayed; /* heartbeats from its addresses that were refused */
+	uint64_t forged_said_ns;
+	uint64_t refused; /* sessions from its addresses */
 	uint64_t complained_ns, complaints_kept;
 	struct failover_gossip gossip[FAILOVER_MAX_DOMAINS];
 	size_t gossip_n;
@@ -75,6 +80,7 @@ struct failover {
 	size_t domains_n, gossip_next;
 	sd_event_source *tick;
 	uint64_t malformed, strangers; /* datagrams dropped */
+	uint64_t expiry_ns;            /* when to look at the certificate's again */
 	struct failover_control *control;
 };
 
@@ -94,6 +100,10 @@ bool failover_peer_silent(const struct failover_peer *p);
 
 int failover_address_parse(
 	const char *address, uint16_t port, struct sockaddr_storage *ret, socklen_t *ret_len);
+/* The address without its port, the same text for every spelling. Returns @ret. */
+#define FAILOVER_ADDRESS_MAX 64
+const char *failover_address_text(
+	const struct sockaddr_storage *a, char ret[FAILOVER_ADDRESS_MAX]);
 bool failover_address_same(const struct sockaddr_storage *a, const struct sockaddr_storage *b);
 
 /* ---- listener.c: sessions that peers open --------------------------------------------------- */

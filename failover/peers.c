@@ -4,6 +4,7 @@
  * holds and has promised. No datagram is precious: all is stated again.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -17,6 +18,7 @@
 /* Entries of one datagram, so that it stays within PROTO_MAX_DATAGRAM; the rest comes with the next
  * one. An entry is at most 38 + 4 varints: 66 bytes. */
 #define BEAT_DOMAINS 16u
+#define FORGERY_SAID_NS (60 * NSEC_PER_SEC)
 
 struct failover_peer *failover_peer_find(struct failover *fo, const char *name)
 {
@@ -49,16 +51,29 @@ bool failover_peer_silent(const struct failover_peer *p)
 static void send_beat(struct failover_peer *p, size_t path, Romulus__Heartbeat *beat)
 {
 	CLEANUP_FREE uint8_t *frame = NULL;
+	uint8_t tag[PROTO_TAG_BYTES];
+	struct iovec iov[2];
+	struct msghdr msg = {.msg_name = &p->remote[path],
+		.msg_namelen = p->remote_len[path],
+		.msg_iov = iov,
+		.msg_iovlen = 1};
 	size_t length;
 
 	if (p->endpoint[path]->udp < 0)
 		return;
 	beat->path = p->conf->paths[path].name;
+	beat->peer_boot = p->replay.boot;
 	if (proto_pack(PROTO_HEARTBEAT, 0, &beat->base, &frame, &length) < 0)
 		return;
+	iov[0] = (struct iovec){.iov_base = frame, .iov_len = length};
+	if (p->fo->identity) {
+		if (proto_identity_tag(p->fo->identity, p->says[path], frame, length, tag) < 0)
+			return;
+		iov[1] = (struct iovec){.iov_base = tag, .iov_len = sizeof(tag)};
+		msg.msg_iovlen = 2;
+	}
 	/* A full buffer or an absent route is what silence looks like: the peer will notice. */
-	(void)!sendto(p->endpoint[path]->udp, frame, length, MSG_DONTWAIT | MSG_NOSIGNAL,
-		(const struct sockaddr *)&p->remote[path], p->remote_len[path]);
+	(void)!sendmsg(p->endpoint[path]->udp, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 void failover_peers_beat(struct failover *fo)
@@ -115,6 +130,15 @@ static void heard(struct failover_peer *p, size_t path, const Romulus__Heartbeat
 	struct failover *fo = p->fo;
 	bool newer = beat->boot != p->boot || beat->sequence > p->sequence;
 
+	/* Without a tag anybody can say anything, in any order. */
+	if (fo->identity) {
+		enum failover_freshness f = failover_replay_judge(
+			&p->replay, path, beat->boot, beat->sequence, beat->peer_boot, fo->boot);
+
+		p->replayed += f == FAILOVER_BEAT_OLD;
+		if (f != FAILOVER_BEAT_FRESH)
+			return;
+	}
 	if (failover_detector_heard(&p->detector, path, clock_now_ns())) {
 		failover_arbiter_heard(&p->arbiter);
 		failover_event(&fo->events, NULL, "peer-heard", "%s is heard on path %s",
@@ -131,6 +155,36 @@ static void heard(struct failover_peer *p, size_t path, const Romulus__Heartbeat
 	failover_domains_heard(p);
 }
 
+/* Mistakes are constant and say the same thing every heartbeat. */
+static void note_forgery(struct failover_peer *p, size_t path)
+{
+	uint64_t now = clock_now_ns();
+
+	if (p->forged++ && now - p->forged_said_ns < FORGERY_SAID_NS)
+		return;
+	p->forged_said_ns = now;
+	failover_event(&p->fo->events, NULL, "heartbeat-refused",
+		"a heartbeat from the address of %s on path %s is not signed with the key of this "
+		"cluster, so %s counts as silent: transport is \"plain\" there, its pki is another "
+		"cluster's, or somebody forges it",
+		p->conf->name, p->conf->paths[path].name, p->conf->name);
+}
+
+/* Is it the peer's? *length is then that of the frame alone. */
+static bool is_signed(struct failover_peer *p, size_t path, const uint8_t *data, size_t *length)
+{
+	if (!p->fo->identity)
+		return true;
+	if (*length > PROTO_TAG_BYTES &&
+		proto_identity_tag_good(p->fo->identity, p->hears[path], data,
+			*length - PROTO_TAG_BYTES, data + *length - PROTO_TAG_BYTES)) {
+		*length -= PROTO_TAG_BYTES;
+		return true;
+	}
+	note_forgery(p, path);
+	return false;
+}
+
 static void take_datagram(struct failover_endpoint *e, const uint8_t *data, size_t length,
 	const struct sockaddr_storage *from)
 {
@@ -144,6 +198,8 @@ static void take_datagram(struct failover_endpoint *e, const uint8_t *data, size
 		for (size_t k = 0; k < p->conf->paths_n; k++) {
 			if (p->endpoint[k] != e || !failover_address_same(from, &p->remote[k]))
 				continue;
+			if (!is_signed(p, k, data, &length))
+				return;
 			if (length >= PROTO_HEADER_BYTES &&
 				proto_header_decode(data, 0, &header, NULL) == 0 &&
 				header.type == PROTO_HEARTBEAT &&
@@ -234,6 +290,19 @@ static void listen_again(struct failover *fo, uint64_t now_ns)
 	}
 }
 
+/* Who says it to whom, from where to where: a heartbeat is good in one place only. */
+static char *context(const char *from, const char *to, const struct sockaddr_storage *here,
+	const struct sockaddr_storage *there)
+{
+	char source[FAILOVER_ADDRESS_MAX], target[FAILOVER_ADDRESS_MAX];
+	char *text;
+
+	if (asprintf(&text, "romulus heartbeat 1\n%s\n%s\n%s\n%s", from, to,
+		    failover_address_text(here, source), failover_address_text(there, target)) < 0)
+		abort();
+	return text;
+}
+
 static struct failover_endpoint *endpoint_of(struct failover *fo, const char *address)
 {
 	struct failover_endpoint *e;
@@ -266,9 +335,15 @@ int failover_peers_open(struct failover *fo, struct why *why)
 		p->fo = fo;
 		p->conf = &c->peers[i];
 		for (size_t k = 0; k < p->conf->paths_n; k++) {
+			struct sockaddr_storage local;
+			socklen_t length;
+
 			p->endpoint[k] = endpoint_of(fo, p->conf->paths[k].local);
 			failover_address_parse(p->conf->paths[k].remote, (uint16_t)c->port,
 				&p->remote[k], &p->remote_len[k]);
+			failover_address_parse(p->conf->paths[k].local, 0, &local, &length);
+			p->says[k] = context(c->host, p->conf->name, &local, &p->remote[k]);
+			p->hears[k] = context(p->conf->name, c->host, &p->remote[k], &local);
 		}
 		failover_detector_init(
 			&p->detector, p->conf->paths_n, &fo->timeouts, clock_now_ns());
@@ -281,8 +356,13 @@ int failover_peers_open(struct failover *fo, struct why *why)
 
 void failover_peers_close(struct failover *fo)
 {
-	for (size_t i = 0; fo->peers && i < fo->peers_n; i++)
+	for (size_t i = 0; fo->peers && i < fo->peers_n; i++) {
 		failover_arbiter_dispose(&fo->peers[i].arbiter);
+		for (size_t k = 0; k < FAILOVER_MAX_PATHS; k++) {
+			free(fo->peers[i].says[k]);
+			free(fo->peers[i].hears[k]);
+		}
+	}
 	for (size_t i = 0; fo->endpoints && i < fo->endpoints_n; i++) {
 		struct failover_endpoint *e = &fo->endpoints[i];
 

@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "proto/proto.h"
+
 struct why;
 
 #define PROTO_PKI_DIR ROMULUS_SYSCONFDIR "/romulus/pki"
@@ -21,7 +23,6 @@ struct why;
 #define PROTO_FILE_HEARTBEAT "heartbeat.key"
 
 #define PROTO_KEY_BYTES 32u
-#define PROTO_TAG_BYTES 32u /* of a heartbeat: HMAC-SHA256 */
 #define PROTO_HEARTBEAT_ARMOUR "ROMULUS HEARTBEAT KEY"
 #define PROTO_FILE_MAX (64u * 1024u)
 

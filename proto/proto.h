@@ -28,7 +28,8 @@ struct proto_identity;
 /* Caps on everything that a peer controls. */
 #define PROTO_MAX_CONTROL (256u * 1024u) /* payload of a control frame */
 #define PROTO_MAX_PAGES (1024u * 1024u)  /* payload of a PAGES frame */
-#define PROTO_MAX_DATAGRAM 1400u         /* a whole heartbeat frame */
+#define PROTO_TAG_BYTES 32u              /* behind a heartbeat, unless plain: HMAC-SHA256 */
+#define PROTO_MAX_DATAGRAM 1400u         /* a heartbeat frame and its tag */
 #define PROTO_TOKEN_BYTES 16u
 
 #define PROTO_CAPABILITIES UINT64_C(0) /* none defined in version 1 */

@@ -45,7 +45,7 @@ static const struct frame_type {
 	[PROTO_EPOCH_END] = {"EpochEnd", &romulus__epoch_end__descriptor, PROTO_MAX_CONTROL},
 	[PROTO_ACK] = {"Ack", &romulus__ack__descriptor, PROTO_MAX_CONTROL},
 	[PROTO_HEARTBEAT] = {"Heartbeat", &romulus__heartbeat__descriptor,
-		PROTO_MAX_DATAGRAM - PROTO_HEADER_BYTES},
+		PROTO_MAX_DATAGRAM - PROTO_HEADER_BYTES - PROTO_TAG_BYTES},
 	[PROTO_REPORT] = {"Report", &romulus__report__descriptor, PROTO_MAX_CONTROL},
 	[PROTO_ORDER] = {"Order", &romulus__order__descriptor, PROTO_MAX_CONTROL},
 };
