@@ -57,6 +57,7 @@ struct failover_peer {
 	uint64_t forged, replayed; /* heartbeats from its addresses that were refused */
 	uint64_t forged_said_ns;
 	uint64_t refused; /* sessions from its addresses */
+	struct why refusal; /* of the last of them: why */
 	uint64_t complained_ns, complaints_kept;
 	struct failover_gossip gossip[FAILOVER_MAX_DOMAINS];
 	size_t gossip_n;
@@ -111,6 +112,8 @@ bool failover_address_same(const struct sockaddr_storage *a, const struct sockad
 struct failover_inbound;
 
 int failover_listener_accept(struct failover_endpoint *e, int listening);
+/* Drop all sessions, whatever they wait for. */
+void failover_listener_close(struct failover *fo);
 /* Answer the request and close. @in may be NULL: who asked has gone. */
 void failover_inbound_answer(
 	struct failover_inbound *in, enum proto_type type, const ProtobufCMessage *message);

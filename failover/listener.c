@@ -91,6 +91,7 @@ static void complain(struct failover_peer *p, const char *reason)
 	uint64_t now = clock_now_ns();
 
 	p->refused++;
+	why_set(&p->refusal, 0, "%s", reason);
 	if (p->complained_ns && now - p->complained_ns < NSEC_PER_SEC) {
 		p->complaints_kept++;
 		return;
@@ -182,6 +183,17 @@ static struct failover_peer *peer_at(
 				failover_address_same(from, &fo->peers[i].remote[k]))
 				return &fo->peers[i];
 	return NULL;
+}
+
+void failover_listener_close(struct failover *fo)
+{
+	struct failover_inbound *in, *next;
+
+	for (in = inbound; in; in = next) {
+		next = in->next;
+		if (in->endpoint->fo == fo)
+			inbound_free(in);
+	}
 }
 
 /* Room for one more: the oldest of those that have not said who they are gives way. */

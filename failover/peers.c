@@ -356,6 +356,7 @@ int failover_peers_open(struct failover *fo, struct why *why)
 
 void failover_peers_close(struct failover *fo)
 {
+	failover_listener_close(fo);
 	for (size_t i = 0; fo->peers && i < fo->peers_n; i++) {
 		failover_arbiter_dispose(&fo->peers[i].arbiter);
 		for (size_t k = 0; k < FAILOVER_MAX_PATHS; k++) {

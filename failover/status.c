@@ -33,10 +33,11 @@ static json_t *peer_json(const struct failover_peer *p, uint64_t now)
 				path->ever ? (json_int_t)((now - path->heard_ns) / NSEC_PER_MSEC)
 					   : (json_int_t)-1));
 	}
-	return json_pack("{s:s, s:b, s:s, s:I, s:I, s:I, s:o}", "name", p->conf->name, "alive",
+	return json_pack("{s:s, s:b, s:s, s:I, s:I, s:I, s:s, s:o}", "name", p->conf->name, "alive",
 		failover_peer_alive(p), "arbiter", p->arbiter.ops->name, "heartbeats_forged",
 		(json_int_t)p->forged, "heartbeats_replayed", (json_int_t)p->replayed,
-		"sessions_refused", (json_int_t)p->refused, "paths", paths);
+		"sessions_refused", (json_int_t)p->refused, "last_refusal", p->refusal.text,
+		"paths", paths);
 }
 
 /* A backup notices that its primary has lost its power by its silence, not by the stream. */

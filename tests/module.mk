@@ -31,6 +31,11 @@ unit_tests += tests/unit/tls
 tests/unit/tls_src := tests/unit/tls.c $(proto_src) $(common_src)
 tests/unit/tls_pkg := cmocka $(proto_pkg)
 tests/unit/tls_lib := -lpthread
+unit_tests += tests/unit/channel
+tests/unit/channel_src := tests/unit/channel.c failover/peers.c failover/listener.c failover/request.c \
+	failover/hello.c failover/address.c $(failover_core) $(proto_src) $(common_src)
+tests/unit/channel_pkg := cmocka $(failover_pkg) $(proto_pkg)
+tests/unit/channel_lib := -Wl,--wrap=sendmsg
 
 # Fuzz targets: tests/fuzz/NAME.c. Over their seeds they are unit tests; FUZZER is set by `make fuzz`.
 fuzz_targets := $(addprefix tests/fuzz/,marker rollback drbd_events undo_control wire \
