@@ -56,7 +56,7 @@ struct failover_peer {
 	char *says[FAILOVER_MAX_PATHS], *hears[FAILOVER_MAX_PATHS]; /* contexts of tags */
 	uint64_t forged, replayed; /* heartbeats from its addresses that were refused */
 	uint64_t forged_said_ns;
-	uint64_t refused; /* sessions from its addresses */
+	uint64_t refused;   /* sessions from its addresses */
 	struct why refusal; /* of the last of them: why */
 	uint64_t complained_ns, complaints_kept;
 	struct failover_gossip gossip[FAILOVER_MAX_DOMAINS];
@@ -103,8 +103,7 @@ int failover_address_parse(
 	const char *address, uint16_t port, struct sockaddr_storage *ret, socklen_t *ret_len);
 /* The address without its port, the same text for every spelling. Returns @ret. */
 #define FAILOVER_ADDRESS_MAX 64
-const char *failover_address_text(
-	const struct sockaddr_storage *a, char ret[FAILOVER_ADDRESS_MAX]);
+const char *failover_address_text(const struct sockaddr_storage *a, char ret[FAILOVER_ADDRESS_MAX]);
 bool failover_address_same(const struct sockaddr_storage *a, const struct sockaddr_storage *b);
 
 /* ---- listener.c: sessions that peers open --------------------------------------------------- */

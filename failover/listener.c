@@ -227,8 +227,7 @@ int failover_listener_accept(struct failover_endpoint *e, int listening)
 		return 0;
 	peer = peer_at(e, &from);
 	if (!peer || !make_room() ||
-		proto_session_secure(
-			session, e->fo->identity, true, peer->conf->name, NULL) < 0) {
+		proto_session_secure(session, e->fo->identity, true, peer->conf->name, NULL) < 0) {
 		e->fo->strangers++;
 		/* Under TLS there is nothing to say to who shows no certificate. */
 		if (!e->fo->identity)

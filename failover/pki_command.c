@@ -199,8 +199,8 @@ static int install_bundle(const struct pki *p, const char *bundle)
 			"what the other host sent is not what `romulus pki issue` prints; nothing "
 			"was changed");
 	else if (proto_pki_read(p->dir, FILE_NEW_KEY, &key) < 0)
-		why_set(&why, -EINVAL, "there is no %s/%s: begin with `romulus pki request`", p->dir,
-			FILE_NEW_KEY);
+		why_set(&why, -EINVAL, "there is no %s/%s: begin with `romulus pki request`",
+			p->dir, FILE_NEW_KEY);
 	else if (!proto_pki_fits(certificate, key) || !proto_pki_signed_by(certificate, ca))
 		why_set(&why, -EINVAL,
 			"the certificate is not for the last request of this host; nothing was "
@@ -273,7 +273,8 @@ static int join(const struct pki *p)
 	bundle = ask_by_ssh(p, text);
 	if (!bundle) {
 		fprintf(stderr,
-			"romulus pki: %s issued no certificate; nothing was changed. Is it the host "
+			"romulus pki: %s issued no certificate; nothing was changed. Is it the "
+			"host "
 			"with `romulus pki init`, and does `ssh %s romulus version` work?\n",
 			p->argument, p->argument);
 		return EXIT_CODE_UNREACHABLE;
@@ -332,7 +333,8 @@ static const struct verb {
 	{"join", "HOST", true, join, "on each other host: get a certificate from HOST by ssh"},
 	{"show", NULL, false, show, "names, dates and fingerprints"},
 	{"request", NULL, true, request, "join in parts, 1: print this host's request"},
-	{"issue", "NAME", false, issue, "2, on the first host: read NAME's request, print a bundle"},
+	{"issue", "NAME", false, issue,
+		"2, on the first host: read NAME's request, print a bundle"},
 	{"install", NULL, false, install, "3: read the bundle"},
 };
 
@@ -367,7 +369,8 @@ int failover_pki_command(const struct failover_config *c, char **words)
 	if (v->argument && !p.argument)
 		return usage("an argument is missing");
 	/* Names go into certificates, and the host's through a shell. */
-	if (!proto_pki_name_valid(c->host) || (v->run == issue && !proto_pki_name_valid(p.argument)))
+	if (!proto_pki_name_valid(c->host) ||
+		(v->run == issue && !proto_pki_name_valid(p.argument)))
 		return usage("a host's name must be of letters, digits, dots, - and _");
 	return v->run(&p);
 }

@@ -3,9 +3,9 @@
  * Which heartbeats of a peer are new, when somebody on the link records them and sends them again.
  * Pure; whether a datagram is the peer's at all is the tag's business.
  *
- * A host's `boot` grows with every start of its daemon, `sequence` within a boot. A heartbeat counts
- * only if it names our own boot: it was sent after this daemon had started, so a daemon that has
- * forgotten everything cannot be fed old ones. Within that, sequences grow on each path, and no
+ * A host's `boot` grows with every start of its daemon, `sequence` within a boot. A heartbeat
+ * counts only if it names our own boot: it was sent after this daemon had started, so a daemon that
+ * has forgotten everything cannot be fed old ones. Within that, sequences grow on each path, and no
  * path may lag far behind the others.
  */
 #ifndef FAILOVER_REPLAY_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One question to a peer: connect (the paths in order), TLS, Hello both ways, the question, the answer,
- * Bye. All from the event loop; each step has its deadline.
+ * One question to a peer: connect (the paths in order), TLS, Hello both ways, the question, the
+ * answer, Bye. All from the event loop; each step has its deadline.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -164,8 +164,8 @@ static int on_secure(struct failover_request *r)
 	if (err == 0)
 		return 0;
 	if (err > 0)
-		err = failover_hello_send(r->session, r->peer->fo->config->host,
-			clock_now_ns() + SEND_NS, &r->why);
+		err = failover_hello_send(
+			r->session, r->peer->fo->config->host, clock_now_ns() + SEND_NS, &r->why);
 	if (err < 0)
 		return give_up_if_refused(r, err);
 	r->step = GREETING;

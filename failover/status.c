@@ -151,9 +151,9 @@ json_t *failover_status(struct failover *fo, const char *domain)
 			json_array_append_new(domains, domain_json(d, now));
 	return json_pack("{s:{s:s, s:s, s:o, s:I, s:I, s:I, s:o, s:o}}", "status", "host",
 		fo->config->host, "transport", fo->config->transport, "certificate",
-		certificate_json(fo->identity), "rss_kb", rss_kb(),
-		"datagrams_malformed", (json_int_t)fo->malformed, "datagrams_from_strangers",
-		(json_int_t)fo->strangers, "peers", peers, "domains", domains);
+		certificate_json(fo->identity), "rss_kb", rss_kb(), "datagrams_malformed",
+		(json_int_t)fo->malformed, "datagrams_from_strangers", (json_int_t)fo->strangers,
+		"peers", peers, "domains", domains);
 }
 
 json_t *failover_event_json(const struct failover_events *ev, const struct failover_event_entry *e)

@@ -175,7 +175,8 @@ bool proto_identity_warning(const struct proto_identity *id, time_t now, struct 
 	if (now + PROTO_EXPIRY_WARNING_S < id->expires)
 		return false;
 	why_set(why, 0,
-		"this host's certificate %s on %s: %s; make new ones with `romulus pki init --force` "
+		"this host's certificate %s on %s: %s; make new ones with `romulus pki init "
+		"--force` "
 		"on one host, `romulus pki join --force` on each other one, and restart romulusd",
 		now < id->expires ? "expires" : "expired", proto_pki_day(id->expires, day),
 		now < id->expires ? "from then on no protection can begin" : "peers refuse it");

@@ -110,8 +110,8 @@ int proto_pki_make_key(char **ret_key, struct why *why)
 	int err = gnutls_x509_privkey_init(&key);
 
 	if (err >= 0)
-		err = gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA,
-			GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0);
+		err = gnutls_x509_privkey_generate(
+			key, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0);
 	if (err >= 0)
 		err = gnutls_x509_privkey_export2(key, GNUTLS_X509_FMT_PEM, &out);
 	if (err >= 0)
@@ -181,8 +181,8 @@ int proto_pki_make_ca(const char *ca_key, const char *host, struct proto_pki_val
 	return err < 0 ? complain(why, "cannot make the CA", err) : 0;
 }
 
-int proto_pki_make_request(const char *key_text, const char *host, char **ret_request,
-	struct why *why)
+int proto_pki_make_request(
+	const char *key_text, const char *host, char **ret_request, struct why *why)
 {
 	CLEANUP_KEY gnutls_x509_privkey_t key = NULL;
 	CLEANUP_CRQ gnutls_x509_crq_t q = NULL;
@@ -230,8 +230,8 @@ static int sign_host(gnutls_x509_crt_t c, gnutls_x509_crt_t ca, gnutls_x509_priv
 		validity.until = end;
 	err = fill(c, host, validity);
 	if (err >= 0)
-		err = gnutls_x509_crt_set_subject_alt_name(c, GNUTLS_SAN_DNSNAME, host,
-			(unsigned int)strlen(host), GNUTLS_FSAN_SET);
+		err = gnutls_x509_crt_set_subject_alt_name(
+			c, GNUTLS_SAN_DNSNAME, host, (unsigned int)strlen(host), GNUTLS_FSAN_SET);
 	if (err >= 0)
 		err = gnutls_x509_crt_set_basic_constraints(c, 0, -1);
 	if (err >= 0)

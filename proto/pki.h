@@ -30,8 +30,7 @@ bool proto_pki_name_valid(const char *name);
 int proto_pki_make_key(char **ret_key, struct why *why);
 int proto_pki_make_ca(const char *ca_key, const char *host, struct proto_pki_validity validity,
 	char **ret_ca, struct why *why);
-int proto_pki_make_request(
-	const char *key, const char *host, char **ret_request, struct why *why);
+int proto_pki_make_request(const char *key, const char *host, char **ret_request, struct why *why);
 
 /*
  * Sign: a certificate for @host with the public key of @request, of which nothing else is taken.

@@ -40,7 +40,8 @@ static int farewell(struct proto_session *s, int err, struct why *why)
 		if (last.message)
 			protobuf_c_message_free_unpacked(last.message, NULL);
 		free(last.buffer);
-		/* A Bye leaves its frame behind; a plain close leaves none. An alert is a reason. */
+		/* A Bye leaves its frame behind; a plain close leaves none. An alert is a reason.
+		 */
 		if ((last.dead == -ECONNRESET && last.frame > 0) || last.dead == -EACCES ||
 			last.dead == -EPROTONOSUPPORT) {
 			s->bye_code = last.bye_code;

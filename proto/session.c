@@ -221,8 +221,9 @@ static ssize_t take_bytes(struct proto_session *s, void *data, size_t length, st
 	if (s->tls)
 		return proto_tls_recv(s, data, length, flaw);
 	n = recv(s->fd, data, length, MSG_DONTWAIT);
-	return n >= 0 ? n : why_set(flaw, -errno, "cannot receive from %s: %s", s->peer,
-				       strerror(errno));
+	return n >= 0 ? n
+		      : why_set(flaw, -errno, "cannot receive from %s: %s", s->peer,
+				strerror(errno));
 }
 
 /* Read until @want bytes are there. Returns 1, 0 at the deadline, or the error of a dead session.

@@ -50,8 +50,8 @@ static void let_onto(struct backup *b, struct porch *p, int fd)
 	}
 	g->session = proto_session_new(fd);
 	g->deadline_ns = clock_now_ns() + HANDSHAKE_TIMEOUT_NS;
-	if (g->session && proto_session_secure(g->session, b->worker.identity, true,
-				  b->worker.peer, &b->why))
+	if (g->session &&
+		proto_session_secure(g->session, b->worker.identity, true, b->worker.peer, &b->why))
 		turn_away(b, p, g);
 }
 
@@ -86,9 +86,8 @@ static int wait_for_stream(struct backup *b, struct porch *p, int listener)
 	int fd;
 
 	for (size_t i = 0; i < GUESTS_MAX; i++)
-		fds[2 + i] = (struct pollfd){.fd = p->guests[i].session
-							   ? proto_session_fd(p->guests[i].session)
-							   : -1,
+		fds[2 + i] = (struct pollfd){
+			.fd = p->guests[i].session ? proto_session_fd(p->guests[i].session) : -1,
 			.events = POLLIN};
 	if (poll(fds, ARRAY_SIZE(fds), 1000) < 0 && errno != EINTR)
 		return -errno;

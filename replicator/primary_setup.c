@@ -111,8 +111,7 @@ int primary_connect(struct primary *p)
 	p->stream = proto_session_new(fd);
 	if (!p->stream)
 		return -ENOMEM;
-	r = proto_session_secure(
-		p->stream, p->worker.identity, false, p->worker.peer, &p->why);
+	r = proto_session_secure(p->stream, p->worker.identity, false, p->worker.peer, &p->why);
 	if (r)
 		return r;
 	r = proto_handshake(p->stream, p->worker.host, "stream", order->token.data, NULL, deadline,

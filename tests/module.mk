@@ -31,6 +31,9 @@ unit_tests += tests/unit/tls
 tests/unit/tls_src := tests/unit/tls.c $(proto_src) $(common_src)
 tests/unit/tls_pkg := cmocka $(proto_pkg)
 tests/unit/tls_lib := -lpthread
+unit_tests += tests/unit/pki
+tests/unit/pki_src := tests/unit/pki.c failover/pki_command.c $(failover_core) $(proto_src) $(common_src)
+tests/unit/pki_pkg := cmocka $(failover_pkg) $(proto_pkg)
 unit_tests += tests/unit/channel
 tests/unit/channel_src := tests/unit/channel.c failover/peers.c failover/listener.c failover/request.c \
 	failover/hello.c failover/address.c $(failover_core) $(proto_src) $(common_src)

@@ -28,8 +28,8 @@
 
 #define LONG (20 * NSEC_PER_SEC)
 #define GARBAGE_CONNECTIONS 10000u
-#define INBOUND_MAX 64u           /* the listener's own limit */
-#define MEMORY_MAX (16u << 20)    /* for INBOUND_MAX half-open handshakes */
+#define INBOUND_MAX 64u        /* the listener's own limit */
+#define MEMORY_MAX (16u << 20) /* for INBOUND_MAX half-open handshakes */
 #define ALPHA_ADDRESS "127.77.0.1"
 #define BETA_ADDRESS "127.77.0.2"
 #define ALPHA_SECOND "127.77.1.1"
@@ -38,7 +38,7 @@
 
 static struct cluster cluster;
 static sd_event *loop;
-static unsigned int touched; /* calls that would have changed a domain */
+static unsigned int touched;  /* calls that would have changed a domain */
 static unsigned int heard_of; /* heartbeats taken for the peer's word */
 static uint16_t port;
 
@@ -270,8 +270,8 @@ struct outcome {
 	struct why why;
 };
 
-static void note_outcome(void *data, const struct proto_frame *frame, enum exit_code code,
-	const struct why *why)
+static void note_outcome(
+	void *data, const struct proto_frame *frame, enum exit_code code, const struct why *why)
 {
 	struct outcome *o = data;
 
@@ -342,8 +342,7 @@ static void strangers_touch_nothing(void **state)
 	expect_refused_request(cluster_host(&cluster, "beta", DAYS(-9), DAYS(-1)),
 		"this host's certificate has expired", "expired on");
 	id = cluster_host(&other, "beta", DAYS(-1), DAYS(10));
-	expect_refused_request(
-		id, "not signed by the CA of this cluster", "does not know the CA");
+	expect_refused_request(id, "not signed by the CA of this cluster", "does not know the CA");
 	assert_int_equal(peer_of(&alpha)->refused, 3);
 	cluster_free(&other);
 }
@@ -515,7 +514,8 @@ static void an_oversize_frame_is_refused(void **state)
 		sd_event_run(loop, 1000);
 	assert_int_equal(r, -ECONNRESET);
 	assert_non_null(strstr(why.text, "Prepare frame of 4294967295 bytes is over the limit"));
-	assert_non_null(strstr(peer_of(&alpha)->refusal.text, "4294967295 bytes is over the limit"));
+	assert_non_null(
+		strstr(peer_of(&alpha)->refusal.text, "4294967295 bytes is over the limit"));
 	assert_in_range(allocated(), 0, before + (1 << 20));
 	assert_int_equal(touched, 0);
 	proto_session_free(s);
@@ -577,7 +577,7 @@ static void a_restarted_daemon_takes_no_old_heartbeats(void **state)
 	assert_int_equal(heard_of, before);
 	assert_false(failover_peer_alive(peer_of(&alpha)));
 	assert_int_equal(peer_of(&alpha)->forged, 0); /* they are beta's, but old */
-	until_alive(); /* what beta says now counts */
+	until_alive();                                /* what beta says now counts */
 	assert_true(heard_of > before);
 
 	/* And beta's own restart is heard, its old life is not. */
@@ -652,7 +652,7 @@ static void freshness(void **state)
 		{1, 10, 135, 7, FAILOVER_BEAT_OLD}, /* held back */
 		{1, 10, 136, 7, FAILOVER_BEAT_FRESH},
 		{0, 10, 300, 6, FAILOVER_BEAT_UNANSWERED}, /* said to our last life */
-		{0, 9, 400, 7, FAILOVER_BEAT_OLD},	   /* of its last life */
+		{0, 9, 400, 7, FAILOVER_BEAT_OLD},         /* of its last life */
 		{0, 11, 1, 7, FAILOVER_BEAT_FRESH},
 		{0, 10, 500, 7, FAILOVER_BEAT_OLD},
 		{1, 11, 1, 7, FAILOVER_BEAT_FRESH},

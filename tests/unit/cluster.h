@@ -13,7 +13,7 @@
 #include "proto/identity.h"
 #include "proto/pki.h"
 
-#define DAYS(n) ((time_t)(n) * 24 * 3600)
+#define DAYS(n) ((time_t)(n)*24 * 3600)
 
 struct cluster {
 	char *ca, *ca_key, *heartbeat;
@@ -24,8 +24,8 @@ static inline struct cluster cluster_new(void)
 	struct cluster c;
 
 	assert_int_equal(proto_pki_make_key(&c.ca_key, NULL), 0);
-	assert_int_equal(proto_pki_make_ca(c.ca_key, "alpha", proto_pki_ten_years(time(NULL)),
-				 &c.ca, NULL),
+	assert_int_equal(
+		proto_pki_make_ca(c.ca_key, "alpha", proto_pki_ten_years(time(NULL)), &c.ca, NULL),
 		0);
 	assert_int_equal(proto_pki_make_heartbeat_key(&c.heartbeat, NULL), 0);
 	return c;

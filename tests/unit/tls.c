@@ -134,8 +134,8 @@ static void nothing_is_readable_on_the_wire(void **state)
 
 	/* What a writes now goes to the tap. */
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, tap), 0);
-	gnutls_transport_set_ptr2(*(gnutls_session_t *)p.a->tls, p.a->tls,
-		(gnutls_transport_ptr_t)(intptr_t)tap[0]);
+	gnutls_transport_set_ptr2(
+		*(gnutls_session_t *)p.a->tls, p.a->tls, (gnutls_transport_ptr_t)(intptr_t)tap[0]);
 	assert_int_equal(proto_session_send_pages(p.a, secret, sizeof(secret), SOON, NULL), 0);
 	n = recv(tap[1], wire, sizeof(wire), MSG_DONTWAIT);
 	assert_true(n > (ssize_t)sizeof(secret));
@@ -240,10 +240,11 @@ static void expect_refused_client(
 	char byte;
 
 	assert_int_equal(gnutls_certificate_allocate_credentials(&nothing), 0);
-	assert_int_equal(gnutls_init(&client, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL), 0);
+	assert_int_equal(
+		gnutls_init(&client, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL), 0);
 	assert_int_equal(gnutls_priority_set_direct(client, priority, NULL), 0);
-	gnutls_credentials_set(client, GNUTLS_CRD_CERTIFICATE,
-		certificate ? alpha->credentials : nothing);
+	gnutls_credentials_set(
+		client, GNUTLS_CRD_CERTIFICATE, certificate ? alpha->credentials : nothing);
 	gnutls_session_set_verify_function(client, NULL);
 	assert_int_equal(fcntl(p.raw, F_SETFL, O_NONBLOCK), 0);
 	gnutls_transport_set_int(client, p.raw);
@@ -462,8 +463,8 @@ static void a_peer_that_does_not_read_is_given_up(void **state)
 	int r = 0;
 
 	for (int i = 0; i < 64 && !r; i++)
-		r = proto_session_send_pages(p.a, pages, PROTO_MAX_PAGES,
-			clock_now_ns() + 20 * NSEC_PER_MSEC, &why);
+		r = proto_session_send_pages(
+			p.a, pages, PROTO_MAX_PAGES, clock_now_ns() + 20 * NSEC_PER_MSEC, &why);
 	assert_int_equal(r, -ETIMEDOUT);
 	expect_text(why.text, "has not taken");
 	close_pair(&p);
