@@ -102,6 +102,14 @@ demo: deps
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/lab/demo
 
+# Two processes on loopback; no lab.
+test_programs += tests/bench/stream
+tests/bench/stream_src := tests/bench/stream.c $(proto_src) $(common_src)
+tests/bench/stream_pkg := $(proto_pkg)
+
+bench-stream: $(BUILD)/tests/bench/stream
+	$(Q)$<
+
 bench: deps
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/bench/run
@@ -125,4 +133,4 @@ lint: $(generated)
 	shellcheck -x $(SCRIPTS)
 	codespell -q 3 --ignore-words-list=fo,uptodate --skip=COPYING,./build*,.git .
 
-.PHONY: unit unit-run sim model fuzz fuzz-run check lab-all demo bench bench-disks deps lint
+.PHONY: unit unit-run sim model fuzz fuzz-run check lab-all demo bench bench-disks bench-stream deps lint
