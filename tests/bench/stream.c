@@ -42,8 +42,8 @@ static void make_host(const char *ca, const char *ca_key, const char *heartbeat,
 {
 	char dir[] = "/tmp/romulus-stream-XXXXXX", path[64];
 	char *key, *request, *certificate;
-	static const char *const files[] = {PROTO_FILE_CA, PROTO_FILE_HOST, PROTO_FILE_HOST_KEY,
-		PROTO_FILE_HEARTBEAT};
+	static const char *const files[] = {
+		PROTO_FILE_CA, PROTO_FILE_HOST, PROTO_FILE_HOST_KEY, PROTO_FILE_HEARTBEAT};
 
 	if (!mkdtemp(dir) || proto_pki_make_key(&key, &why) ||
 		proto_pki_make_request(key, hosts[i], &request, &why) ||
@@ -67,8 +67,7 @@ static void make_hosts(void)
 	char *ca, *ca_key, *heartbeat;
 
 	if (proto_pki_make_key(&ca_key, &why) ||
-		proto_pki_make_ca(
-			ca_key, "alpha", proto_pki_ten_years(time(NULL)), &ca, &why) ||
+		proto_pki_make_ca(ca_key, "alpha", proto_pki_ten_years(time(NULL)), &ca, &why) ||
 		proto_pki_make_heartbeat_key(&heartbeat, &why))
 		die("no CA");
 	make_host(ca, ca_key, heartbeat, 0);
@@ -135,8 +134,8 @@ static struct result run(int fd, const uint8_t *pages, bool tls, uint64_t bytes)
 	began = clock_now_ns();
 	sender = cpu_seconds(RUSAGE_SELF);
 	for (uint64_t sent = 0; sent < bytes; sent += CHUNK)
-		if (proto_session_send_file_pages(s, fd, sent % STAGED, pages + sent % STAGED,
-			    CHUNK, deadline, &why))
+		if (proto_session_send_file_pages(
+			    s, fd, sent % STAGED, pages + sent % STAGED, CHUNK, deadline, &why))
 			die("cannot send");
 	if (proto_session_receive(s, deadline, &frame, &why) != 1)
 		die("no acknowledgement");
