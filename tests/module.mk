@@ -34,6 +34,11 @@ tests/unit/tls_lib := -lpthread
 unit_tests += tests/unit/pki
 tests/unit/pki_src := tests/unit/pki.c failover/pki_command.c $(failover_core) $(proto_src) $(common_src)
 tests/unit/pki_pkg := cmocka $(failover_pkg) $(proto_pkg)
+unit_tests += tests/unit/accept
+tests/unit/accept_src := tests/unit/accept.c replicator/backup_accept.c replicator/worker.c \
+	$(proto_src) $(common_src)
+tests/unit/accept_pkg := cmocka $(proto_pkg)
+tests/unit/accept_lib := -lpthread
 unit_tests += tests/unit/channel
 tests/unit/channel_src := tests/unit/channel.c failover/peers.c failover/listener.c failover/request.c \
 	failover/hello.c failover/address.c $(failover_core) $(proto_src) $(common_src)
