@@ -31,6 +31,14 @@
 
 #define FAILOVER_MAX_DOMAINS 256u
 
+/*
+ * Of event sources, the smaller first. What has arrived is read before silence is judged;
+ * strangers, however many, come after both: a daemon that is busy with them must not look dead to
+ * its peer.
+ */
+#define FAILOVER_PRIORITY_TICK (SD_EVENT_PRIORITY_NORMAL + 1)
+#define FAILOVER_PRIORITY_STRANGERS (SD_EVENT_PRIORITY_NORMAL + 2)
+
 struct failover_domain;
 struct failover_control;
 
@@ -41,6 +49,7 @@ struct failover_endpoint {
 	int udp;
 	sd_event_source *udp_io, *tcp_io;
 	bool complained;
+	unsigned int datagrams; /* since the last tick */
 };
 
 struct failover_peer {

@@ -247,6 +247,7 @@ int failover_listener_accept(struct failover_endpoint *e, int listening)
 	inbound = in;
 	inbound_n++;
 	sd_event_add_io(e->fo->event, &in->io, fd, EPOLLIN, on_readable, in);
+	sd_event_source_set_priority(in->io, FAILOVER_PRIORITY_STRANGERS);
 	sd_event_add_time_relative(e->fo->event, &in->timer, CLOCK_MONOTONIC,
 		e->fo->timeouts.connect * 1000, 1000, on_timeout, in);
 	return 0;

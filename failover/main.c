@@ -108,7 +108,7 @@ static int run(struct failover *fo, struct why *why)
 	r = sd_event_add_time_relative(fo->event, &fo->tick, CLOCK_MONOTONIC, 0, 1000, on_tick, fo);
 	if (r < 0)
 		return why_set(why, r, "no timer: %s", strerror(-r));
-	sd_event_source_set_priority(fo->tick, SD_EVENT_PRIORITY_NORMAL + 1);
+	sd_event_source_set_priority(fo->tick, FAILOVER_PRIORITY_TICK);
 	sd_notify(0, "READY=1");
 	log_notice("romulusd " ROMULUS_VERSION " on %s, transport %s%s", c->host, c->transport,
 		fo->identity ? "" : ": NEITHER ENCRYPTED NOR AUTHENTICATED");

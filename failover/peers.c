@@ -18,6 +18,8 @@
 /* Entries of one datagram, so that it stays within PROTO_MAX_DATAGRAM; the rest comes with the next
  * one. An entry is at most 38 + 4 varints: 66 bytes. */
 #define BEAT_DOMAINS 16u
+#define FLOOD 1024u /* datagrams between two ticks: more are no heartbeats, and wait for the tick  \
+		     */
 #define FORGERY_SAID_NS (60 * NSEC_PER_SEC)
 
 struct failover_peer *failover_peer_find(struct failover *fo, const char *name)
@@ -222,6 +224,7 @@ static void take_datagram(struct failover_endpoint *e, const uint8_t *data, size
 static int on_datagram(sd_event_source *s, int fd, uint32_t revents, void *data)
 {
 	uint8_t buffer[PROTO_MAX_DATAGRAM + 1];
+	struct failover_endpoint *e = data;
 
 	/* Bounded, so that a flood cannot keep the loop from its timers. */
 	for (int i = 0; i < 64; i++) {
@@ -232,8 +235,11 @@ static int on_datagram(sd_event_source *s, int fd, uint32_t revents, void *data)
 
 		if (n < 0)
 			break;
-		take_datagram(data, buffer, (size_t)n, &from);
+		take_datagram(e, buffer, (size_t)n, &from);
+		e->datagrams++;
 	}
+	if (e->datagrams > FLOOD)
+		sd_event_source_set_priority(s, FAILOVER_PRIORITY_STRANGERS);
 	return 0;
 }
 
@@ -261,6 +267,7 @@ static int endpoint_listen(struct failover_endpoint *e, struct why *why)
 			return fd;
 		sd_event_add_io(e->fo->event, &e->tcp_io, fd, EPOLLIN, on_connection, e);
 		sd_event_source_set_io_fd_own(e->tcp_io, 1);
+		sd_event_source_set_priority(e->tcp_io, FAILOVER_PRIORITY_STRANGERS);
 	}
 	return 0;
 }
@@ -380,6 +387,12 @@ void failover_peers_close(struct failover *fo)
 void failover_peers_tick(struct failover *fo, uint64_t now_ns)
 {
 	listen_again(fo, now_ns);
+	for (size_t i = 0; i < fo->endpoints_n; i++) {
+		fo->endpoints[i].datagrams = 0;
+		if (fo->endpoints[i].udp_io)
+			sd_event_source_set_priority(
+				fo->endpoints[i].udp_io, SD_EVENT_PRIORITY_NORMAL);
+	}
 	for (size_t i = 0; i < fo->peers_n; i++) {
 		struct failover_peer *p = &fo->peers[i];
 

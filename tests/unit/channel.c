@@ -532,6 +532,51 @@ static void an_oversize_frame_is_refused(void **state)
 	proto_session_free(s);
 }
 
+static int count_tick(sd_event_source *s, uint64_t usec, void *data)
+{
+	++*(unsigned int *)data;
+	return 0;
+}
+
+/* Who waits in crowds, with or without a word, waits until this host has said that it lives. */
+static void a_flood_does_not_hold_up_the_heart(void **state)
+{
+	unsigned int ticks = 0;
+	sd_event_source *tick = NULL;
+	uint8_t bytes[64] = {0};
+	int fd[24];
+
+	for (size_t i = 0; i < ARRAY_SIZE(fd); i++) {
+		fd[i] = dial(BETA_ADDRESS);
+		if (i < 16) /* some are in already, the others stand at the door */
+			spin();
+		(void)!send(fd[i], slow_hello, sizeof(slow_hello), MSG_NOSIGNAL);
+	}
+	sd_event_add_time_relative(loop, &tick, CLOCK_MONOTONIC, 0, 1, count_tick, &ticks);
+	sd_event_source_set_priority(tick, FAILOVER_PRIORITY_TICK);
+	sd_event_run(loop, 100000);
+	assert_int_equal(ticks, 1);
+
+	/* Datagrams go first, but not for ever. */
+	for (int i = 0; i < 17; i++) {
+		for (int k = 0; k < 70; k++)
+			inject(BETA_ADDRESS, ALPHA_ADDRESS, bytes, sizeof(bytes));
+		sd_event_run(loop, 0);
+	}
+	assert_true(peer_of(&alpha)->forged > 1024);
+	sd_event_source_set_time_relative(tick, 0);
+	sd_event_source_set_enabled(tick, SD_EVENT_ONESHOT);
+	sd_event_run(loop, 100000);
+	assert_int_equal(ticks, 2);
+	failover_peers_tick(&alpha.fo, clock_now_ns());
+	spin();
+	until_alive();
+	sd_event_source_disable_unref(tick);
+	for (size_t i = 0; i < ARRAY_SIZE(fd); i++)
+		close(fd[i]);
+	spin();
+}
+
 /* ---- heartbeats ----------------------------------------------------------------------------- */
 
 static void repeated_heartbeats_are_refused(void **state)
@@ -703,6 +748,7 @@ int main(void)
 		CHANNEL_TEST(garbage_is_refused_in_bounded_memory),
 		CHANNEL_TEST(slow_strangers_do_not_keep_the_peer_out),
 		CHANNEL_TEST(an_oversize_frame_is_refused),
+		CHANNEL_TEST(a_flood_does_not_hold_up_the_heart),
 		CHANNEL_TEST(repeated_heartbeats_are_refused),
 		CHANNEL_TEST(a_restarted_daemon_takes_no_old_heartbeats),
 		CHANNEL_TEST(forged_heartbeats_are_refused),
