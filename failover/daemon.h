@@ -64,7 +64,7 @@ struct failover_peer {
 	struct failover_replay replay;
 	char *says[FAILOVER_MAX_PATHS], *hears[FAILOVER_MAX_PATHS]; /* contexts of tags */
 	uint64_t forged, replayed; /* heartbeats from its addresses that were refused */
-	uint64_t forged_said_ns;
+	uint64_t forged_said_ns, old_boot_said_ns;
 	uint64_t refused;   /* sessions from its addresses */
 	struct why refusal; /* of the last of them: why */
 	uint64_t complained_ns, complaints_kept;

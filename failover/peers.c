@@ -18,9 +18,10 @@
 /* Entries of one datagram, so that it stays within PROTO_MAX_DATAGRAM; the rest comes with the next
  * one. An entry is at most 38 + 4 varints: 66 bytes. */
 #define BEAT_DOMAINS 16u
-#define FLOOD 1024u /* datagrams between two ticks: more are no heartbeats, and wait for the tick  \
-		     */
-#define FORGERY_SAID_NS (60 * NSEC_PER_SEC)
+#define FLOOD                                                                                      \
+	1024u /* datagrams between two ticks: more are no heartbeats, and wait for the tick        \
+	       */
+#define SAID_NS (60 * NSEC_PER_SEC)
 
 struct failover_peer *failover_peer_find(struct failover *fo, const char *name)
 {
@@ -127,6 +128,29 @@ static void note_gossip(struct failover_peer *p, const Romulus__DomainState *s)
 	g->state = (enum proto_state)s->state;
 }
 
+/* True when @said_ns is long enough ago; it is then now. */
+static bool may_say(uint64_t *said_ns)
+{
+	uint64_t now = clock_now_ns();
+
+	if (*said_ns && now - *said_ns < SAID_NS)
+		return false;
+	*said_ns = now;
+	return true;
+}
+
+/* An eavesdropper's doing while the peer is heard; else it is the peer that has lost count. */
+static void note_old_boot(struct failover_peer *p)
+{
+	if (failover_peer_alive(p) || !may_say(&p->old_boot_said_ns))
+		return;
+	failover_event(&p->fo->events, NULL, "heartbeat-refused",
+		"heartbeats of %s are of a start before the last one that was heard here: somebody "
+		"repeats them, or its clock was set back and its state-dir was lost; in that case "
+		"restart romulusd here",
+		p->conf->name);
+}
+
 static void heard(struct failover_peer *p, size_t path, const Romulus__Heartbeat *beat)
 {
 	struct failover *fo = p->fo;
@@ -138,6 +162,8 @@ static void heard(struct failover_peer *p, size_t path, const Romulus__Heartbeat
 			&p->replay, path, beat->boot, beat->sequence, beat->peer_boot, fo->boot);
 
 		p->replayed += f == FAILOVER_BEAT_OLD;
+		if (f == FAILOVER_BEAT_OLD && beat->boot < p->replay.boot)
+			note_old_boot(p);
 		if (f != FAILOVER_BEAT_FRESH)
 			return;
 	}
@@ -160,11 +186,9 @@ static void heard(struct failover_peer *p, size_t path, const Romulus__Heartbeat
 /* Mistakes are constant and say the same thing every heartbeat. */
 static void note_forgery(struct failover_peer *p, size_t path)
 {
-	uint64_t now = clock_now_ns();
-
-	if (p->forged++ && now - p->forged_said_ns < FORGERY_SAID_NS)
+	p->forged++;
+	if (!may_say(&p->forged_said_ns))
 		return;
-	p->forged_said_ns = now;
 	failover_event(&p->fo->events, NULL, "heartbeat-refused",
 		"a heartbeat from the address of %s on path %s is not signed with the key of this "
 		"cluster, so %s counts as silent: transport is \"plain\" there, its pki is another "

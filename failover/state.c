@@ -221,7 +221,7 @@ int failover_state_start(const char *dir, uint64_t wall_ns, uint64_t *ret, struc
 		kept = 0;
 	*ret = wall_ns > kept ? wall_ns : kept + 1;
 	snprintf(text, sizeof(text), "%llu\n", (unsigned long long)*ret);
-	mkdir(dir, 0700);
+	mkdir(dir, 0755);
 	err = replace_file(dir, "start", text);
 	if (err < 0)
 		return why_set(why, err,

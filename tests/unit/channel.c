@@ -646,6 +646,13 @@ static void a_restarted_daemon_takes_no_old_heartbeats(void **state)
 	before = heard_of;
 	replay(BETA_ADDRESS, ALPHA_ADDRESS, ALPHA_ADDRESS);
 	assert_int_equal(heard_of, before);
+
+	/* A host that has lost count is told so, where somebody looks. */
+	until_silent(&alpha);
+	beta.fo.boot = 5;
+	beat(&beta);
+	assert_false(failover_peer_alive(peer_of(&alpha)));
+	assert_non_null(strstr(last_event(&alpha), "its state-dir was lost"));
 }
 
 static void forged_heartbeats_are_refused(void **state)
