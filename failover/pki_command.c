@@ -7,6 +7,7 @@
 #include "failover/pki_command.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -270,6 +271,7 @@ static int join(const struct pki *p)
 
 	if (r)
 		return r;
+	signal(SIGPIPE, SIG_IGN); /* an ssh that ends at once has an exit status to tell of */
 	bundle = ask_by_ssh(p, text);
 	if (!bundle) {
 		fprintf(stderr,

@@ -213,6 +213,7 @@ static void nothing_is_overwritten_by_mistake(void **state)
 static void a_join_that_fails_changes_nothing(void **state)
 {
 	CLEANUP_FREE char *before = NULL;
+	struct proto_identity *id;
 
 	fake_ssh("");
 	assert_int_equal(PKI("beta", "join", "alpha"), EXIT_CODE_UNREACHABLE); /* no CA there */
@@ -227,8 +228,14 @@ static void a_join_that_fails_changes_nothing(void **state)
 	expect_said("not what `romulus pki issue` prints");
 	fake_ssh("; exit 1");
 	assert_int_equal(PKI("beta", "join", "alpha", "--force"), EXIT_CODE_UNREACHABLE);
+	setenv("PATH", "/nonexistent", 1);
+	assert_int_equal(PKI("beta", "join", "alpha", "--force"), EXIT_CODE_UNREACHABLE);
+	expect_said("cannot run ssh");
+	fake_ssh("");
 	assert_string_equal(before, read_text(path("beta/host.pem")));
-	proto_identity_free(identity("beta"));
+	id = identity("beta");
+	assert_non_null(id);
+	proto_identity_free(id);
 }
 
 static void join_in_parts(void **state)
