@@ -489,6 +489,31 @@ static void what_is_decrypted_is_pending(void **state)
 	close_pair(&p);
 }
 
+/* GnuTLS does it by itself after 2^24 records, some 256 GiB of a stream. */
+static void keys_change_under_a_stream(void **state)
+{
+	struct pair p = open_trusted();
+	Romulus__Ack ack = ROMULUS__ACK__INIT;
+	uint8_t page[4096] = {1, 2, 3};
+	struct proto_frame frame;
+
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(proto_session_send_pages(p.a, page, sizeof(page), SOON, NULL), 0);
+		assert_int_equal(
+			gnutls_session_key_update(*(gnutls_session_t *)p.a->tls, GNUTLS_KU_PEER),
+			0);
+		assert_int_equal(proto_session_send_pages(p.a, page, sizeof(page), SOON, NULL), 0);
+		for (int k = 0; k < 2; k++) {
+			assert_int_equal(proto_session_receive(p.b, SOON, &frame, NULL), 1);
+			assert_memory_equal(frame.data, page, sizeof(page));
+		}
+		assert_int_equal(proto_session_send(p.b, PROTO_ACK, &ack.base, SOON, NULL), 0);
+		assert_int_equal(proto_session_receive(p.a, SOON, &frame, NULL), 1);
+		assert_int_equal(frame.type, PROTO_ACK);
+	}
+	close_pair(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -506,6 +531,7 @@ int main(void)
 		cmocka_unit_test(pages_of_all_sizes_arrive),
 		cmocka_unit_test(a_peer_that_does_not_read_is_given_up),
 		cmocka_unit_test(what_is_decrypted_is_pending),
+		cmocka_unit_test(keys_change_under_a_stream),
 	};
 
 	return cmocka_run_group_tests_name("tls", tests, make_clusters, drop_clusters);
