@@ -246,6 +246,11 @@ static int run_disk(struct cli *cli, const struct command *c)
 	return become_romulusd(cli, (char *[]){NULL, "--disk", NULL});
 }
 
+static int run_pki(struct cli *cli, const struct command *c)
+{
+	return become_romulusd(cli, (char *[]){NULL, "--pki", NULL});
+}
+
 static const struct command commands[] = {
 	{"protect", "DOMAIN HOST", "replicate a running domain to HOST and keep doing so", "", 2, 2,
 		run_protect},
@@ -260,6 +265,8 @@ static const struct command commands[] = {
 		1, 1, run_confirm_dead},
 	{"disk", "VERB DOMAIN", "prepare, check, up, down, status: the replication of its disks",
 		"", 0, 0, run_disk},
+	{"pki", "VERB", "init, join HOST, show: the certificates that the hosts know each other by",
+		"", 0, 0, run_pki},
 	{"version", "", "versions of this tool and of the daemon", "", 0, 0, run_version},
 	{"check-config", "[FILE]", "check a configuration file without using it", "", 0, 1,
 		run_about_config},
@@ -361,6 +368,10 @@ int cli_run(struct cli *cli, int argc, char **argv)
 
 	if (argc > 2 && strcmp(argv[1], "disk") == 0) {
 		argv[1] = "--disk";
+		return become_romulusd(cli, argv);
+	}
+	if (argc > 2 && strcmp(argv[1], "pki") == 0) {
+		argv[1] = "--pki";
 		return become_romulusd(cli, argv);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)

@@ -71,6 +71,7 @@ void cli_status_print(FILE *out, const json_t *status)
 {
 	const json_t *peers = json_object_get(status, "peers");
 	const json_t *domains = json_object_get(status, "domains");
+	const char *warning;
 	const json_t *item;
 	size_t i;
 
@@ -84,4 +85,10 @@ void cli_status_print(FILE *out, const json_t *status)
 		peer_lines(out, item);
 	if (json_object_get(status, "etcd"))
 		etcd_line(out, json_object_get(status, "etcd"));
+	if (strcmp(cli_text(status, "transport"), "plain") == 0)
+		fprintf(out, "transport PLAIN: the hosts' traffic is neither encrypted nor "
+			     "authenticated (romulus.conf says so)\n");
+	warning = cli_text(json_object_get(status, "certificate"), "warning");
+	if (warning[0])
+		fprintf(out, "certificate: %s\n", warning);
 }

@@ -38,3 +38,14 @@ bool failover_address_same(const struct sockaddr_storage *a, const struct sockad
 	       memcmp(&((const struct sockaddr_in6 *)a)->sin6_addr,
 		       &((const struct sockaddr_in6 *)b)->sin6_addr, 16) == 0;
 }
+
+const char *failover_address_text(const struct sockaddr_storage *a, char ret[FAILOVER_ADDRESS_MAX])
+{
+	const void *bytes = a->ss_family == AF_INET6
+				    ? (const void *)&((const struct sockaddr_in6 *)a)->sin6_addr
+				    : (const void *)&((const struct sockaddr_in *)a)->sin_addr;
+
+	if (!inet_ntop(a->ss_family, bytes, ret, FAILOVER_ADDRESS_MAX))
+		ret[0] = '\0';
+	return ret;
+}

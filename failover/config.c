@@ -76,6 +76,7 @@ struct failover_config *failover_config_free(struct failover_config *c)
 	free(c->state_dir);
 	free(c->run_dir);
 	free(c->group);
+	free(c->pki_dir);
 	free(c);
 	return NULL;
 }
@@ -124,6 +125,11 @@ long failover_config_staging_mb(const struct failover_config *c, const char *dom
 	const struct failover_domain_config *d = failover_config_domain(c, domain);
 
 	return d && d->staging_mb ? d->staging_mb : c->staging_mb;
+}
+
+bool failover_config_is_plain(const struct failover_config *c)
+{
+	return strcmp(c->transport, "plain") == 0;
 }
 
 void failover_config_print(const struct failover_config *c)

@@ -95,10 +95,11 @@ struct failover_domain_config {
 
 struct failover_config {
 	char *host;
-	char *transport;
+	char *transport; /* "tls" or "plain" */
 	char *state_dir;
 	char *run_dir;
 	char *group; /* whose members may look at the status; "": nobody but root */
+	char *pki_dir; /* of this host's certificate */
 	long port;
 	long heartbeat_ms;
 	long dead_after_ms;
@@ -130,6 +131,8 @@ bool failover_config_reprotects(const struct failover_config *c, const char *dom
 bool failover_config_stays_mute(const struct failover_config *c, const char *domain);
 long failover_config_interval_ms(const struct failover_config *c, const char *domain);
 long failover_config_staging_mb(const struct failover_config *c, const char *domain);
+
+bool failover_config_is_plain(const struct failover_config *c);
 
 /* "ok" and a summary on standard output, for --check-config. */
 void failover_config_print(const struct failover_config *c);

@@ -243,17 +243,13 @@ int failover_config_build(cfg_t *cfg, const char *file, struct failover_config *
 	c->state_dir = copy(cfg_getstr(cfg, "state-dir"));
 	c->run_dir = copy(cfg_getstr(cfg, "run-dir"));
 	c->group = copy(cfg_getstr(cfg, "group"));
+	c->pki_dir = copy(cfg_getstr(cfg, "pki-dir"));
 	failover_config_take_numbers(cfg, c);
 	if (!c->host[0])
 		return lacks(file, "the file", "host", why);
 	r = check_name(file, "this host", c->host, why);
 	if (r < 0)
 		return r;
-	if (!c->transport[0])
-		return why_set(why, -EINVAL,
-			"%s: the file lacks the key transport; checkpoints would cross the "
-			"network readable: say transport = \"plain\" if the link is trusted",
-			file);
 	if (c->dead_after_ms < 3 * c->heartbeat_ms)
 		return why_set(why, -EINVAL,
 			"%s: dead-after (%ld ms) must be at least three times heartbeat-interval "

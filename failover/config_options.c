@@ -12,6 +12,7 @@
 
 #include "common/cleanup.h"
 #include "common/why.h"
+#include "proto/identity.h"
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 #define HOST_CHARS LETTERS ":[]"
@@ -179,14 +180,14 @@ struct word_rule {
 	const char *help;
 };
 
-static const char *const transports[] = {"plain", NULL};
+static const char *const transports[] = {"tls", "plain", NULL};
 /* enum failover_arbiter_kind */
 static const char *const arbiters[] = {"manual", "fence", "etcd", "etcd+fence", NULL};
 static const char *const reprotects[] = {"auto", "manual", NULL};
 static const char *const losses[] = {"solo", "stay-mute", NULL};
 static const struct word_rule word_rules[] = {
 	{"transport", transports,
-		"\"plain\", the only transport there is yet: use it on a trusted link only"},
+		"\"tls\", or \"plain\" where all links between the hosts are trusted"},
 	{"arbiter", arbiters, "\"manual\", \"fence\", \"etcd\" or \"etcd+fence\""},
 	{"reprotect", reprotects, "\"auto\" or \"manual\""},
 	{"on-backup-lost", losses, "\"solo\" or \"stay-mute\""},
@@ -282,6 +283,7 @@ static const struct {
 	{"etcd|certificate", check_absolute},
 	{"etcd|key", check_absolute},
 	{"etcd|timeout", check_etcd_timeout},
+	{"pki-dir", check_absolute},
 	{"peer|arbiter", check_word},
 	{"peer|path|local", check_address},
 	{"peer|path|remote", check_address},
@@ -307,10 +309,11 @@ static cfg_t *make_parser(void)
 {
 	cfg_opt_t top[9 + ARRAY_SIZE(numbers)] = {
 		CFG_STR("host", NULL, CFGF_NODEFAULT),
-		CFG_STR("transport", NULL, CFGF_NODEFAULT),
+		CFG_STR("transport", "tls", CFGF_NONE),
 		CFG_STR("state-dir", "/var/lib/romulus", CFGF_NONE),
 		CFG_STR("run-dir", "/run/romulus", CFGF_NONE),
 		CFG_STR("group", "", CFGF_NONE),
+		CFG_STR("pki-dir", PROTO_PKI_DIR, CFGF_NONE),
 		CFG_SEC("peer", peer_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("domain", domain_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("etcd", etcd_options, CFGF_NODEFAULT),

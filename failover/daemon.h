@@ -23,11 +23,21 @@
 #include "failover/detector.h"
 #include "failover/domain_machine.h"
 #include "failover/events.h"
+#include "failover/replay.h"
 #include "failover/state.h"
 #include "failover/timeouts.h"
+#include "proto/identity.h"
 #include "proto/proto.h"
 
 #define FAILOVER_MAX_DOMAINS 256u
+
+/*
+ * Of event sources, the smaller first. What has arrived is read before silence is judged;
+ * strangers, however many, come after both: a daemon that is busy with them must not look dead to
+ * its peer.
+ */
+#define FAILOVER_PRIORITY_TICK (SD_EVENT_PRIORITY_NORMAL + 1)
+#define FAILOVER_PRIORITY_STRANGERS (SD_EVENT_PRIORITY_NORMAL + 2)
 
 struct failover_domain;
 struct failover_control;
@@ -39,6 +49,7 @@ struct failover_endpoint {
 	int udp;
 	sd_event_source *udp_io, *tcp_io;
 	bool complained;
+	unsigned int datagrams; /* since the last tick */
 };
 
 struct failover_peer {
@@ -50,6 +61,13 @@ struct failover_peer {
 	struct failover_detector detector;
 	struct failover_arbiter arbiter;
 	uint64_t boot, sequence; /* of the newest heartbeat */
+	struct failover_replay replay;
+	char *says[FAILOVER_MAX_PATHS], *hears[FAILOVER_MAX_PATHS]; /* contexts of tags */
+	uint64_t forged, replayed; /* heartbeats from its addresses that were refused */
+	uint64_t forged_said_ns, old_boot_said_ns;
+	uint64_t refused;   /* sessions from its addresses */
+	struct why refusal; /* of the last of them: why */
+	uint64_t complained_ns, complaints_kept;
 	struct failover_gossip gossip[FAILOVER_MAX_DOMAINS];
 	size_t gossip_n;
 };
@@ -65,6 +83,7 @@ struct failover_etcd_watch {
 struct failover {
 	const char *libexec;
 	struct failover_config *config;
+	struct proto_identity *identity; /* NULL: the transport is plain */
 	struct failover_timeouts timeouts;
 	struct failover_events events;
 	sd_event *event;
@@ -81,6 +100,7 @@ struct failover {
 	size_t domains_n, gossip_next;
 	sd_event_source *tick;
 	uint64_t malformed, strangers; /* datagrams dropped */
+	uint64_t expiry_ns;            /* when to look at the certificate's again */
 	struct failover_control *control;
 };
 
@@ -106,6 +126,9 @@ json_t *failover_etcd_watch_json(const struct failover *fo);
 
 int failover_address_parse(
 	const char *address, uint16_t port, struct sockaddr_storage *ret, socklen_t *ret_len);
+/* The address without its port, the same text for every spelling. Returns @ret. */
+#define FAILOVER_ADDRESS_MAX 64
+const char *failover_address_text(const struct sockaddr_storage *a, char ret[FAILOVER_ADDRESS_MAX]);
 bool failover_address_same(const struct sockaddr_storage *a, const struct sockaddr_storage *b);
 
 /* ---- listener.c: sessions that peers open --------------------------------------------------- */
@@ -113,6 +136,8 @@ bool failover_address_same(const struct sockaddr_storage *a, const struct sockad
 struct failover_inbound;
 
 int failover_listener_accept(struct failover_endpoint *e, int listening);
+/* Drop all sessions, whatever they wait for. */
+void failover_listener_close(struct failover *fo);
 /* Answer the request and close. @in may be NULL: who asked has gone. */
 void failover_inbound_answer(
 	struct failover_inbound *in, enum proto_type type, const ProtobufCMessage *message);

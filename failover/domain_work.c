@@ -252,6 +252,12 @@ static const struct disk_arguments *disk_arguments(
 	(d)->resource ? "--resource" : NULL, (d)->resource, "--volumes", (d)->volumes,             \
 		"--undo-limit", (d)->undo_limit, NULL
 
+/* Where the worker finds the certificate; "": the stream is plain. */
+static char *pki_argument(const struct failover_config *c)
+{
+	return failover_config_is_plain(c) ? "" : c->pki_dir;
+}
+
 int failover_domain_spawn_primary(struct failover_domain *d, struct why *why)
 {
 	const struct failover_config *c = d->fo->config;
@@ -264,8 +270,8 @@ int failover_domain_spawn_primary(struct failover_domain *d, struct why *why)
 	NUMBER_TEXT(ack, "%ld", c->ack_timeout_ms);
 	char *const argv[] = {program, "--domain", d->record.name, "--host", c->host, "--peer",
 		(char *)d->attempt_peer->conf->name, "--interval", interval, "--staging", staging,
-		"--netbuf-limit", limit, "--ack-timeout", ack, "--run-dir", c->run_dir,
-		DISK_ARGUMENTS(disks)};
+		"--netbuf-limit", limit, "--ack-timeout", ack, "--run-dir", c->run_dir, "--pki",
+		pki_argument(c), DISK_ARGUMENTS(disks)};
 
 	snprintf(program, sizeof(program), "%s/romulus-primary", d->fo->libexec);
 	return start(d, argv, why);
@@ -285,7 +291,7 @@ int failover_domain_spawn_backup(struct failover_domain *d, struct why *why)
 		"--hypervisor", d->hypervisor, "--staging-bytes", staging, "--peer",
 		(char *)d->attempt_peer->conf->name, "--host", c->host, "--listen",
 		d->attempt_peer->conf->paths[0].local, "--run-dir", c->run_dir, "--state-dir",
-		c->state_dir, DISK_ARGUMENTS(disks)};
+		c->state_dir, "--pki", pki_argument(c), DISK_ARGUMENTS(disks)};
 
 	snprintf(program, sizeof(program), "%s/romulus-backup", d->fo->libexec);
 	return start(d, argv, why);

@@ -24,14 +24,19 @@ struct failover_inbound {
 	sd_event_source *io, *timer;
 	bool greeted, asked;
 	struct failover_inbound **slot;
+	struct failover_inbound *next, **link; /* of all, the newest first */
 };
 
+static struct failover_inbound *inbound;
 static unsigned int inbound_n;
 
 static void inbound_free(struct failover_inbound *in)
 {
 	if (in->slot)
 		*in->slot = NULL;
+	*in->link = in->next;
+	if (in->next)
+		in->next->link = in->link;
 	sd_event_source_disable_unref(in->io);
 	sd_event_source_disable_unref(in->timer);
 	proto_session_free(in->session);
@@ -80,10 +85,27 @@ void failover_inbound_put_off(struct failover_inbound *in, const char *uuid, uin
 	failover_inbound_answer(in, PROTO_REFUSED, &refused.base);
 }
 
+/* One line a second at most: who is flooded by strangers has other worries than a full disk. */
+static void complain(struct failover_peer *p, const char *reason)
+{
+	uint64_t now = clock_now_ns();
+
+	p->refused++;
+	why_set(&p->refusal, 0, "%s", reason);
+	if (p->complained_ns && now - p->complained_ns < NSEC_PER_SEC) {
+		p->complaints_kept++;
+		return;
+	}
+	p->complained_ns = now;
+	log_warning("session from %s refused: %s%s", p->conf->name, reason,
+		p->complaints_kept ? " (and others before it)" : "");
+	p->complaints_kept = 0;
+}
+
 static void turn_away(struct failover_inbound *in, enum proto_bye code, const char *reason)
 {
 	proto_session_bye(in->session, code, reason);
-	log_warning("session from %s refused: %s", in->peer->conf->name, reason);
+	complain(in->peer, reason);
 	inbound_free(in);
 }
 
@@ -132,13 +154,17 @@ static int on_readable(sd_event_source *s, int fd, uint32_t revents, void *data)
 {
 	struct failover_inbound *in = data;
 	struct proto_frame frame;
+	struct why why;
 	int r;
 
-	while ((r = proto_session_receive(in->session, 0, &frame, NULL)) > 0)
+	while ((r = proto_session_receive(in->session, 0, &frame, &why)) > 0)
 		if (!take_frame(in, &frame))
 			return 0;
-	if (r < 0)
-		inbound_free(in);
+	if (r == 0)
+		return 0;
+	if (!in->asked)
+		complain(in->peer, why.text);
+	inbound_free(in);
 	return 0;
 }
 
@@ -161,6 +187,32 @@ static struct failover_peer *peer_at(
 	return NULL;
 }
 
+void failover_listener_close(struct failover *fo)
+{
+	struct failover_inbound *in, *next;
+
+	for (in = inbound; in; in = next) {
+		next = in->next;
+		if (in->endpoint->fo == fo)
+			inbound_free(in);
+	}
+}
+
+/* Room for one more: the oldest of those that have not said who they are gives way. */
+static bool make_room(void)
+{
+	struct failover_inbound *oldest = NULL;
+
+	if (inbound_n < MAX_INBOUND)
+		return true;
+	for (struct failover_inbound *in = inbound; in; in = in->next)
+		if (!in->greeted)
+			oldest = in;
+	if (oldest)
+		turn_away(oldest, PROTO_BYE_REFUSED, "too many sessions");
+	return oldest;
+}
+
 static void inbound_new(
 	struct failover_endpoint *e, struct failover_peer *peer, struct proto_session *session)
 {
@@ -169,8 +221,14 @@ static void inbound_new(
 	if (!in)
 		abort();
 	*in = (struct failover_inbound){.endpoint = e, .peer = peer, .session = session};
+	in->link = &inbound;
+	in->next = inbound;
+	if (inbound)
+		inbound->link = &in->next;
+	inbound = in;
 	inbound_n++;
 	sd_event_add_io(e->fo->event, &in->io, proto_session_fd(session), EPOLLIN, on_readable, in);
+	sd_event_source_set_priority(in->io, FAILOVER_PRIORITY_STRANGERS);
 	sd_event_add_time_relative(e->fo->event, &in->timer, CLOCK_MONOTONIC,
 		e->fo->timeouts.connect * 1000, 1000, on_timeout, in);
 }
@@ -189,10 +247,13 @@ int failover_listener_accept(struct failover_endpoint *e, int listening)
 	if (!session)
 		return 0;
 	peer = peer_at(e, &from);
-	if (!peer || inbound_n >= MAX_INBOUND) {
+	if (!peer || !make_room() ||
+		proto_session_secure(session, e->fo->identity, true, peer->conf->name, NULL) < 0) {
 		e->fo->strangers++;
-		proto_session_bye(session, PROTO_BYE_REFUSED,
-			peer ? "too many sessions" : "this address is no configured peer");
+		/* Under TLS there is nothing to say to who shows no certificate. */
+		if (!e->fo->identity)
+			proto_session_bye(session, PROTO_BYE_REFUSED,
+				peer ? "too many sessions" : "this address is no configured peer");
 		proto_session_free(session);
 		return 0;
 	}

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <systemd/sd-daemon.h>
@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "failover/daemon.h"
 #include "failover/disk_command.h"
+#include "failover/pki_command.h"
 
 static int usage(FILE *to, int code)
 {
@@ -42,6 +43,18 @@ static void say_status(struct failover *fo)
 		fo->peers_n, guarded, fo->domains_n);
 }
 
+/* Once a day, so that nobody can say that he was not told. */
+static void watch_expiry(struct failover *fo, uint64_t now)
+{
+	struct why why;
+
+	if (!fo->identity || now < fo->expiry_ns)
+		return;
+	fo->expiry_ns = now + 24 * 3600 * NSEC_PER_SEC;
+	if (proto_identity_warning(fo->identity, time(NULL), &why))
+		failover_event(&fo->events, NULL, "certificate", "%s", why.text);
+}
+
 /* The heart: beats out, silence judged, waiting domains looked at. */
 static int on_tick(sd_event_source *s, uint64_t usec, void *data)
 {
@@ -54,6 +67,7 @@ static int on_tick(sd_event_source *s, uint64_t usec, void *data)
 	failover_domains_tick(fo, now);
 	failover_etcd_watch_tick(fo, now);
 	failover_peers_beat(fo);
+	watch_expiry(fo, now);
 	if (fo->sequence % 20 == 0)
 		say_status(fo);
 	sd_event_source_set_time_relative(s, fo->timeouts.heartbeat * 1000);
@@ -63,9 +77,15 @@ static int on_tick(sd_event_source *s, uint64_t usec, void *data)
 
 static int run(struct failover *fo, struct why *why)
 {
+	const struct failover_config *c = fo->config;
 	sigset_t mask;
 	int r;
 
+	if (!failover_config_is_plain(c)) {
+		r = proto_identity_load(c->pki_dir, c->host, &fo->identity, why);
+		if (r < 0)
+			return r;
+	}
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGTERM);
 	sigaddset(&mask, SIGINT);
@@ -78,8 +98,8 @@ static int run(struct failover *fo, struct why *why)
 	sd_event_add_signal(fo->event, NULL, SIGTERM, NULL, NULL);
 	sd_event_add_signal(fo->event, NULL, SIGINT, NULL, NULL);
 	sd_event_set_watchdog(fo->event, 1);
-	if (getrandom(&fo->boot, sizeof(fo->boot), 0) != sizeof(fo->boot))
-		fo->boot = clock_wall_ns();
+	if (failover_state_start(c->state_dir, clock_wall_ns(), &fo->boot, why) < 0)
+		log_warning("%s", why->text);
 	r = failover_control_open(fo, why);
 	if (r >= 0)
 		r = failover_peers_open(fo, why);
@@ -89,10 +109,10 @@ static int run(struct failover *fo, struct why *why)
 	r = sd_event_add_time_relative(fo->event, &fo->tick, CLOCK_MONOTONIC, 0, 1000, on_tick, fo);
 	if (r < 0)
 		return why_set(why, r, "no timer: %s", strerror(-r));
-	sd_event_source_set_priority(fo->tick, SD_EVENT_PRIORITY_NORMAL + 1);
+	sd_event_source_set_priority(fo->tick, FAILOVER_PRIORITY_TICK);
 	sd_notify(0, "READY=1");
-	log_notice("romulusd " ROMULUS_VERSION " on %s; the transport is not encrypted",
-		fo->config->host);
+	log_notice("romulusd " ROMULUS_VERSION " on %s, transport %s%s", c->host, c->transport,
+		fo->identity ? "" : ": NEITHER ENCRYPTED NOR AUTHENTICATED");
 	return sd_event_loop(fo->event);
 }
 
@@ -105,6 +125,7 @@ static void dispose(struct failover *fo)
 	sd_event_source_disable_unref(fo->tick);
 	sd_event_unref(fo->event);
 	failover_events_clear(&fo->events);
+	fo->identity = proto_identity_free(fo->identity);
 	fo->config = failover_config_free(fo->config);
 }
 
@@ -116,18 +137,19 @@ int main(int argc, char **argv)
 		{"timeouts", no_argument, NULL, 't'},
 		{"libexec", required_argument, NULL, 'l'},
 		{"disk", no_argument, NULL, 'd'},
+		{"pki", no_argument, NULL, 'p'},
 		{"version", no_argument, NULL, 'V'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
 	static struct failover fo = {.libexec = ROMULUS_LIBEXECDIR};
 	const char *file = FAILOVER_CONFIG_FILE;
-	bool check = false, timeouts = false, disk = false;
+	bool check = false, timeouts = false, disk = false, pki = false;
 	struct why why = {""};
 	int c, r;
 
 	log_open("romulusd");
-	while (!disk && (c = getopt_long(argc, argv, "+c:h", options, NULL)) != -1) {
+	while (!disk && !pki && (c = getopt_long(argc, argv, "+c:h", options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			file = optarg;
@@ -144,6 +166,9 @@ int main(int argc, char **argv)
 		case 'd': /* what follows is for romulus-disk */
 			disk = true;
 			break;
+		case 'p': /* what follows is a verb of `romulus pki` */
+			pki = true;
+			break;
 		case 'V':
 			puts("romulusd " ROMULUS_VERSION);
 			return 0;
@@ -153,17 +178,19 @@ int main(int argc, char **argv)
 			return usage(stderr, EXIT_CODE_USAGE);
 		}
 	}
-	if (optind != argc && !disk)
+	if (optind != argc && !disk && !pki)
 		return usage(stderr, EXIT_CODE_USAGE);
 	if (failover_config_load(file, &fo.config, &why) < 0) {
-		if (check || timeouts || disk)
-			puts(why.text);
+		if (check || timeouts || disk || pki)
+			fprintf(check || timeouts ? stdout : stderr, "%s\n", why.text);
 		else
 			log_error("%s", why.text);
 		return EXIT_CODE_CONFIG;
 	}
 	if (disk)
 		return failover_disk_command(fo.config, fo.libexec, argv + optind);
+	if (pki)
+		return failover_pki_command(fo.config, argv + optind);
 	if (check) {
 		failover_config_print(fo.config);
 		failover_config_free(fo.config);

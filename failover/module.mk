@@ -4,8 +4,9 @@ failover_core := failover/config.c failover/config_options.c failover/config_bui
 	failover/detector.c failover/timeouts.c failover/state.c failover/arbiter.c \
 	failover/arbiter_etcd.c failover/etcd.c failover/etcd_message.c failover/fence_agent.c \
 	failover/child.c failover/events.c failover/domain_machine.c \
-	failover/decide.c
-failover_src := $(failover_core) failover/address.c failover/disk_command.c failover/hello.c failover/peers.c \
+	failover/decide.c failover/replay.c
+failover_src := $(failover_core) failover/address.c failover/disk_command.c failover/pki_command.c \
+	failover/hello.c failover/peers.c \
 	failover/listener.c failover/request.c failover/worker.c failover/domain.c \
 	failover/domain_actions.c failover/domain_primary.c failover/domain_backup.c \
 	failover/domain_work.c failover/domain_start.c failover/domain_requests.c \

@@ -4,6 +4,7 @@
  * holds and has promised. No datagram is precious: all is stated again.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -17,6 +18,10 @@
 /* Entries of one datagram, so that it stays within PROTO_MAX_DATAGRAM; the rest comes with the next
  * one. An entry is at most 38 + 4 varints: 66 bytes. */
 #define BEAT_DOMAINS 16u
+#define FLOOD                                                                                      \
+	1024u /* datagrams between two ticks: more are no heartbeats, and wait for the tick        \
+	       */
+#define SAID_NS (60 * NSEC_PER_SEC)
 
 struct failover_peer *failover_peer_find(struct failover *fo, const char *name)
 {
@@ -49,16 +54,29 @@ bool failover_peer_silent(const struct failover_peer *p)
 static void send_beat(struct failover_peer *p, size_t path, Romulus__Heartbeat *beat)
 {
 	CLEANUP_FREE uint8_t *frame = NULL;
+	uint8_t tag[PROTO_TAG_BYTES];
+	struct iovec iov[2];
+	struct msghdr msg = {.msg_name = &p->remote[path],
+		.msg_namelen = p->remote_len[path],
+		.msg_iov = iov,
+		.msg_iovlen = 1};
 	size_t length;
 
 	if (p->endpoint[path]->udp < 0)
 		return;
 	beat->path = p->conf->paths[path].name;
+	beat->peer_boot = p->replay.boot;
 	if (proto_pack(PROTO_HEARTBEAT, 0, &beat->base, &frame, &length) < 0)
 		return;
+	iov[0] = (struct iovec){.iov_base = frame, .iov_len = length};
+	if (p->fo->identity) {
+		if (proto_identity_tag(p->fo->identity, p->says[path], frame, length, tag) < 0)
+			return;
+		iov[1] = (struct iovec){.iov_base = tag, .iov_len = sizeof(tag)};
+		msg.msg_iovlen = 2;
+	}
 	/* A full buffer or an absent route is what silence looks like: the peer will notice. */
-	(void)!sendto(p->endpoint[path]->udp, frame, length, MSG_DONTWAIT | MSG_NOSIGNAL,
-		(const struct sockaddr *)&p->remote[path], p->remote_len[path]);
+	(void)!sendmsg(p->endpoint[path]->udp, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 void failover_peers_beat(struct failover *fo)
@@ -110,11 +128,45 @@ static void note_gossip(struct failover_peer *p, const Romulus__DomainState *s)
 	g->state = (enum proto_state)s->state;
 }
 
+/* True when @said_ns is long enough ago; it is then now. */
+static bool may_say(uint64_t *said_ns)
+{
+	uint64_t now = clock_now_ns();
+
+	if (*said_ns && now - *said_ns < SAID_NS)
+		return false;
+	*said_ns = now;
+	return true;
+}
+
+/* An eavesdropper's doing while the peer is heard; else it is the peer that has lost count. */
+static void note_old_boot(struct failover_peer *p)
+{
+	if (failover_peer_alive(p) || !may_say(&p->old_boot_said_ns))
+		return;
+	failover_event(&p->fo->events, NULL, "heartbeat-refused",
+		"heartbeats of %s are of a start before the last one that was heard here: somebody "
+		"repeats them, or its clock was set back and its state-dir was lost; in that case "
+		"restart romulusd here",
+		p->conf->name);
+}
+
 static void heard(struct failover_peer *p, size_t path, const Romulus__Heartbeat *beat)
 {
 	struct failover *fo = p->fo;
 	bool newer = beat->boot != p->boot || beat->sequence > p->sequence;
 
+	/* Without a tag anybody can say anything, in any order. */
+	if (fo->identity) {
+		enum failover_freshness f = failover_replay_judge(
+			&p->replay, path, beat->boot, beat->sequence, beat->peer_boot, fo->boot);
+
+		p->replayed += f == FAILOVER_BEAT_OLD;
+		if (f == FAILOVER_BEAT_OLD && beat->boot < p->replay.boot)
+			note_old_boot(p);
+		if (f != FAILOVER_BEAT_FRESH)
+			return;
+	}
 	if (failover_detector_heard(&p->detector, path, clock_now_ns())) {
 		failover_arbiter_heard(&p->arbiter);
 		failover_domains_reunited(p);
@@ -132,6 +184,34 @@ static void heard(struct failover_peer *p, size_t path, const Romulus__Heartbeat
 	failover_domains_heard(p);
 }
 
+/* Mistakes are constant and say the same thing every heartbeat. */
+static void note_forgery(struct failover_peer *p, size_t path)
+{
+	p->forged++;
+	if (!may_say(&p->forged_said_ns))
+		return;
+	failover_event(&p->fo->events, NULL, "heartbeat-refused",
+		"a heartbeat from the address of %s on path %s is not signed with the key of this "
+		"cluster, so %s counts as silent: transport is \"plain\" there, its pki is another "
+		"cluster's, or somebody forges it",
+		p->conf->name, p->conf->paths[path].name, p->conf->name);
+}
+
+/* Is it the peer's? *length is then that of the frame alone. */
+static bool is_signed(struct failover_peer *p, size_t path, const uint8_t *data, size_t *length)
+{
+	if (!p->fo->identity)
+		return true;
+	if (*length > PROTO_TAG_BYTES &&
+		proto_identity_tag_good(p->fo->identity, p->hears[path], data,
+			*length - PROTO_TAG_BYTES, data + *length - PROTO_TAG_BYTES)) {
+		*length -= PROTO_TAG_BYTES;
+		return true;
+	}
+	note_forgery(p, path);
+	return false;
+}
+
 static void take_datagram(struct failover_endpoint *e, const uint8_t *data, size_t length,
 	const struct sockaddr_storage *from)
 {
@@ -145,6 +225,8 @@ static void take_datagram(struct failover_endpoint *e, const uint8_t *data, size
 		for (size_t k = 0; k < p->conf->paths_n; k++) {
 			if (p->endpoint[k] != e || !failover_address_same(from, &p->remote[k]))
 				continue;
+			if (!is_signed(p, k, data, &length))
+				return;
 			if (length >= PROTO_HEADER_BYTES &&
 				proto_header_decode(data, 0, &header, NULL) == 0 &&
 				header.type == PROTO_HEARTBEAT &&
@@ -167,6 +249,7 @@ static void take_datagram(struct failover_endpoint *e, const uint8_t *data, size
 static int on_datagram(sd_event_source *s, int fd, uint32_t revents, void *data)
 {
 	uint8_t buffer[PROTO_MAX_DATAGRAM + 1];
+	struct failover_endpoint *e = data;
 
 	/* Bounded, so that a flood cannot keep the loop from its timers. */
 	for (int i = 0; i < 64; i++) {
@@ -177,8 +260,11 @@ static int on_datagram(sd_event_source *s, int fd, uint32_t revents, void *data)
 
 		if (n < 0)
 			break;
-		take_datagram(data, buffer, (size_t)n, &from);
+		take_datagram(e, buffer, (size_t)n, &from);
+		e->datagrams++;
 	}
+	if (e->datagrams > FLOOD)
+		sd_event_source_set_priority(s, FAILOVER_PRIORITY_STRANGERS);
 	return 0;
 }
 
@@ -206,6 +292,7 @@ static int endpoint_listen(struct failover_endpoint *e, struct why *why)
 			return fd;
 		sd_event_add_io(e->fo->event, &e->tcp_io, fd, EPOLLIN, on_connection, e);
 		sd_event_source_set_io_fd_own(e->tcp_io, 1);
+		sd_event_source_set_priority(e->tcp_io, FAILOVER_PRIORITY_STRANGERS);
 	}
 	return 0;
 }
@@ -233,6 +320,19 @@ static void listen_again(struct failover *fo, uint64_t now_ns)
 				why.text, e->address);
 		}
 	}
+}
+
+/* Who says it to whom, from where to where: a heartbeat is good in one place only. */
+static char *context(const char *from, const char *to, const struct sockaddr_storage *here,
+	const struct sockaddr_storage *there)
+{
+	char source[FAILOVER_ADDRESS_MAX], target[FAILOVER_ADDRESS_MAX];
+	char *text;
+
+	if (asprintf(&text, "romulus heartbeat 1\n%s\n%s\n%s\n%s", from, to,
+		    failover_address_text(here, source), failover_address_text(there, target)) < 0)
+		abort();
+	return text;
 }
 
 static struct failover_endpoint *endpoint_of(struct failover *fo, const char *address)
@@ -274,9 +374,15 @@ int failover_peers_open(struct failover *fo, struct why *why)
 		p->fo = fo;
 		p->conf = &c->peers[i];
 		for (size_t k = 0; k < p->conf->paths_n; k++) {
+			struct sockaddr_storage local;
+			socklen_t length;
+
 			p->endpoint[k] = endpoint_of(fo, p->conf->paths[k].local);
 			failover_address_parse(p->conf->paths[k].remote, (uint16_t)c->port,
 				&p->remote[k], &p->remote_len[k]);
+			failover_address_parse(p->conf->paths[k].local, 0, &local, &length);
+			p->says[k] = context(c->host, p->conf->name, &local, &p->remote[k]);
+			p->hears[k] = context(p->conf->name, c->host, &p->remote[k], &local);
 		}
 		failover_detector_init(
 			&p->detector, p->conf->paths_n, &fo->timeouts, clock_now_ns());
@@ -289,8 +395,14 @@ int failover_peers_open(struct failover *fo, struct why *why)
 
 void failover_peers_close(struct failover *fo)
 {
-	for (size_t i = 0; fo->peers && i < fo->peers_n; i++)
+	failover_listener_close(fo);
+	for (size_t i = 0; fo->peers && i < fo->peers_n; i++) {
 		failover_arbiter_dispose(&fo->peers[i].arbiter);
+		for (size_t k = 0; k < FAILOVER_MAX_PATHS; k++) {
+			free(fo->peers[i].says[k]);
+			free(fo->peers[i].hears[k]);
+		}
+	}
 	for (size_t i = 0; fo->endpoints && i < fo->endpoints_n; i++) {
 		struct failover_endpoint *e = &fo->endpoints[i];
 
@@ -309,6 +421,12 @@ void failover_peers_close(struct failover *fo)
 void failover_peers_tick(struct failover *fo, uint64_t now_ns)
 {
 	listen_again(fo, now_ns);
+	for (size_t i = 0; i < fo->endpoints_n; i++) {
+		fo->endpoints[i].datagrams = 0;
+		if (fo->endpoints[i].udp_io)
+			sd_event_source_set_priority(
+				fo->endpoints[i].udp_io, SD_EVENT_PRIORITY_NORMAL);
+	}
 	for (size_t i = 0; i < fo->peers_n; i++) {
 		struct failover_peer *p = &fo->peers[i];
 

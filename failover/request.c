@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One question to a peer: connect (the paths in order), Hello both ways, the question, the answer,
- * Bye. All from the event loop; each step has its deadline.
+ * One question to a peer: connect (the paths in order), TLS, Hello both ways, the question, the
+ * answer, Bye. All from the event loop; each step has its deadline.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@
 
 #define SEND_NS (100 * NSEC_PER_MSEC) /* a few hundred bytes into an empty socket buffer */
 
-enum step { CONNECTING, GREETING, WAITING };
+enum step { CONNECTING, SECURING, GREETING, WAITING };
 
 struct failover_request {
 	struct failover_peer *peer;
@@ -132,6 +132,16 @@ static bool take_frame(struct failover_request *r, const struct proto_frame *fra
 	return false;
 }
 
+/* Over other cables it would be the same host with the same certificate: no other path is tried. */
+static int give_up_if_refused(struct failover_request *r, int err)
+{
+	if (err == -EACCES || err == -EPROTONOSUPPORT)
+		finish(r, NULL, EXIT_CODE_REFUSED);
+	else
+		next_path(r);
+	return 0;
+}
+
 static int on_frames(struct failover_request *r)
 {
 	struct proto_frame frame;
@@ -145,7 +155,22 @@ static int on_frames(struct failover_request *r)
 	if (r->step == WAITING)
 		finish(r, NULL, n == -EBADMSG ? EXIT_CODE_PROTOCOL : EXIT_CODE_UNREACHABLE);
 	else
-		next_path(r);
+		return give_up_if_refused(r, n);
+	return 0;
+}
+
+static int on_secure(struct failover_request *r)
+{
+	int err = proto_session_establish(r->session, 0, &r->why);
+
+	if (err == 0)
+		return 0;
+	if (err > 0)
+		err = failover_hello_send(
+			r->session, r->peer->fo->config->host, clock_now_ns() + SEND_NS, &r->why);
+	if (err < 0)
+		return give_up_if_refused(r, err);
+	r->step = GREETING;
 	return 0;
 }
 
@@ -155,6 +180,8 @@ static int on_event(sd_event_source *s, int fd, uint32_t revents, void *data)
 	int err = 0;
 	socklen_t n = sizeof(err);
 
+	if (r->step == SECURING)
+		return on_secure(r);
 	if (r->step != CONNECTING)
 		return on_frames(r);
 	getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &n);
@@ -166,14 +193,14 @@ static int on_event(sd_event_source *s, int fd, uint32_t revents, void *data)
 		return 0;
 	}
 	r->session = proto_session_new(TAKE_FD(r->fd));
-	if (!r->session || failover_hello_send(r->session, r->peer->fo->config->host,
-				   clock_now_ns() + SEND_NS, &r->why) < 0) {
+	if (!r->session || proto_session_secure(r->session, r->peer->fo->identity, false,
+				   r->peer->conf->name, &r->why) < 0) {
 		next_path(r);
 		return 0;
 	}
-	r->step = GREETING;
+	r->step = SECURING;
 	sd_event_source_set_io_events(r->io, EPOLLIN);
-	return 0;
+	return on_secure(r);
 }
 
 static void try_path(struct failover_request *r)

@@ -210,6 +210,29 @@ int failover_state_load(const char *dir,
 	return 0;
 }
 
+int failover_state_start(const char *dir, uint64_t wall_ns, uint64_t *ret, struct why *why)
+{
+	char path[PATH_MAX], text[32];
+	CLEANUP_FCLOSE FILE *f = NULL;
+	unsigned long long kept = 0;
+	int err;
+
+	snprintf(path, sizeof(path), "%s/start", dir);
+	f = fopen(path, "re");
+	if (f && fscanf(f, "%llu", &kept) != 1)
+		kept = 0;
+	*ret = wall_ns > kept ? wall_ns : kept + 1;
+	snprintf(text, sizeof(text), "%llu\n", (unsigned long long)*ret);
+	mkdir(dir, 0755);
+	err = replace_file(dir, "start", text);
+	if (err < 0)
+		return why_set(why, err,
+			"cannot write %s: %s; should the clock be set back before the next start, "
+			"peers will not hear this host",
+			path, strerror(-err));
+	return 0;
+}
+
 void failover_boot_id(char ret[FAILOVER_UUID_MAX])
 {
 	CLEANUP_FCLOSE FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");

@@ -65,6 +65,13 @@ int failover_state_load(const char *dir,
 
 const char *failover_decision_name(enum failover_decision d);
 
+/*
+ * A number for this start of the daemon, above that of every start before: the wall clock's
+ * nanoseconds, or one more than the number kept in @dir where that is higher, because clocks are
+ * set back. Returns 0, or a negative errno with the clock's number all the same.
+ */
+int failover_state_start(const char *dir, uint64_t wall_ns, uint64_t *ret, struct why *why);
+
 /* The kernel's boot id, "" when it cannot be read. */
 void failover_boot_id(char ret[FAILOVER_UUID_MAX]);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -33,8 +34,11 @@ static json_t *peer_json(const struct failover_peer *p, uint64_t now)
 				path->ever ? (json_int_t)((now - path->heard_ns) / NSEC_PER_MSEC)
 					   : (json_int_t)-1));
 	}
-	return json_pack("{s:s, s:b, s:s, s:o}", "name", p->conf->name, "alive",
-		failover_peer_alive(p), "arbiter", p->arbiter.ops->name, "paths", paths);
+	return json_pack("{s:s, s:b, s:s, s:I, s:I, s:I, s:s, s:o}", "name", p->conf->name, "alive",
+		failover_peer_alive(p), "arbiter", p->arbiter.ops->name, "heartbeats_forged",
+		(json_int_t)p->forged, "heartbeats_replayed", (json_int_t)p->replayed,
+		"sessions_refused", (json_int_t)p->refused, "last_refusal", p->refusal.text,
+		"paths", paths);
 }
 
 /* A backup notices that its primary has lost its power by its silence, not by the stream. */
@@ -58,6 +62,18 @@ static void waiting(const struct failover_domain *d, char *ret, size_t size)
 	}
 	d->peer->arbiter.ops->waiting(&d->peer->arbiter, &d->claim, what, sizeof(what));
 	snprintf(ret, size, "%s is silent: %s", d->peer->conf->name, what);
+}
+
+/* "": nothing to say about it. */
+static json_t *certificate_json(const struct proto_identity *id)
+{
+	struct why why = {""};
+
+	if (!id)
+		return json_null();
+	proto_identity_warning(id, time(NULL), &why);
+	return json_pack("{s:I, s:s}", "expires", (json_int_t)proto_identity_expires(id), "warning",
+		why.text);
 }
 
 /* One line: why the guest is not protected. */
@@ -149,8 +165,9 @@ json_t *failover_status(struct failover *fo, const char *domain)
 	for (const struct failover_domain *d = fo->domains; d; d = d->next)
 		if (domain ? strcmp(domain, d->record.name) == 0 : !is_forgotten(d))
 			json_array_append_new(domains, domain_json(d, now));
-	j = json_pack("{s:{s:s, s:s, s:I, s:I, s:I, s:o, s:o}}", "status", "host", fo->config->host,
-		"transport", fo->config->transport, "rss_kb", rss_kb(), "datagrams_malformed",
+	j = json_pack("{s:{s:s, s:s, s:o, s:I, s:I, s:I, s:o, s:o}}", "status", "host",
+		fo->config->host, "transport", fo->config->transport, "certificate",
+		certificate_json(fo->identity), "rss_kb", rss_kb(), "datagrams_malformed",
 		(json_int_t)fo->malformed, "datagrams_from_strangers", (json_int_t)fo->strangers,
 		"peers", peers, "domains", domains);
 	if (j && fo->etcd)

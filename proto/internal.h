@@ -9,8 +9,11 @@
 #define PEER_NAME_MAX 128
 #define REASON_MAX 320 /* of a peer's sentence shown; leaves room for ours in WHY_MAX */
 
+struct proto_tls;
+
 struct proto_session {
 	int fd;
+	struct proto_tls *tls;    /* NULL: plain */
 	char peer[PEER_NAME_MAX]; /* for sentences: printable */
 
 	/* Input: buffer[0, frame) was handed to the caller, buffer[frame, have) is unread. */

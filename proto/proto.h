@@ -16,6 +16,7 @@
 #include "proto/romulus.pb-c.h"
 
 struct why;
+struct proto_identity;
 
 /* ---- wire.c: one frame ---------------------------------------------------------------------- */
 
@@ -27,7 +28,8 @@ struct why;
 /* Caps on everything that a peer controls. */
 #define PROTO_MAX_CONTROL (256u * 1024u) /* payload of a control frame */
 #define PROTO_MAX_PAGES (1024u * 1024u)  /* payload of a PAGES frame */
-#define PROTO_MAX_DATAGRAM 1400u         /* a whole heartbeat frame */
+#define PROTO_TAG_BYTES 32u              /* behind a heartbeat, unless plain: HMAC-SHA256 */
+#define PROTO_MAX_DATAGRAM 1400u         /* a heartbeat frame and its tag */
 #define PROTO_TOKEN_BYTES 16u
 
 #define PROTO_CAPABILITIES UINT64_C(0) /* none defined in version 1 */
@@ -127,6 +129,9 @@ void proto_header_encode(
 int proto_header_decode(
 	const uint8_t *in, uint64_t expected, struct proto_header *ret, struct why *why);
 
+/* Do these bytes begin a TLS record? Said to whoever has "plain" on one side only. */
+bool proto_is_tls(const uint8_t *in, size_t length);
+
 /* Check the CRC over header and payload. Returns 0 or -EBADMSG with a sentence. */
 int proto_payload_check(const struct proto_header *header, const void *payload, struct why *why);
 
@@ -165,6 +170,27 @@ struct proto_frame {
 	const uint8_t *data;       /* PAGES only */
 	size_t length;
 };
+
+/* ---- tls.c: TLS 1.3 under a session ---------------------------------------------------------- */
+
+/*
+ * Put TLS under a new session: @peer is the name that the other side's certificate must carry.
+ * @me NULL: the session stays plain, and the call does nothing. @me must outlive @s. The handshake
+ * is part of the first receive or send, or of proto_session_establish(). A side that is refused
+ * hears why in an alert.
+ */
+int proto_session_secure(struct proto_session *s, const struct proto_identity *me, bool accepting,
+	const char *peer, struct why *why);
+
+/*
+ * Go on with the handshake. Returns 1 when it is over (at once on a plain session), 0 when it is
+ * not by @deadline_ns (as for receive), or a negative errno: -EACCES (a certificate was refused, by
+ * either side), -EPROTONOSUPPORT (no TLS 1.3 there), -EBADMSG (no TLS at all), -ECONNRESET.
+ * With 0 the socket's readability says when to call again: what a handshake writes always fits.
+ */
+int proto_session_establish(struct proto_session *s, uint64_t deadline_ns, struct why *why);
+
+/* ---- session.c, send.c ----------------------------------------------------------------------- */
 
 /*
  * Receive one frame. @deadline_ns: clock_now_ns() value; 0 = do not block; UINT64_MAX = for ever.

@@ -4,6 +4,7 @@
  * a torn frame. Pages are written from where they are, never gathered in a buffer.
  */
 #include "proto/internal.h"
+#include "proto/tls.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -39,10 +40,12 @@ static int farewell(struct proto_session *s, int err, struct why *why)
 		if (last.message)
 			protobuf_c_message_free_unpacked(last.message, NULL);
 		free(last.buffer);
-		/* A Bye leaves its frame behind; a plain close leaves none. */
-		if (last.dead == -ECONNRESET && last.frame > 0) {
+		/* A Bye leaves its frame behind; a plain close leaves none. An alert is a reason.
+		 */
+		if ((last.dead == -ECONNRESET && last.frame > 0) || last.dead == -EACCES ||
+			last.dead == -EPROTONOSUPPORT) {
 			s->bye_code = last.bye_code;
-			return session_fail(s, -ECONNRESET, why, "%s", last.why.text);
+			return session_fail(s, last.dead, why, "%s", last.why.text);
 		}
 	}
 	return session_fail(s, -ECONNRESET, why, "cannot send to %s: %s", s->peer, strerror(-err));
@@ -74,6 +77,53 @@ static int frame_sent(struct proto_session *s)
 	s->torn = false;
 	s->next_out++;
 	return 0;
+}
+
+static int send_records(struct proto_session *s, const uint8_t *data, size_t length,
+	uint64_t deadline_ns, struct why *why)
+{
+	while (length > 0) {
+		struct why flaw;
+		ssize_t n = proto_tls_send(s, data, length, &flaw);
+		int err;
+
+		if (n < 0) {
+			/* GnuTLS keeps the record that it has begun. */
+			s->torn = true;
+			if (n == -EACCES || n == -EBADMSG)
+				return session_fail(s, (int)n, why, "%s", flaw.text);
+			err = after_failure(s, (int)-n, deadline_ns, why);
+			if (err)
+				return err;
+			continue;
+		}
+		s->torn = true;
+		data += n;
+		length -= (size_t)n;
+	}
+	return 0;
+}
+
+/*
+ * A frame's header and the beginning of its payload fill one record; the rest is encrypted from
+ * where it is.
+ */
+static int send_pages_tls(struct proto_session *s, const uint8_t *header, const uint8_t *data,
+	size_t length, uint64_t deadline_ns, struct why *why)
+{
+	uint8_t first[TLS_RECORD_MAX];
+	size_t n = sizeof(first) - PROTO_HEADER_BYTES;
+	int err;
+
+	if (n > length)
+		n = length;
+	memcpy(first, header, PROTO_HEADER_BYTES);
+	if (n > 0)
+		memcpy(first + PROTO_HEADER_BYTES, data, n);
+	err = send_records(s, first, PROTO_HEADER_BYTES + n, deadline_ns, why);
+	if (err || n == length)
+		return err;
+	return send_records(s, data + n, length - n, deadline_ns, why);
 }
 
 static int send_all(struct proto_session *s, struct iovec *iov, size_t count, int flags,
@@ -130,6 +180,19 @@ static int send_file(struct proto_session *s, int fd, size_t offset, size_t leng
 	return 0;
 }
 
+/* Alive, and past the TLS handshake. */
+static int ready(struct proto_session *s, uint64_t deadline_ns, struct why *why)
+{
+	int err = proto_session_establish(s, deadline_ns, why);
+
+	if (err < 0)
+		return err;
+	if (err == 0)
+		return session_fail(s, -ETIMEDOUT, why,
+			"%s has not finished the TLS handshake in time", s->peer);
+	return 0;
+}
+
 int proto_session_send(struct proto_session *s, enum proto_type type,
 	const ProtobufCMessage *message, uint64_t deadline_ns, struct why *why)
 {
@@ -138,21 +201,26 @@ int proto_session_send(struct proto_session *s, enum proto_type type,
 	size_t length;
 	int err;
 
-	if (s->dead)
-		return session_dead(s, why);
+	err = ready(s, deadline_ns, why);
+	if (err)
+		return err;
 	err = proto_pack(type, s->next_out, message, &frame, &length);
 	if (err < 0)
 		return session_refuse(s, PROTO_BYE_FAILED, err, why, "cannot send %s: %s",
 			proto_type_name(type), strerror(-err));
 	iov = (struct iovec){.iov_base = frame, .iov_len = length};
-	err = send_all(s, &iov, 1, 0, deadline_ns, why);
+	err = s->tls ? send_records(s, frame, length, deadline_ns, why)
+		     : send_all(s, &iov, 1, 0, deadline_ns, why);
 	return err ? err : frame_sent(s);
 }
 
-static int check_pages(struct proto_session *s, size_t length, struct why *why)
+static int check_pages(
+	struct proto_session *s, size_t length, uint64_t deadline_ns, struct why *why)
 {
-	if (s->dead)
-		return session_dead(s, why);
+	int err = ready(s, deadline_ns, why);
+
+	if (err)
+		return err;
 	if (length > PROTO_MAX_PAGES)
 		return session_refuse(s, PROTO_BYE_FAILED, -EMSGSIZE, why,
 			"cannot send %zu bytes in one Pages frame, the limit is %u", length,
@@ -168,12 +236,13 @@ int proto_session_send_pages(struct proto_session *s, const void *data, size_t l
 		{.iov_base = header, .iov_len = sizeof(header)},
 		{.iov_base = (void *)(uintptr_t)data, .iov_len = length},
 	};
-	int err = check_pages(s, length, why);
+	int err = check_pages(s, length, deadline_ns, why);
 
 	if (err)
 		return err;
 	proto_header_encode(header, PROTO_PAGES, s->next_out, data, length);
-	err = send_all(s, iov, 2, 0, deadline_ns, why);
+	err = s->tls ? send_pages_tls(s, header, data, length, deadline_ns, why)
+		     : send_all(s, iov, 2, 0, deadline_ns, why);
 	return err ? err : frame_sent(s);
 }
 
@@ -182,13 +251,16 @@ int proto_session_send_file_pages(struct proto_session *s, int fd, size_t offset
 {
 	uint8_t header[PROTO_HEADER_BYTES];
 	struct iovec iov = {.iov_base = header, .iov_len = sizeof(header)};
-	int err = check_pages(s, length, why);
+	int err = check_pages(s, length, deadline_ns, why);
 
 	if (err)
 		return err;
 	proto_header_encode(header, PROTO_PAGES, s->next_out, data, length);
-	err = send_all(s, &iov, 1, length ? MSG_MORE : 0, deadline_ns, why);
-	if (!err)
+	if (s->tls)
+		err = send_pages_tls(s, header, data, length, deadline_ns, why);
+	else
+		err = send_all(s, &iov, 1, length ? MSG_MORE : 0, deadline_ns, why);
+	if (!err && !s->tls)
 		err = send_file(s, fd, offset, length, deadline_ns, why);
 	return err ? err : frame_sent(s);
 }

@@ -8,6 +8,7 @@
  * written, so a peer that breaks the specification is never reinterpreted from the middle.
  */
 #include "proto/internal.h"
+#include "proto/tls.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -66,7 +67,7 @@ static void send_bye(struct proto_session *s, enum proto_bye code, const char *r
 	char text[WHY_MAX];
 	size_t length;
 
-	if (s->torn || s->said_bye)
+	if (s->torn || s->said_bye || (s->tls && !proto_tls_established(s->tls)))
 		return;
 	session_printable(text, sizeof(text), reason ? reason : "");
 	bye.code = code;
@@ -74,8 +75,12 @@ static void send_bye(struct proto_session *s, enum proto_bye code, const char *r
 	if (proto_pack(PROTO_BYE, s->next_out, &bye.base, &frame, &length) < 0)
 		return;
 	s->said_bye = true;
-	while (send(s->fd, frame, length, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EINTR)
-		;
+	if (s->tls)
+		proto_tls_send(s, frame, length, NULL);
+	else
+		while (send(s->fd, frame, length, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 &&
+			errno == EINTR)
+			;
 }
 
 int session_refuse(struct proto_session *s, enum proto_bye code, int err, struct why *why,
@@ -152,6 +157,7 @@ struct proto_session *proto_session_free(struct proto_session *s)
 	}
 	if (s->message)
 		protobuf_c_message_free_unpacked(s->message, NULL);
+	proto_tls_free(s->tls);
 	free(s->buffer);
 	close(s->fd);
 	free(s);
@@ -207,6 +213,19 @@ static bool reserve(struct proto_session *s, size_t total)
 	return true;
 }
 
+/* recv(), with errors as negative errno and a sentence for those that mean the end. */
+static ssize_t take_bytes(struct proto_session *s, void *data, size_t length, struct why *flaw)
+{
+	ssize_t n;
+
+	if (s->tls)
+		return proto_tls_recv(s, data, length, flaw);
+	n = recv(s->fd, data, length, MSG_DONTWAIT);
+	return n >= 0 ? n
+		      : why_set(flaw, -errno, "cannot receive from %s: %s", s->peer,
+				strerror(errno));
+}
+
 /* Read until @want bytes are there. Returns 1, 0 at the deadline, or the error of a dead session.
  */
 static int fill(struct proto_session *s, size_t want, uint64_t deadline_ns, struct why *why)
@@ -214,21 +233,26 @@ static int fill(struct proto_session *s, size_t want, uint64_t deadline_ns, stru
 	size_t limit = want > READ_AHEAD ? want : READ_AHEAD;
 
 	while (s->have < want) {
-		ssize_t n = recv(s->fd, s->buffer + s->have, limit - s->have, MSG_DONTWAIT);
+		struct why flaw;
+		ssize_t n = take_bytes(s, s->buffer + s->have, limit - s->have, &flaw);
 		int err;
 
 		if (n > 0) {
 			s->have += (size_t)n;
 			continue;
 		}
+		if (n == 0 && proto_is_tls(s->buffer, s->have)) /* an alert is 7 bytes */
+			return session_fail(s, -EBADMSG, why,
+				"%s speaks TLS, this host does not: make transport the same on "
+				"both hosts",
+				s->peer);
 		if (n == 0)
 			return session_fail(s, -ECONNRESET, why, "%s closed the connection%s",
 				s->peer, s->have ? " in the middle of a frame" : "");
-		if (errno == EINTR)
+		if (n == -EINTR)
 			continue;
-		if (errno != EAGAIN && errno != EWOULDBLOCK)
-			return session_fail(s, -errno, why, "cannot receive from %s: %s", s->peer,
-				strerror(errno));
+		if (n != -EAGAIN)
+			return session_fail(s, (int)n, why, "%s", flaw.text);
 		err = proto_wait(s->fd, POLLIN, deadline_ns);
 		if (err < 0)
 			return session_fail(
@@ -275,6 +299,9 @@ int proto_session_receive(
 
 	if (s->dead)
 		return session_dead(s, why);
+	err = proto_session_establish(s, deadline_ns, why);
+	if (err <= 0)
+		return err;
 	drop_frame(s);
 	err = fill(s, PROTO_HEADER_BYTES, deadline_ns, why);
 	if (err <= 0)
@@ -318,7 +345,12 @@ bool proto_session_pending(const struct proto_session *s)
 	size_t unread = s->have - s->frame;
 	struct proto_header h;
 
-	if (s->dead || unread < PROTO_HEADER_BYTES)
+	if (s->dead)
+		return false;
+	/* Perhaps not a whole frame: then the next receive takes it all and returns 0. */
+	if (s->tls && proto_tls_pending(s->tls))
+		return true;
+	if (unread < PROTO_HEADER_BYTES)
 		return false;
 	/* A bad header counts: there is an error to fetch that no poll would report. */
 	if (proto_header_decode(s->buffer + s->frame, s->next_in, &h, NULL) < 0)

@@ -45,7 +45,7 @@ static const struct frame_type {
 	[PROTO_EPOCH_END] = {"EpochEnd", &romulus__epoch_end__descriptor, PROTO_MAX_CONTROL},
 	[PROTO_ACK] = {"Ack", &romulus__ack__descriptor, PROTO_MAX_CONTROL},
 	[PROTO_HEARTBEAT] = {"Heartbeat", &romulus__heartbeat__descriptor,
-		PROTO_MAX_DATAGRAM - PROTO_HEADER_BYTES},
+		PROTO_MAX_DATAGRAM - PROTO_HEADER_BYTES - PROTO_TAG_BYTES},
 	[PROTO_REPORT] = {"Report", &romulus__report__descriptor, PROTO_MAX_CONTROL},
 	[PROTO_ORDER] = {"Order", &romulus__order__descriptor, PROTO_MAX_CONTROL},
 };
@@ -137,6 +137,12 @@ void proto_header_encode(
 	put32(out + AT_CRC, frame_crc(out, payload, length));
 }
 
+bool proto_is_tls(const uint8_t *in, size_t length)
+{
+	/* A handshake or an alert, version 3.x (RFC 8446, section 5.1). */
+	return length >= 2 && (in[0] == 22 || in[0] == 21) && in[1] == 3;
+}
+
 int proto_header_decode(
 	const uint8_t *in, uint64_t expected, struct proto_header *ret, struct why *why)
 {
@@ -150,6 +156,9 @@ int proto_header_decode(
 	};
 	const struct frame_type *t;
 
+	if (proto_is_tls(in, PROTO_HEADER_BYTES))
+		return why_set(why, -EBADMSG,
+			"not a Romulus frame but TLS: is transport the same on both hosts?");
 	if (h.magic != PROTO_MAGIC)
 		return why_set(
 			why, -EBADMSG, "not a Romulus frame: it begins with 0x%08" PRIx32, h.magic);

@@ -102,12 +102,18 @@ int primary_connect(struct primary *p)
 			&p->why, -EBADMSG, "romulusd handed out a token of the wrong length");
 	deadline = clock_now_ns() + CONNECT_TIMEOUT_NS;
 	p->worker.generation = order->generation;
+	r = worker_identify(&p->worker, &p->why);
+	if (r)
+		return r;
 	fd = proto_connect(NULL, order->address, (uint16_t)order->port, deadline, &p->why);
 	if (fd < 0)
 		return fd;
 	p->stream = proto_session_new(fd);
 	if (!p->stream)
 		return -ENOMEM;
+	r = proto_session_secure(p->stream, p->worker.identity, false, p->worker.peer, &p->why);
+	if (r)
+		return r;
 	r = proto_handshake(p->stream, p->worker.host, "stream", order->token.data, NULL, deadline,
 		&hello, &p->why);
 	if (r)

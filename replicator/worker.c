@@ -30,6 +30,7 @@ static const struct worker_option {
 	{"peer", TEXT, FIELD(peer)},
 	{"run-dir", TEXT, FIELD(run_dir)},
 	{"state-dir", TEXT, FIELD(state_dir)},
+	{"pki", TEXT, FIELD(pki)},
 	{"uuid", TEXT, FIELD(uuid)},
 	{"type", TEXT, FIELD(type)},
 	{"hypervisor", TEXT, FIELD(hypervisor)},
@@ -81,6 +82,7 @@ int worker_parse(struct worker *w, int argc, char **argv, struct why *why)
 		.peer = "the backup",
 		.run_dir = "/run/romulus",
 		.state_dir = "/var/lib/romulus",
+		.pki = PROTO_PKI_DIR,
 		.staging_bytes = 256u << 20,
 		.undo_limit = 512u << 20,
 		.netbuf_limit = 64u << 20,
@@ -120,6 +122,13 @@ int worker_open(struct worker *w, struct why *why)
 			"no channel on descriptor %d; romulusd starts this program",
 			WORKER_DAEMON_FD);
 	return 0;
+}
+
+int worker_identify(struct worker *w, struct why *why)
+{
+	if (!w->pki[0] || !proto_identity_load(w->pki, w->host, &w->identity, why))
+		return 0;
+	return -EACCES;
 }
 
 int worker_report(struct worker *w, Romulus__Report *report)
@@ -167,6 +176,7 @@ uint32_t worker_exit_code(int err)
 		return EXIT_CODE_PREFLIGHT;
 	case -ENOMEM:
 	case -EEXIST:
+	case -EACCES:
 		return EXIT_CODE_REFUSED;
 	case -EAGAIN:
 		return EXIT_CODE_NOT_YET;

@@ -11,12 +11,14 @@
 #include <stdint.h>
 
 #include "common/why.h"
+#include "proto/identity.h"
 #include "proto/proto.h"
 
 #define WORKER_DAEMON_FD 3
 
 struct worker {
 	const char *domain, *host, *peer, *run_dir, *state_dir;
+	const char *pki; /* folder with the certificate; "": the stream is plain */
 	const char *uuid, *type, *hypervisor, *listen; /* backup */
 	const char *resource; /* DRBD resource with the domain's disks; NULL: has none */
 	const char *volumes;  /* backup: real devices of its volumes, comma between, marker last */
@@ -31,6 +33,7 @@ struct worker {
 	bool release;        /* with --repair: let held output go and remove the plug */
 
 	struct proto_session *daemon;
+	struct proto_identity *identity; /* NULL: the stream is plain */
 };
 
 /* Parse the command line; 0 or a negative errno with a sentence. Strings point into @argv. */
@@ -38,6 +41,9 @@ int worker_parse(struct worker *w, int argc, char **argv, struct why *why);
 
 /* Open the channel on WORKER_DAEMON_FD and die with the daemon from here on. */
 int worker_open(struct worker *w, struct why *why);
+
+/* Read this host's certificate, unless the stream is plain. Returns 0 or -EACCES. */
+int worker_identify(struct worker *w, struct why *why);
 
 /* Send a report; a daemon that does not listen is a dead daemon: negative errno. */
 int worker_report(struct worker *w, Romulus__Report *report);

@@ -30,6 +30,23 @@ unit_tests += tests/unit/handshake
 tests/unit/handshake_src := tests/unit/handshake.c $(proto_src) $(common_src)
 tests/unit/handshake_pkg := cmocka $(proto_pkg)
 tests/unit/handshake_lib := -lpthread
+unit_tests += tests/unit/tls
+tests/unit/tls_src := tests/unit/tls.c $(proto_src) $(common_src)
+tests/unit/tls_pkg := cmocka $(proto_pkg)
+tests/unit/tls_lib := -lpthread
+unit_tests += tests/unit/pki
+tests/unit/pki_src := tests/unit/pki.c failover/pki_command.c $(failover_core) $(proto_src) $(common_src)
+tests/unit/pki_pkg := cmocka $(failover_pkg) $(proto_pkg)
+unit_tests += tests/unit/accept
+tests/unit/accept_src := tests/unit/accept.c replicator/backup_accept.c replicator/worker.c \
+	$(proto_src) $(common_src)
+tests/unit/accept_pkg := cmocka $(proto_pkg)
+tests/unit/accept_lib := -lpthread
+unit_tests += tests/unit/channel
+tests/unit/channel_src := tests/unit/channel.c failover/peers.c failover/listener.c failover/request.c \
+	failover/hello.c failover/address.c $(failover_core) $(proto_src) $(common_src)
+tests/unit/channel_pkg := cmocka $(failover_pkg) $(proto_pkg)
+tests/unit/channel_lib := -Wl,--wrap=sendmsg
 
 # Fuzz targets: tests/fuzz/NAME.c. Over their seeds they are unit tests; FUZZER is set by `make fuzz`.
 fuzz_targets := $(addprefix tests/fuzz/,marker rollback drbd_events undo_control wire \
@@ -134,6 +151,14 @@ demo: deps
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/lab/demo
 
+# Two processes on loopback; no lab.
+test_programs += tests/bench/stream
+tests/bench/stream_src := tests/bench/stream.c $(proto_src) $(common_src)
+tests/bench/stream_pkg := $(proto_pkg)
+
+bench-stream: $(BUILD)/tests/bench/stream
+	$(Q)$<
+
 bench: deps
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/bench/run
@@ -157,4 +182,4 @@ lint: $(generated)
 	shellcheck -x $(SCRIPTS)
 	codespell -q 3 --ignore-words-list=fo,inflight,uptodate --skip=COPYING,./build*,.git .
 
-.PHONY: unit unit-run sim model fuzz fuzz-run check lab-all lab-faults demo bench bench-disks deps lint
+.PHONY: unit unit-run sim model fuzz fuzz-run check lab-all lab-faults demo bench bench-disks bench-stream deps lint

@@ -287,6 +287,24 @@ static void requests_are_what_the_daemon_expects(void **state)
 	answer_free(&a);
 }
 
+static void status_says_how_the_hosts_talk(void **state)
+{
+	struct answer a = ASK("{\"status\":{\"host\":\"a\",\"transport\":\"plain\","
+			      "\"certificate\":null,\"peers\":[],\"domains\":[]}}\n" OK,
+		"status");
+
+	assert_non_null(strstr(a.out, "transport PLAIN: "));
+	assert_non_null(strstr(a.out, "neither encrypted nor authenticated"));
+	answer_free(&a);
+	a = ASK("{\"status\":{\"host\":\"a\",\"transport\":\"tls\",\"certificate\":"
+		"{\"expires\":1,\"warning\":\"expired on a day\"},"
+		"\"peers\":[],\"domains\":[]}}\n" OK,
+		"status");
+	assert_null(strstr(a.out, "PLAIN"));
+	assert_non_null(strstr(a.out, "certificate: expired on a day\n"));
+	answer_free(&a);
+}
+
 static void status_is_lines_or_json(void **state)
 {
 	struct answer a = ASK(STATUS OK, "status");
@@ -401,6 +419,7 @@ int main(void)
 		cmocka_unit_test(the_daemons_exit_code_is_ours),
 		cmocka_unit_test(requests_are_what_the_daemon_expects),
 		cmocka_unit_test(status_is_lines_or_json),
+		cmocka_unit_test(status_says_how_the_hosts_talk),
 		cmocka_unit_test(json_events_are_handed_on_exactly),
 		cmocka_unit_test(events_of_one_domain_can_be_asked_for),
 		cmocka_unit_test(a_bar_is_drawn_on_terminals_only),

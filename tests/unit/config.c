@@ -88,6 +88,21 @@ static void etcd_alone_and_with_fence(void **state)
 	failover_config_free(c);
 }
 
+/* Plain text needs its word. */
+static void tls_is_the_default(void **state)
+{
+	struct failover_config *c = NULL;
+	struct why why;
+
+	assert_int_equal(load("host = \"alpha\"\n", &c, &why), 0);
+	assert_false(failover_config_is_plain(c));
+	assert_string_equal(c->transport, "tls");
+	failover_config_free(c);
+	assert_int_equal(load(GOOD, &c, &why), 0);
+	assert_true(failover_config_is_plain(c));
+	failover_config_free(c);
+}
+
 static void the_example_is_good(void **state)
 {
 	struct failover_config *c = NULL;
@@ -143,10 +158,10 @@ static void mistakes_are_named(void **state)
 		{GOOD "domain \"d\" { disks { volumes = {\"/dev/a\"} meta = \"/dev/c\" } }\n",
 			"marker", ""},
 		{"transport = \"plain\"\n", "host", ""},
-		{"host = \"a\"\n", "transport", ""},
 		{"host = \"\\xff\"\ntransport = \"plain\"\n", "this host", ""},
 		{GOOD "domain \"a\\nb\" { }\n", "a domain", ""},
-		{"host = \"a\"\ntransport = \"tls\"\n", "transport", "line 2"},
+		{"host = \"a\"\ntransport = \"ssl\"\n", "transport", "line 2"},
+		{GOOD "pki-dir = \"x\"\n", "pki-dir", "line 6"},
 		{GOOD "peer \"x\" { }\n", "path", ""},
 		{GOOD "peer \"x\" { path \"p\" { local = \"::1\" } }\n", "remote", ""},
 		{GOOD "peer \"x\" { path \"p\" { local = \"host\" } }\n", "local", "line 6"},
@@ -210,6 +225,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults_and_overrides),
 		cmocka_unit_test(etcd_alone_and_with_fence),
+		cmocka_unit_test(tls_is_the_default),
 		cmocka_unit_test(the_example_is_good),
 		cmocka_unit_test(mistakes_are_named),
 		cmocka_unit_test(an_absent_file_is_said),

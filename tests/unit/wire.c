@@ -210,7 +210,7 @@ static void caps_hold_when_packing(void **state)
 	json[PROTO_MAX_CONTROL - 16] = '\0';
 	assert_int_equal(proto_pack(PROTO_DOMAIN_CONFIG, 0, &config.base, &frame, &length), 0);
 	free(frame);
-	json[PROTO_MAX_DATAGRAM - PROTO_HEADER_BYTES] = '\0';
+	json[PROTO_MAX_DATAGRAM - PROTO_HEADER_BYTES - PROTO_TAG_BYTES] = '\0';
 	beat.host = json;
 	assert_int_equal(proto_pack(PROTO_HEARTBEAT, 0, &beat.base, &frame, &length), -EMSGSIZE);
 }

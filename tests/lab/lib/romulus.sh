@@ -10,7 +10,7 @@ romulus_config() { # romulus_config HOST [EXTRA]
 	peer=$(other_host "$1")
 	cat <<-END
 	host = "$1"
-	transport = "plain"
+	transport = "${TRANSPORT:-tls}"
 	heartbeat-interval = 250
 	dead-after = ${DEAD_AFTER:-5000}
 	ack-timeout = ${ACK_TIMEOUT:-10000}
@@ -32,6 +32,14 @@ romulus_config() { # romulus_config HOST [EXTRA]
 	END
 }
 
+# romulus_pki: certificates for both hosts. There is no ssh between them, which `romulus pki join` needs: so its
+# three parts, over the lab's own ssh. Fresh ones each time: what a run before has left proves nothing.
+romulus_pki() {
+	host_ssh alpha romulus pki init --force || fail "romulus pki init failed on alpha"
+	(set -o pipefail && host_ssh beta romulus pki request --force | host_ssh alpha romulus pki issue beta |
+		host_ssh beta romulus pki install) || fail "beta got no certificate from alpha"
+}
+
 # romulus_up [FAULT]: deploy what is built, configure both hosts, start both daemons; synced, because a
 # power cut loses what is only in the page cache, as in life. FAULT is armed
 # on both of them and their workers (common/fault.h).
@@ -39,8 +47,12 @@ romulus_up() {
 	local host fault=${1:-}
 	deploy
 	for host in $HOSTS; do
-		romulus_config "$host" | host_ssh "$host" "mkdir -p /etc/romulus /etc/systemd/system/romulusd.service.d
-			cat >/etc/romulus/romulus.conf
+		romulus_config "$host" | host_ssh "$host" "mkdir -p /etc/romulus && cat >/etc/romulus/romulus.conf" ||
+			fail "$host cannot be configured"
+	done
+	[ "${TRANSPORT:-tls}" = plain ] || romulus_pki
+	for host in $HOSTS; do
+		host_ssh "$host" "mkdir -p /etc/systemd/system/romulusd.service.d
 			printf '[Service]\nEnvironment=ROMULUS_FAULT=%s ROMULUS_DEBUG=%s\n' '$fault' '${ROMULUS_DEBUG-1}' \
 				>/etc/systemd/system/romulusd.service.d/lab.conf
 			systemctl daemon-reload && sync && systemctl restart romulusd" ||
