@@ -307,7 +307,7 @@ static const struct {
 
 static cfg_t *make_parser(void)
 {
-	cfg_opt_t top[9 + ARRAY_SIZE(numbers)] = {
+	cfg_opt_t top[10 + ARRAY_SIZE(numbers)] = {
 		CFG_STR("host", NULL, CFGF_NODEFAULT),
 		CFG_STR("transport", "tls", CFGF_NONE),
 		CFG_STR("state-dir", "/var/lib/romulus", CFGF_NONE),
@@ -318,9 +318,11 @@ static cfg_t *make_parser(void)
 		CFG_SEC("domain", domain_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("etcd", etcd_options, CFGF_NODEFAULT),
 	};
-	size_t n = 7;
+	size_t n = 0;
 	cfg_t *cfg;
 
+	while (top[n].name)
+		n++;
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
 		cfg_opt_t o = CFG_INT(numbers[i].key, 0, CFGF_NONE);
 

@@ -2,7 +2,7 @@ sbin += romulusd
 
 failover_core := failover/config.c failover/config_options.c failover/config_build.c \
 	failover/detector.c failover/timeouts.c failover/state.c failover/arbiter.c \
-	failover/arbiter_etcd.c failover/etcd.c failover/etcd_message.c failover/fence_agent.c \
+	failover/arbiter_etcd.c failover/etcd.c failover/etcd_message.c failover/etcd_watch.c failover/fence_agent.c \
 	failover/child.c failover/events.c failover/domain_machine.c \
 	failover/decide.c failover/replay.c
 failover_src := $(failover_core) failover/address.c failover/disk_command.c failover/pki_command.c \
@@ -10,7 +10,7 @@ failover_src := $(failover_core) failover/address.c failover/disk_command.c fail
 	failover/listener.c failover/request.c failover/worker.c failover/domain.c \
 	failover/domain_actions.c failover/domain_primary.c failover/domain_backup.c \
 	failover/domain_work.c failover/domain_start.c failover/domain_requests.c \
-	failover/etcd_watch.c failover/control.c failover/status.c failover/announcement.c $(wildcard failover/announce.c)
+	failover/control.c failover/status.c failover/announcement.c $(wildcard failover/announce.c)
 failover_pkg := libsystemd libconfuse jansson libcurl
 romulusd_src := failover/main.c $(failover_src) $(proto_src) $(common_src)
 romulusd_pkg := $(proto_pkg) $(failover_pkg) libnl-3.0 libnl-route-3.0

@@ -69,15 +69,10 @@ tests/fuzz/record_pkg := jansson
 tests/fuzz/config_src := tests/fuzz/config.c failover/config.c failover/config_options.c \
 	failover/config_build.c $(fuzz_src)
 tests/fuzz/config_pkg := libconfuse jansson
-tests/fuzz/control_src := tests/fuzz/control.c failover/status.c failover/events.c \
-	failover/domain_machine.c failover/etcd_watch.c failover/etcd.c failover/etcd_message.c \
-	failover/state.c failover/timeouts.c $(fuzz_src)
-tests/fuzz/control_pkg := $(failover_pkg) libprotobuf-c
-tests/fuzz/heartbeat_src := tests/fuzz/heartbeat.c failover/address.c failover/arbiter.c \
-	failover/arbiter_etcd.c failover/etcd.c failover/etcd_message.c failover/etcd_watch.c \
-	failover/config.c failover/config_options.c failover/config_build.c \
-	failover/fence_agent.c failover/child.c failover/detector.c failover/events.c \
-	failover/state.c failover/timeouts.c $(proto_src) $(fuzz_src)
+tests/fuzz/control_src := tests/fuzz/control.c failover/status.c $(failover_core) $(proto_src) $(fuzz_src)
+tests/fuzz/control_pkg := $(failover_pkg) $(proto_pkg)
+tests/fuzz/heartbeat_src := tests/fuzz/heartbeat.c failover/address.c $(failover_core) \
+	$(proto_src) $(fuzz_src)
 tests/fuzz/heartbeat_pkg := $(proto_pkg) $(failover_pkg)
 tests/fuzz/question_src := tests/fuzz/question.c failover/hello.c $(proto_src) $(fuzz_src)
 tests/fuzz/question_pkg := $(proto_pkg) libsystemd jansson

@@ -94,7 +94,9 @@ static void expect_domain(const struct failover_config *c, const struct failover
 /* What the guide promises of a file that was taken. */
 static void expect_sound(const struct failover_config *c)
 {
-	FUZZ_EXPECT(c->host[0] && strcmp(c->transport, "plain") == 0);
+	FUZZ_EXPECT(c->host[0]);
+	FUZZ_EXPECT(strcmp(c->transport, "tls") == 0 || strcmp(c->transport, "plain") == 0);
+	FUZZ_EXPECT(c->pki_dir[0] == '/');
 	expect_text(c->host);
 	FUZZ_EXPECT(c->state_dir[0] == '/' && c->run_dir[0] == '/');
 	BETWEEN(c->port, 1, 65535);

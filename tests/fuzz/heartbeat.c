@@ -48,6 +48,10 @@ bool failover_domain_state(const struct failover_domain *d, Romulus__DomainState
 	return false;
 }
 
+void failover_listener_close(struct failover *f)
+{
+}
+
 int failover_listener_accept(struct failover_endpoint *e, int listening)
 {
 	return 0;

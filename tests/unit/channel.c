@@ -62,9 +62,13 @@ void failover_domain_unprotect_asked(
 	failover_inbound_answer(in, PROTO_UNPROTECTED, &answer.base);
 }
 
-void failover_domains_granted(struct failover_peer *peer)
+void failover_domains_judge(struct failover_peer *peer)
 {
 	touched++;
+}
+
+void failover_domains_reunited(struct failover_peer *peer)
+{
 }
 
 void failover_domains_heard(struct failover_peer *peer)
