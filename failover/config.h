@@ -98,7 +98,7 @@ struct failover_config {
 	char *transport; /* "tls" or "plain" */
 	char *state_dir;
 	char *run_dir;
-	char *group; /* whose members may look at the status; "": nobody but root */
+	char *group;   /* whose members may look at the status; "": nobody but root */
 	char *pki_dir; /* of this host's certificate */
 	long port;
 	long heartbeat_ms;
