@@ -10,7 +10,7 @@ romulus_config() { # romulus_config HOST [EXTRA]
 	peer=$(other_host "$1")
 	cat <<-END
 	host = "$1"
-	transport = "${TRANSPORT:-tls}"
+	transport = "${TRANSPORT:-plain}"
 	heartbeat-interval = 250
 	dead-after = ${DEAD_AFTER:-5000}
 	ack-timeout = ${ACK_TIMEOUT:-10000}
@@ -51,7 +51,7 @@ romulus_up() {
 		romulus_config "$host" | host_ssh "$host" "mkdir -p /etc/romulus && cat >/etc/romulus/romulus.conf" ||
 			fail "$host cannot be configured"
 	done
-	[ "${TRANSPORT:-tls}" = plain ] || romulus_pki
+	[ "${TRANSPORT:-plain}" = plain ] || romulus_pki
 	for host in $HOSTS; do
 		host_ssh "$host" "mkdir -p /etc/systemd/system/romulusd.service.d
 			printf '[Service]\nEnvironment=ROMULUS_FAULT=%s ROMULUS_DEBUG=%s\n' '$fault' '${ROMULUS_DEBUG-1}' \

@@ -2,6 +2,7 @@
 # A host of another CA is not heard, and a flood of strangers leaves a protected domain alone
 # SPDX-License-Identifier: GPL-2.0-or-later
 TIMEOUT=900
+TRANSPORT=tls
 
 . "$LAB_DIR/lib/romulus.sh"
 
