@@ -85,9 +85,8 @@ is_protected() { [ "$(status_field "$1" "$2" protected)" = true ]; } # is_protec
 # epoch_beyond HOST DOMAIN N
 epoch_beyond() { [ "$(status_field "$1" "$2" epoch)" -gt "$3" ]; }
 
-domain_runs() { # domain_runs HOST DOMAIN: exists there and is not paused
-	host_ssh "$1" "xl list $2 2>/dev/null | tail -n 1" | grep -qE ' [r-][b-]--'
-}
+is_running() { host_ssh "$1" "xl list $2 2>/dev/null | tail -n 1" | grep -qE ' [r-][b-]--'; } # is_running HOST DOMAIN
+domain_runs() { wait_for 10 is_running "$@"; } # a checkpoint suspends it for a moment
 
 protect() { # protect DOMAIN FROM TO
 	romulus_on "$2" protect "$1" "$3" || fail "romulus protect $1 $3 failed on $2 with $?"

@@ -56,7 +56,7 @@ mend() { # mend FAULT BACKUP
 owner() { # prints the host on which db runs; fails unless it is one
 	local host owner=
 	for host in $HOSTS; do
-		host_is_on "$host" && domain_runs "$host" db || continue
+		host_is_on "$host" && host_ssh "$host" xl list db >/dev/null 2>&1 </dev/null || continue
 		[ -z "$owner" ] || return 1
 		owner=$host
 	done
