@@ -223,9 +223,10 @@ static void ask_arbiter(struct failover_domain *d, uint64_t now_ns)
 
 	if (!d->peer || !failover_peer_silent(d->peer))
 		return;
-	if (asks(d)) {
+	if (failover_machine_needs_grant(d->state)) {
 		q = question(d, failover_decide_wish(d->state));
-		judge(d, failover_arbiter_need(&d->peer->arbiter, &d->claim, &q, now_ns));
+		if (asks(d))
+			judge(d, failover_arbiter_need(&d->peer->arbiter, &d->claim, &q, now_ns));
 	} else if (decision == FAILOVER_DECISION_SOLO || decision == FAILOVER_DECISION_TAKEOVER) {
 		q = question(d, decision);
 		failover_arbiter_decided(&d->peer->arbiter, &d->claim, &q, now_ns);

@@ -610,10 +610,10 @@ static void tick(struct host *h, uint64_t life, uint64_t b)
 	if (failover_detector_tick(&h->detector, sim.now))
 		sim_say(h, "%s is silent", sim_other(h)->name);
 	if (h->detector.view == FAILOVER_VIEW_SILENT) {
-		if (failover_decide_asks(h->state, sim.stay_mute))
-			arbiter_need(h);
-		else
+		if (!failover_machine_needs_grant(h->state))
 			arbiter_decided(h);
+		else if (failover_decide_asks(h->state, sim.stay_mute))
+			arbiter_need(h);
 	}
 	if (!gone(h, (unsigned int)life))
 		keep_protected(h);
