@@ -285,10 +285,8 @@ static int check_order(struct diskrep_backup *b, struct why *why)
 	if (f.order.probes != f.order.all)
 		return why_set(why, -EILSEQ,
 			"DRBD's replication of '%s' broke off during the self-test: %u of %u "
-			"probes "
-			"arrived. Nothing is protected; if it repeats, `romulus disk check` on "
-			"both "
-			"hosts names what DRBD's configuration lacks",
+			"probes arrived. Nothing is protected; if it repeats, `romulus disk "
+			"check` on both hosts names what DRBD's configuration lacks",
 			b->spec->resource, f.order.probes, f.order.all);
 	if (f.order.violations)
 		return why_set(why, -EILSEQ,

@@ -127,8 +127,7 @@ static int check_prefix(cfg_t *cfg, cfg_opt_t *opt)
 		return 0;
 	cfg_error(cfg,
 		"prefix is \"%s\", but must begin with a slash, not end with one, and have "
-		"letters, "
-		"digits, and - _ . / only, at most %d",
+		"letters, digits, and - _ . / only, at most %d",
 		value, PREFIX_MAX);
 	return -1;
 }

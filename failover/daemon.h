@@ -171,7 +171,7 @@ struct failover_client;
 struct failover_figures {
 	uint64_t epoch, commit_ns, staging_bytes, staging_limit, pause_ns, suspend_ns, capture_ns,
 		resume_ns, ship_ns, ack_ns, bytes;
-	/* of disks; "" and 0 without, or where the other host knows it */
+	/* of disks; 0 without, or where the other host knows it */
 	uint64_t boundary_ns, boundary_wait_ns, undo_bytes, undo_largest, undo_limit;
 };
 

@@ -61,13 +61,13 @@ enum failover_admission {
 enum failover_admission failover_decide_prepare(
 	enum failover_state state, uint64_t known, uint64_t generation, bool busy);
 
-/* Nothing of the domain is here that a new standby would disturb. */
 /*
  * Whether a domain in @state asks the arbiter. With @stay_mute a primary that has lost its backup
  * does not: it waits until the backup is heard, or an operator ends the protection.
  */
 bool failover_decide_asks(enum failover_state state, bool stay_mute);
 
+/* Nothing of the domain is here that a new standby would disturb. */
 bool failover_decide_free(enum failover_state state);
 
 /* What a restarted daemon does besides entering the state. */

@@ -247,10 +247,8 @@ void failover_peer_confirm_dead(
 	if (peer->conf->arbiter == FAILOVER_ARBITER_ETCD) {
 		answer(client, EXIT_CODE_WRONG_STATE,
 			"etcd alone decides who goes on when %s is silent, whether it is off or "
-			"not: "
-			"see romulus status for what waits; if etcd is lost for good, romulus "
-			"failover "
-			"DOMAIN",
+			"not: see romulus status for what waits; if etcd is lost for good, "
+			"romulus failover DOMAIN",
 			host);
 		return;
 	}

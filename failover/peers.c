@@ -18,9 +18,8 @@
 /* Entries of one datagram, so that it stays within PROTO_MAX_DATAGRAM; the rest comes with the next
  * one. An entry is at most 38 + 4 varints: 66 bytes. */
 #define BEAT_DOMAINS 16u
-#define FLOOD                                                                                      \
-	1024u /* datagrams between two ticks: more are no heartbeats, and wait for the tick        \
-	       */
+/* Datagrams between two ticks; more are no heartbeats, and wait for the tick. */
+#define FLOOD 1024u
 #define SAID_NS (60 * NSEC_PER_SEC)
 
 struct failover_peer *failover_peer_find(struct failover *fo, const char *name)

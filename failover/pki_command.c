@@ -276,8 +276,7 @@ static int join(const struct pki *p)
 	if (!bundle) {
 		fprintf(stderr,
 			"romulus pki: %s issued no certificate; nothing was changed. Is it the "
-			"host "
-			"with `romulus pki init`, and does `ssh %s romulus version` work?\n",
+			"host with `romulus pki init`, and does `ssh %s romulus version` work?\n",
 			p->argument, p->argument);
 		return EXIT_CODE_UNREACHABLE;
 	}

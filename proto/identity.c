@@ -176,8 +176,8 @@ bool proto_identity_warning(const struct proto_identity *id, time_t now, struct 
 		return false;
 	why_set(why, 0,
 		"this host's certificate %s on %s: %s; make new ones with `romulus pki init "
-		"--force` "
-		"on one host, `romulus pki join --force` on each other one, and restart romulusd",
+		"--force` on one host, `romulus pki join --force` on each other one, and restart "
+		"romulusd",
 		now < id->expires ? "expires" : "expired", proto_pki_day(id->expires, day),
 		now < id->expires ? "from then on no protection can begin" : "peers refuse it");
 	return true;
