@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * romulusd of a host: the product's tables decide, this does what they say to simulated workers, as
- * domain.c, domain_actions.c, domain_primary.c, domain_backup.c, peers.c and arbiter.c do to real
- * ones.
+ * domain.c, domain_actions.c, domain_primary.c, domain_backup.c and peers.c do to real ones.
  */
 #include "tests/sim/sim.h"
 
@@ -24,7 +23,7 @@ static struct word {
 } words[WORDS_MAX];
 static size_t next_word;
 
-static bool gone(const struct host *h, unsigned int life)
+bool daemon_gone(const struct host *h, unsigned int life)
 {
 	return !h->daemon || h->life != life;
 }
@@ -34,13 +33,6 @@ static bool gone(const struct host *h, unsigned int life)
 static uint64_t latency(void)
 {
 	return sim_chance(20) ? sim_between(MS, 3 * SECOND) : sim_between(MS, 30 * MS);
-}
-
-/* By a heartbeat or in a session: a proof that it is off is void. */
-static void arbiter_heard(struct host *h)
-{
-	h->arbiter.asked = h->arbiter.proven = false;
-	h->arbiter.failures = 0;
 }
 
 static void hear(struct host *h, uint64_t path, uint64_t index)
@@ -59,7 +51,7 @@ static void hear(struct host *h, uint64_t path, uint64_t index)
 			!h->arbiter.fencing)
 			daemon_on(h, FAILOVER_ON_PEER_WANTS_SOLO);
 	}
-	if (gone(h, life))
+	if (daemon_gone(h, life))
 		return;
 	if (!newer)
 		return;
@@ -67,7 +59,7 @@ static void hear(struct host *h, uint64_t path, uint64_t index)
 	h->gossip_sequence = w->sequence;
 	h->gossip_known = w->about_domain;
 	h->gossip = w->gossip;
-	if (w->about_domain && !gone(h, life) &&
+	if (w->about_domain && !daemon_gone(h, life) &&
 		failover_decide_word(h->state, &h->record, &h->gossip, h->arbiter.fencing, &event))
 		daemon_on(h, event);
 }
@@ -108,14 +100,14 @@ static bool persist(struct host *h, enum failover_decision decision, enum proto_
 {
 	const unsigned int life = h->life;
 
-	if (fate_crash(h, CRASH_BEFORE_RECORD) || gone(h, life))
+	if (fate_crash(h, CRASH_BEFORE_RECORD) || daemon_gone(h, life))
 		return false;
 	h->record.decision = decision;
 	h->record.role = role;
 	snprintf(h->record.boot, sizeof(h->record.boot), h->guest_died ? "none" : "%u", h->boot);
 	h->on_disk = h->record;
 	h->recorded = true;
-	return !fate_crash(h, CRASH_AFTER_RECORD) && !gone(h, life);
+	return !fate_crash(h, CRASH_AFTER_RECORD) && !daemon_gone(h, life);
 }
 
 static void on_prepare_answer(struct host *h, enum answer answer, uint64_t generation)
@@ -129,11 +121,11 @@ static void on_prepare_answer(struct host *h, enum answer answer, uint64_t gener
 		if (persist(h, FAILOVER_DECISION_NONE, PROTO_ROLE_PRIMARY)) {
 			sim.ended = !h->guest.exists;
 			daemon_on(h, FAILOVER_ON_PREPARED);
-			if (!gone(h, life))
+			if (!daemon_gone(h, life))
 				worker_connect(h);
 			return;
 		}
-		if (gone(h, life))
+		if (daemon_gone(h, life))
 			return;
 		h->record = before;
 	} else if (generation > h->record.generation) {
@@ -247,7 +239,7 @@ static bool order_or(struct host *h, void (*order)(struct host *), void (*comman
 {
 	const unsigned int life = h->life;
 
-	if (fate_crash(h, CRASH_BEFORE_ORDER) || gone(h, life))
+	if (fate_crash(h, CRASH_BEFORE_ORDER) || daemon_gone(h, life))
 		return false;
 	fate_cross(h);
 	if (h->worker.kind != WORKER_NONE && !h->worker.leaving)
@@ -423,9 +415,9 @@ bool daemon_on(struct host *h, enum failover_event event)
 	sim_say(h, "%s in %s -> %s", failover_event_name(event), failover_state_name(before),
 		failover_state_name(step.next));
 	h->state = step.next;
-	if (!act(h, step.action) && !gone(h, life) && h->state == step.next)
+	if (!act(h, step.action) && !daemon_gone(h, life) && h->state == step.next)
 		h->state = before;
-	if (!gone(h, life) && h->state != before)
+	if (!daemon_gone(h, life) && h->state != before)
 		say_all(h);
 	return true;
 }
@@ -444,149 +436,6 @@ void daemon_report(struct host *h, enum failover_event event)
 		h->worker.leaving = false;
 }
 
-/* ---- the arbiter ------------------------------------------------------------------------------
- */
-
-static struct failover_question question(const struct host *h, enum failover_decision word)
-{
-	return (struct failover_question){
-		.domain = "guest",
-		.uuid = "guest",
-		.generation = h->record.generation,
-		.word = word,
-		.as_primary = failover_machine_role(h->state) == PROTO_ROLE_PRIMARY,
-	};
-}
-
-static enum failover_verdict verdict(const struct host *h)
-{
-	const struct failover_question q = question(h, failover_decide_wish(h->state));
-	enum failover_verdict claimed = FAILOVER_VERDICT_GRANTED;
-
-	if (failover_config_asks_etcd(sim.arbiter))
-		claimed = failover_claim_verdict(&h->arbiter.claim, &q);
-	if (claimed == FAILOVER_VERDICT_GRANTED && sim.arbiter != FAILOVER_ARBITER_ETCD &&
-		!h->arbiter.proven)
-		return FAILOVER_VERDICT_WAIT;
-	return claimed;
-}
-
-static void granted(struct host *h)
-{
-	enum failover_event event = FAILOVER_ON_GRANT;
-	enum failover_verdict v;
-
-	if (!failover_decide_asks(h->state, sim.stay_mute))
-		return;
-	v = verdict(h);
-	if (v == FAILOVER_VERDICT_GRANTED ||
-		(v == FAILOVER_VERDICT_OTHER &&
-			failover_decide_lost(h->state, &h->record, h->arbiter.fencing, &event)))
-		daemon_on(h, event);
-}
-
-static void news(void *data)
-{
-	granted(data);
-}
-
-static void fence_ended(struct host *h, uint64_t life, uint64_t reached)
-{
-	struct arbiter *a = &h->arbiter;
-
-	if (gone(h, (unsigned int)life))
-		return;
-	a->fencing = false;
-	if ((reached && !sim_other(h)->power) || sim.bug == BUG_GRANT_TWICE) {
-		a->failures = 0;
-		a->proven = true;
-		granted(h);
-		return;
-	}
-	a->retry_at = sim.now + failover_backoff(sim.timeouts.fence_first, sim.timeouts.fence_last,
-					++a->failures) *
-					MS;
-}
-
-/* The switch obeys although the one who asked may be gone. */
-static void fence_strikes(struct host *victim, uint64_t a, uint64_t b)
-{
-	host_lose_power(victim, "fenced");
-}
-
-static void fence_begin(struct host *h)
-{
-	const uint64_t takes = sim_between(200 * MS, 4 * SECOND);
-	const bool reaches = sim.healing || sim_chance(850);
-
-	h->arbiter.fencing = true;
-	sim_say(h, "fences %s%s", sim_other(h)->name, reaches ? "" : ", in vain");
-	if (reaches)
-		sim_after(sim_random(takes), sim_other(h), fence_strikes, 0, 0);
-	sim_after(takes, h, fence_ended, h->life, reaches);
-	fate_crash(h, CRASH_FENCING);
-}
-
-static void operator_protects(struct host *h, uint64_t a, uint64_t b)
-{
-	daemon_ask_protect(h);
-}
-
-/*
- * An operator says whose the guest is, once for each generation. Most make sure that the other host
- * is off; but one that lives, and is mute, cannot do harm.
- */
-static void operator_looks(struct host *h, uint64_t life, uint64_t b)
-{
-	if (gone(h, (unsigned int)life) || h->detector.view != FAILOVER_VIEW_SILENT ||
-		!failover_machine_needs_grant(h->state))
-		return;
-	if (sim_other(h)->power && !sim_chance(200))
-		return;
-	if (h->record.generation > sim.decided) {
-		sim.decided = h->record.generation;
-		sim.decided_for = h->number;
-	}
-	if (h->record.generation != sim.decided || h->number != sim.decided_for)
-		return;
-	daemon_on(h, FAILOVER_ON_GRANT);
-	if (failover_machine_role(h->state) == PROTO_ROLE_PRIMARY && sim_chance(300))
-		fate_half_heal();
-	/* And wants it protected again at once. */
-	sim_after(sim_between(100 * MS, 5 * SECOND), h, operator_protects, 0, 0);
-}
-
-static void arbiter_need(struct host *h)
-{
-	const struct failover_question q = question(h, failover_decide_wish(h->state));
-	const unsigned int life = h->life;
-	struct arbiter *a = &h->arbiter;
-
-	a->asked = true;
-	if (failover_config_asks_etcd(sim.arbiter))
-		failover_claim_need(&a->product, &a->claim, &q, sim.now);
-	granted(h);
-	if (gone(h, life) || !failover_decide_asks(h->state, sim.stay_mute) || a->proven ||
-		a->fencing || sim.now < a->retry_at)
-		return;
-	if (sim.arbiter == FAILOVER_ARBITER_FENCE ||
-		(sim.arbiter == FAILOVER_ARBITER_ETCD_FENCE &&
-			failover_claim_verdict(&a->claim, &q) == FAILOVER_VERDICT_GRANTED))
-		fence_begin(h);
-	else if (sim.arbiter == FAILOVER_ARBITER_MANUAL && sim_chance(100))
-		sim_after(sim_between(0, SECOND), h, operator_looks, h->life, 0);
-}
-
-/* The decision is on disk: the store is told, for the other host. */
-static void arbiter_decided(struct host *h)
-{
-	const struct failover_question q = question(h, h->record.decision);
-
-	if (failover_config_asks_etcd(sim.arbiter) &&
-		(q.word == FAILOVER_DECISION_SOLO || q.word == FAILOVER_DECISION_TAKEOVER))
-		failover_claim_decided(&h->arbiter.product, &h->arbiter.claim, &q, sim.now);
-}
-
 /* ---- life --------------------------------------------------------------------------------------
  */
 
@@ -603,7 +452,7 @@ static void keep_protected(struct host *h)
 
 static void tick(struct host *h, uint64_t life, uint64_t b)
 {
-	if (gone(h, (unsigned int)life))
+	if (daemon_gone(h, (unsigned int)life))
 		return;
 	sim_after(sim.timeouts.heartbeat * MS, h, tick, life, 0);
 	say_all(h);
@@ -615,7 +464,7 @@ static void tick(struct host *h, uint64_t life, uint64_t b)
 		else if (failover_decide_asks(h->state, sim.stay_mute))
 			arbiter_need(h);
 	}
-	if (!gone(h, (unsigned int)life))
+	if (!daemon_gone(h, (unsigned int)life))
 		keep_protected(h);
 }
 
@@ -662,14 +511,7 @@ void daemon_start(struct host *h, uint64_t a, uint64_t b)
 	h->vacant = h->gossip_known = h->requesting = h->asker = h->commanding = false;
 	h->gossip_boot = 0;
 	h->gossip_sequence = 0;
-	h->arbiter = (struct arbiter){
-		.events.host = h->name,
-		.product = {.timeouts = &sim.timeouts,
-			.events = &h->arbiter.events,
-			.etcd = (struct failover_etcd *)h,
-			.news = news,
-			.data = h},
-	};
+	arbiter_begin(h);
 	h->attempt_generation = h->retry_at = h->attempts = 0;
 	failover_detector_init(&h->detector, PATHS, &sim.timeouts, sim.now);
 	sim_after(0, h, tick, h->life, 0);

@@ -183,6 +183,15 @@ void daemon_report(struct host *h, enum failover_event event); /* of its worker 
 void daemon_note_started(struct host *h);                      /* the guest, from its disks */
 void daemon_ask_protect(struct host *h);
 void daemon_ask_unprotect(struct host *h);
+/* Whether the romulusd of that @life has ended since. */
+bool daemon_gone(const struct host *h, unsigned int life);
+
+/* arbiter.c: asked while the other host is silent; idempotent */
+void arbiter_begin(struct host *h);
+void arbiter_need(struct host *h);
+void arbiter_decided(struct host *h); /* the decision is on disk: the store is told of it */
+/* By a heartbeat or in a session: a proof that the other host is off is void. */
+void arbiter_heard(struct host *h);
 
 /* ---- store.c: etcd, as one thing that all can reach or not ---------------------------------- */
 

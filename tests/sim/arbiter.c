@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Who may act: the power switch and the operator, simulated; etcd by the product's own claim on the
+ * store of store.c. They are combined as failover/arbiter.c combines them.
+ */
+#include "tests/sim/sim.h"
+
+static struct failover_question question(const struct host *h, enum failover_decision word)
+{
+	return (struct failover_question){
+		.domain = "guest",
+		.uuid = "guest",
+		.generation = h->record.generation,
+		.word = word,
+		.as_primary = failover_machine_role(h->state) == PROTO_ROLE_PRIMARY,
+	};
+}
+
+static enum failover_verdict verdict(const struct host *h)
+{
+	const struct failover_question q = question(h, failover_decide_wish(h->state));
+	enum failover_verdict claimed = FAILOVER_VERDICT_GRANTED;
+
+	if (failover_config_asks_etcd(sim.arbiter))
+		claimed = failover_claim_verdict(&h->arbiter.claim, &q);
+	if (claimed == FAILOVER_VERDICT_GRANTED && sim.arbiter != FAILOVER_ARBITER_ETCD &&
+		!h->arbiter.proven)
+		return FAILOVER_VERDICT_WAIT;
+	return claimed;
+}
+
+static void granted(struct host *h)
+{
+	enum failover_event event = FAILOVER_ON_GRANT;
+	enum failover_verdict v;
+
+	if (!failover_decide_asks(h->state, sim.stay_mute))
+		return;
+	v = verdict(h);
+	if (v == FAILOVER_VERDICT_GRANTED ||
+		(v == FAILOVER_VERDICT_OTHER &&
+			failover_decide_lost(h->state, &h->record, h->arbiter.fencing, &event)))
+		daemon_on(h, event);
+}
+
+static void news(void *data)
+{
+	granted(data);
+}
+
+static void fence_ended(struct host *h, uint64_t life, uint64_t reached)
+{
+	struct arbiter *a = &h->arbiter;
+
+	if (daemon_gone(h, (unsigned int)life))
+		return;
+	a->fencing = false;
+	if ((reached && !sim_other(h)->power) || sim.bug == BUG_GRANT_TWICE) {
+		a->failures = 0;
+		a->proven = true;
+		granted(h);
+		return;
+	}
+	a->retry_at = sim.now + failover_backoff(sim.timeouts.fence_first, sim.timeouts.fence_last,
+					++a->failures) *
+					MS;
+}
+
+/* The switch obeys although the one who asked may be gone. */
+static void fence_strikes(struct host *victim, uint64_t a, uint64_t b)
+{
+	host_lose_power(victim, "fenced");
+}
+
+static void fence_begin(struct host *h)
+{
+	const uint64_t takes = sim_between(200 * MS, 4 * SECOND);
+	const bool reaches = sim.healing || sim_chance(850);
+
+	h->arbiter.fencing = true;
+	sim_say(h, "fences %s%s", sim_other(h)->name, reaches ? "" : ", in vain");
+	if (reaches)
+		sim_after(sim_random(takes), sim_other(h), fence_strikes, 0, 0);
+	sim_after(takes, h, fence_ended, h->life, reaches);
+	fate_crash(h, CRASH_FENCING);
+}
+
+static void operator_protects(struct host *h, uint64_t a, uint64_t b)
+{
+	daemon_ask_protect(h);
+}
+
+/*
+ * An operator says whose the guest is, once for each generation. Most make sure that the other host
+ * is off; but one that lives, and is mute, cannot do harm.
+ */
+static void operator_looks(struct host *h, uint64_t life, uint64_t b)
+{
+	if (daemon_gone(h, (unsigned int)life) || h->detector.view != FAILOVER_VIEW_SILENT ||
+		!failover_machine_needs_grant(h->state))
+		return;
+	if (sim_other(h)->power && !sim_chance(200))
+		return;
+	if (h->record.generation > sim.decided) {
+		sim.decided = h->record.generation;
+		sim.decided_for = h->number;
+	}
+	if (h->record.generation != sim.decided || h->number != sim.decided_for)
+		return;
+	daemon_on(h, FAILOVER_ON_GRANT);
+	if (failover_machine_role(h->state) == PROTO_ROLE_PRIMARY && sim_chance(300))
+		fate_half_heal();
+	/* And wants it protected again at once. */
+	sim_after(sim_between(100 * MS, 5 * SECOND), h, operator_protects, 0, 0);
+}
+
+void arbiter_need(struct host *h)
+{
+	const struct failover_question q = question(h, failover_decide_wish(h->state));
+	const unsigned int life = h->life;
+	struct arbiter *a = &h->arbiter;
+
+	a->asked = true;
+	if (failover_config_asks_etcd(sim.arbiter))
+		failover_claim_need(&a->product, &a->claim, &q, sim.now);
+	granted(h);
+	if (daemon_gone(h, life) || !failover_decide_asks(h->state, sim.stay_mute) || a->proven ||
+		a->fencing || sim.now < a->retry_at)
+		return;
+	if (sim.arbiter == FAILOVER_ARBITER_FENCE ||
+		(sim.arbiter == FAILOVER_ARBITER_ETCD_FENCE &&
+			failover_claim_verdict(&a->claim, &q) == FAILOVER_VERDICT_GRANTED))
+		fence_begin(h);
+	else if (sim.arbiter == FAILOVER_ARBITER_MANUAL && sim_chance(100))
+		sim_after(sim_between(0, SECOND), h, operator_looks, h->life, 0);
+}
+
+void arbiter_decided(struct host *h)
+{
+	const struct failover_question q = question(h, h->record.decision);
+
+	if (failover_config_asks_etcd(sim.arbiter) &&
+		(q.word == FAILOVER_DECISION_SOLO || q.word == FAILOVER_DECISION_TAKEOVER))
+		failover_claim_decided(&h->arbiter.product, &h->arbiter.claim, &q, sim.now);
+}
+
+void arbiter_begin(struct host *h)
+{
+	h->arbiter = (struct arbiter){
+		.events.host = h->name,
+		.product = {.timeouts = &sim.timeouts,
+			.events = &h->arbiter.events,
+			.etcd = (struct failover_etcd *)h,
+			.news = news,
+			.data = h},
+	};
+}
+
+void arbiter_heard(struct host *h)
+{
+	h->arbiter.asked = h->arbiter.proven = false;
+	h->arbiter.failures = 0;
+}
