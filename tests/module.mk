@@ -42,11 +42,13 @@ tests/unit/accept_src := tests/unit/accept.c replicator/backup_accept.c replicat
 	$(proto_src) $(common_src)
 tests/unit/accept_pkg := cmocka $(proto_pkg)
 tests/unit/accept_lib := -lpthread
-unit_tests += tests/unit/channel
-tests/unit/channel_src := tests/unit/channel.c failover/peers.c failover/listener.c failover/request.c \
+channel_tests := tests/unit/channel tests/unit/heartbeats
+unit_tests += $(channel_tests)
+channel_rig := tests/unit/channel_rig.c failover/peers.c failover/listener.c failover/request.c \
 	failover/hello.c failover/address.c $(failover_core) $(proto_src) $(common_src)
-tests/unit/channel_pkg := cmocka $(failover_pkg) $(proto_pkg)
-tests/unit/channel_lib := -Wl,--wrap=sendmsg
+$(foreach t,$(channel_tests),$(eval $(t)_src := $(t).c $$(channel_rig)))
+$(foreach t,$(channel_tests),$(eval $(t)_pkg := cmocka $(failover_pkg) $(proto_pkg)))
+$(foreach t,$(channel_tests),$(eval $(t)_lib := -Wl,--wrap=sendmsg))
 
 # Fuzz targets: tests/fuzz/NAME.c. Over their seeds they are unit tests; FUZZER is set by `make fuzz`.
 fuzz_targets := $(addprefix tests/fuzz/,marker rollback drbd_events undo_control wire \
