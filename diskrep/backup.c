@@ -119,7 +119,11 @@ static void fail_requests(const struct diskrep_backup *b)
 		if (diskrep_lower_target(name, target, sizeof(target), &why) == 0 &&
 			strncmp(target, "/dev/nbd", 8) == 0 && diskrep_nbd_in_use(target) &&
 			diskrep_nbd_cut(target, &why))
-			log_error("%s", why.text);
+			log_error(
+				"the undo store of '%s' is dead, and volume %zu cannot be cut off "
+				"from it, so that DRBD and the guest may wait for it: %s; run "
+				"nbd-client -d %s",
+				b->spec->resource, v, why.text, target);
 	}
 }
 
