@@ -79,8 +79,7 @@ void failover_arbiter_dispose(struct failover_arbiter *a);
 
 /*
  * The verdict on @q, at once when it is known; otherwise the backend sets to work. A backup waits
- * `fence-delay` first: when each host takes the other for dead, the guest stays where it is. @c is
- * the domain's.
+ * `fence-delay` first. @c is the domain's.
  */
 enum failover_verdict failover_arbiter_need(struct failover_arbiter *a, struct failover_claim *c,
 	const struct failover_question *q, uint64_t now_ns);
