@@ -57,7 +57,7 @@ link_set() { # link_set down|up [SEGMENT [HOST]]
 	for host in $HOSTS; do
 		if [ "$segment" = second ]; then
 			in_lab ip link set "$host-$segment" type bridge_slave isolated "$isolated"
-			[ "$1" = up ] && in_lab ip link set "$host-$segment" up
+			[ "$1" = down ] || in_lab ip link set "$host-$segment" up
 		else
 			in_lab ip link set "$host-$segment" "$1"
 		fi
