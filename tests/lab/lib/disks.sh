@@ -70,6 +70,37 @@ guest_with_disks() {
 		fail "db does not announce that it can be suspended"
 }
 
+# What a snapshot of db with its disks depends on: the hosts' snapshot, and what has prepared the disks.
+disks_snapshot_dir() {
+	echo "$CACHE/disks-$({
+		snapshot_key
+		declare -f romulus_config disks_up drbd_patient guest_with_disks disks_started
+		cat "$(destdir_of_suite)/usr/lib/romulus/romulus-disk"
+	} | sha256sum | cut -c1-16)"
+}
+
+# disks_started [FAULT]: db with disks on alpha, unprotected, Romulus on both hosts. The hosts are fresh ones whatever
+# they were before: this is made once, kept, and started from.
+disks_started() {
+	local host directory
+	directory=$(disks_snapshot_dir)
+	cache_lock
+	if [ ! -e "$directory/complete" ]; then
+		disks_up
+		guest_with_disks alpha
+		for host in $HOSTS; do host_ssh "$host" 'systemctl stop romulusd && sync'; done
+		rm -rf "$CACHE"/disks-* # of older code
+		snapshot_keep "$directory"
+	fi
+	for host in $HOSTS; do host_power_cut "$host"; done
+	(snapshot_start "$directory") || fail "the hosts do not start with db's disks"
+	cache_unlock
+	romulus_up "${1:-}"
+	for host in $HOSTS; do
+		wait_for 60 drbd_settled "$host" || fail "DRBD is not as it was kept: $(drbd_state "$host")"
+	done
+}
+
 # The stamp in db (guest/stamp.c). A status is one line of JSON.
 stamp_status() { pulse_send db stamp status; }
 stamp_is() { stamp_status | jq -e --arg state "$1" '.state == $state' >/dev/null; } # stamp_is STATE
@@ -165,11 +196,10 @@ disk_verify() {
 	drbd_state "$host" | awk '{ n += $NF } END { print n + 0 }'
 }
 
-# disks_protected FROM TO [FAULT]: db with disks runs on FROM, protected, under the stamp's load
+# disks_protected [FAULT]: db with disks runs on alpha, protected on beta, under the stamp's load
 disks_protected() {
-	disks_up "${3:-}"
-	guest_with_disks "$1"
-	protect db "$1" "$2"
+	disks_started "${1:-}"
+	protect db alpha beta
 	# A takeover is behind its checkpoint by DEAD_AFTER at least; a slow epoch of an emulated host is not.
 	stamp_start hold=4000
 }

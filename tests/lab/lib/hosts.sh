@@ -86,7 +86,7 @@ snapshot_key() {
 	{
 		image_key
 		echo "$QEMU_CPU $XEN_ARGS $DOM0_ARGS $DATA_DISK_MB $HOST_MB"
-		declare -f host_start hosts_fresh_disks snapshot_build
+		declare -f host_start hosts_fresh_disks snapshot_keep snapshot_build
 	} | sha256sum | cut -c1-16
 }
 
@@ -101,8 +101,28 @@ hosts_fresh_disks() {
 	done
 }
 
-# Boots both hosts, starts domU db on alpha, and keeps the pair as it stands: both are stopped before
-# either is saved, so that neither sees the other vanish.
+# snapshot_keep DIRECTORY: the pair as it stands, in DIRECTORY; both hosts are off afterwards. Both are stopped
+# before either is saved, so that neither sees the other vanish.
+snapshot_keep() {
+	local host
+	for host in $HOSTS; do ssh_forget "$host"; done
+	for host in $HOSTS; do monitor "$host" stop >/dev/null; done
+	for host in $HOSTS; do
+		monitor "$host" 'savevm ready' >"$STATE/$host-savevm.log"
+		monitor "$host" 'info snapshots' | grep -q ' ready ' ||
+			die "savevm of $host failed: $(<"$STATE/$host-savevm.log")"
+	done
+	for host in $HOSTS; do process_stop "$RUN/$host.pid" "$RUN/$host.monitor" TERM; done
+	rm -rf "$1" "$1.part"
+	mkdir -p "$1.part"
+	for host in $HOSTS; do
+		mv "$STATE/$host.qcow2" "$STATE/$host-data.qcow2" "$1.part/"
+	done
+	touch "$1.part/complete"
+	mv "$1.part" "$1"
+}
+
+# Boots both hosts, starts domU db on alpha, and keeps that.
 snapshot_build() {
 	local host started=$SECONDS
 	[ -e "$(snapshot_dir)/complete" ] && return
@@ -120,30 +140,15 @@ snapshot_build() {
 	say "domU db answers after $((SECONDS - started)) s"
 	# both ways once, so that host keys and ARP are settled, then let the disks rest
 	host_ssh alpha 'ssh beta sync; sync' </dev/null
-	for host in $HOSTS; do ssh_forget "$host"; done
-	for host in $HOSTS; do monitor "$host" stop >/dev/null; done
-	for host in $HOSTS; do
-		monitor "$host" 'savevm ready' >"$STATE/$host-savevm.log"
-		monitor "$host" 'info snapshots' | grep -q ' ready ' ||
-			die "savevm of $host failed: $(<"$STATE/$host-savevm.log")"
-	done
-	for host in $HOSTS; do process_stop "$RUN/$host.pid" "$RUN/$host.monitor" TERM; done
-	rm -rf "$(snapshot_dir)" "$(snapshot_dir).part"
-	mkdir -p "$(snapshot_dir).part"
-	for host in $HOSTS; do
-		mv "$STATE/$host.qcow2" "$STATE/$host-data.qcow2" "$(snapshot_dir).part/"
-	done
-	touch "$(snapshot_dir).part/complete"
-	mv "$(snapshot_dir).part" "$(snapshot_dir)"
+	snapshot_keep "$(snapshot_dir)"
 	say "snapshot ready after $((SECONDS - started)) s"
 }
 
-# A copy of the snapshot's disks, so that the snapshot itself is never written to.
+# snapshot_start DIRECTORY: the pair from a copy of the snapshot's disks, so that the snapshot itself is never written to
 snapshot_start() {
 	local host
 	for host in $HOSTS; do
-		cp --reflink=auto --sparse=always "$(snapshot_dir)/$host.qcow2" \
-			"$(snapshot_dir)/$host-data.qcow2" "$STATE/"
+		cp --reflink=auto --sparse=always "$1/$host.qcow2" "$1/$host-data.qcow2" "$STATE/"
 	done
 	for host in $HOSTS; do host_start "$host" -S -loadvm ready; done
 	for host in $HOSTS; do monitor "$host" cont >/dev/null; done

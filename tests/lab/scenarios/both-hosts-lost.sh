@@ -13,7 +13,7 @@ DB_START='start = "/etc/xen/db-disk.cfg"'
 why_has() { status_field "$1" db why | grep -qF -- "$2"; } # why_has HOST TEXT
 runs_on() { host_ssh "$1" 'xl list' | awk '$1 ~ /^db/' | wc -l; } # runs_on HOST: how many domains of that name, standby too
 
-disks_protected alpha beta
+disks_protected
 stamp_more 100
 writes=$(stamp_writes)
 wait_for 300 is_protected alpha db || fail "db is not protected any more: $(status_json alpha)"

@@ -12,8 +12,7 @@ path_is() { # path_is HOST NAME true|false: that path hears the peer
 		'.peers[0].paths[] | select(.name == $name) | .alive == $alive' >/dev/null
 }
 
-disks_up
-guest_with_disks alpha
+disks_started
 protect db alpha beta
 stamp_start hold=60000
 generation=$(status_field alpha db generation)

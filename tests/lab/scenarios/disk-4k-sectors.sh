@@ -23,7 +23,10 @@ guest_sectors() {
 
 from=alpha to=beta
 for host in $HOSTS; do disks_appear "$host"; done
-disks_protected "$from" "$to"
+disks_up
+guest_with_disks "$from"
+protect db "$from" "$to"
+stamp_start hold=4000
 for i in 1 2; do
 	[ "$(guest_sectors "$from")" = "4096 512" ] || fail "not a disk of 4 KiB sectors and one of 512 bytes: $(guest_sectors "$from")"
 	disk_cut "$from" "$to"

@@ -8,8 +8,7 @@ TIMEOUT=400
 
 # What a takeover without a rollback is, without Romulus: xl keeps a checkpoint, the guest goes on writing,
 # and is then resumed from the checkpoint on the disks as they are.
-disks_up
-guest_with_disks alpha
+disks_started
 stamp_start
 stamp_more 100
 host_ssh alpha xl save -c db /var/tmp/db.save 2>/dev/null || fail "xl save -c"

@@ -30,7 +30,7 @@ undo_known() { # on beta: old content is kept, within the limit
 }
 
 rm -f "$STATE/boundaries"
-disks_protected alpha beta
+disks_protected
 line=$(host_ssh alpha "journalctl -u romulusd -o cat --no-pager | grep -F 'self-test of the order of disk writes' | tail -n 1")
 step "journal: $line"
 grep -q "$PROBES of $PROBES probes seen, 0 out of order" <<<"$line" || fail "the self-test did not see all: $line"

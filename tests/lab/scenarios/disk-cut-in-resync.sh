@@ -8,7 +8,7 @@ TIMEOUT=1500
 
 beta_is_target() { drbd_state beta | grep -q 'SyncTarget .*Inconsistent'; }
 
-disks_protected alpha beta
+disks_protected
 stamp_more 50
 
 step "no more checkpoints; DRBD is interrupted and its slow resync is not done when alpha loses its power"

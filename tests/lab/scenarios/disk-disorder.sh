@@ -8,8 +8,7 @@ TIMEOUT=900
 
 why_has() { status_field "$1" db why | grep -qF -- "$2"; } # why_has HOST TEXT
 
-disks_up
-guest_with_disks alpha
+disks_started
 # shellcheck disable=SC2016  # beta expands it
 host_ssh beta 'for minor in 10 11 12; do
 	drbdsetup disk-options $minor --disk-barrier=no --disk-flushes=no --disk-drain=no || exit; done' ||

@@ -7,7 +7,7 @@ TIMEOUT=3600
 . "$LAB_DIR/lib/disks.sh"
 
 from=alpha
-disks_protected alpha beta
+disks_protected
 for i in $(seq "${ROUNDS:-4}"); do
 	to=$(other_host "$from")
 	redis_start db 60

@@ -29,8 +29,7 @@ disks_now() { sums_of /dev/mapper/lab-db- iflag=direct; }
 
 for point in ${POINTS:-disks-dumped disks-disconnected disks-promoted disks-rolled-back}; do
 	step "the worker dies at $point"
-	lab_restart
-	disks_protected alpha beta "$point=crash"
+	disks_protected "$point=crash"
 	stamp_more 50
 	host_power_cut alpha
 	wait_for 120 beta_waits || fail "beta does not wait for an operator: $(status_json beta)"

@@ -11,9 +11,8 @@ LONGEST_STALL=20 # seconds; the guide says 13, and this is an emulated host
 
 why_has() { status_field "$1" db why | grep -qF -- "$2"; } # why_has HOST TEXT
 
-disks_up
+disks_started
 drbd_patient 20 # as Romulus sets it: the stall is what counts here
-guest_with_disks alpha
 protect db alpha beta
 stamp_start hold=60000 # a pause that waits for DRBD must not stop the writer
 generation=$(status_field alpha db generation)

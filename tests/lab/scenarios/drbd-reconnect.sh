@@ -9,8 +9,7 @@ TIMEOUT=1200
 generation_beyond() { [ "$(status_field alpha db generation)" -gt "$1" ]; }
 protected_beyond() { generation_beyond "$1" && is_protected alpha db; }
 
-disks_up "${FAULT:-}" # lineage-skip=fail makes it red
-guest_with_disks alpha
+disks_started "${FAULT:-}" # lineage-skip=fail makes it red
 protect db alpha beta
 stamp_start hold=60000
 stamp_more 50

@@ -10,7 +10,7 @@ why_has() { status_field "$1" db why | grep -qF -- "$2"; } # why_has HOST TEXT
 resync_percent() { status_field "$1" db why | sed -n 's/.*resync [a-z]* the peer \([0-9]*\) %.*/\1/p'; }
 resync_beyond() { [ "$(resync_percent "$1")" -gt "$2" ] 2>/dev/null; } # resync_beyond HOST PERCENT
 
-disks_protected alpha beta
+disks_protected
 stamp_more 50
 
 step "volume 0 of beta is to be resynced, slowly: that ends the protection"

@@ -14,8 +14,7 @@ LONGEST_STALL=5 # seconds in which no write of the guest completes; a pause of a
 why_has() { status_field "$1" db why | grep -qF -- "$2"; } # why_has HOST TEXT
 
 step "undo-limit is 1 MB, epochs take $INTERVAL ms"
-disks_up
-guest_with_disks alpha
+disks_started
 protect db alpha beta
 generation=$(status_field alpha db generation)
 stamp_start rate=1000 depth=16 hold=60000
