@@ -2,12 +2,14 @@
 /*
  * lab-client: the lab's user, on the guest LAN. Every verb prints one JSON line as its last output.
  *
- * lab-client redis ADDRESS[:PORT] --seconds N [--limit S] [--tag TEXT] [--log FILE]
+ * lab-client redis ADDRESS[:PORT] --seconds N [--until FILE] [--limit S] [--tag TEXT] [--log FILE]
  *     One TCP connection that is never reopened. INCR of a counter and SET of a sequence in turn;
- * each acknowledged write is logged ("MONOTONIC_MS NUMBER"). At the end, on the same connection,
- * reads all of it back. Waits through an outage for up to S seconds (default 120). Exit 1 if a
- * write that was acknowledged is missing or the connection broke. lab-client watch --seconds N
- * [--log FILE] Collects pulse's reports: iterations per second; median, p99 and longest stop.
+ *     each acknowledged write is logged ("MONOTONIC_MS NUMBER"). At the end, which is when N
+ * seconds are over or FILE is there, reads all of it back on the same connection. Waits through an
+ *     outage for up to S seconds (default 120). Exit 1 if a write that was acknowledged is missing
+ *     or the connection broke.
+ * lab-client watch --seconds N [--log FILE]
+ *     Collects pulse's reports: iterations per second; median, p99 and longest stop.
  * lab-client chirps --seconds N --if INTERFACE [--log FILE]
  *     Notes the arrival of each chirp ("MONOTONIC_MS udp4|udp6|arp NUMBER"), in order.
  * lab-client tell ADDRESS COMMAND...
@@ -34,7 +36,7 @@ enum { REPLY_BYTES = 256, MAX_STOPS = 200000, NOTABLE_GAP_MS = 1000 };
 
 struct options {
 	double seconds, limit;
-	const char *tag, *interface;
+	const char *tag, *interface, *until;
 	FILE *log;
 };
 
@@ -57,6 +59,8 @@ static bool read_options(struct options *o, char **argv)
 			o->limit = atof(argv[1]);
 		else if (!strcmp(argv[0], "--tag"))
 			o->tag = argv[1];
+		else if (!strcmp(argv[0], "--until"))
+			o->until = argv[1];
 		else if (!strcmp(argv[0], "--if"))
 			o->interface = argv[1];
 		else if (!strcmp(argv[0], "--log"))
@@ -176,7 +180,7 @@ static int redis_main(const char *where, const struct options *o)
 	if (!redis_ask(&r, command, reply))
 		goto out;
 	start = last = now_ms();
-	while (now_ms() - start < o->seconds * 1e3) {
+	while (now_ms() - start < o->seconds * 1e3 && !(o->until && access(o->until, F_OK) == 0)) {
 		bool incr = !(number++ & 1);
 		double t;
 
@@ -425,6 +429,6 @@ int main(int argc, char **argv)
 		return tell_main(argv[2], argv + 3);
 	fprintf(stderr,
 		"usage: lab-client redis ADDRESS | watch | chirps | tell ADDRESS COMMAND..., "
-		"then --seconds N --limit S --tag TEXT --if INTERFACE --log FILE\n");
+		"then --seconds N --until FILE --limit S --tag TEXT --if INTERFACE --log FILE\n");
 	return 2;
 }

@@ -28,4 +28,8 @@ power_start() {
 	echo $! >"$RUN/power.pid"
 }
 
+# A switch that is slow to answer: who connects meanwhile waits.
+power_pause() { kill -STOP "$(process_pid "$RUN/power.pid" "TCP-LISTEN:$POWER_SWITCH_PORT")"; }
+power_resume() { kill -CONT "$(process_pid "$RUN/power.pid" "TCP-LISTEN:$POWER_SWITCH_PORT")"; }
+
 power_stop() { process_stop "$RUN/power.pid" "TCP-LISTEN:$POWER_SWITCH_PORT"; }

@@ -93,10 +93,10 @@ protect() { # protect DOMAIN FROM TO
 	is_protected "$2" "$1" || fail "$1 is not protected after romulus protect returned"
 }
 
-# redis_start DOMAIN SECONDS: one Redis connection under load, in the background; ends in redis_finish
+# redis_start DOMAIN SECONDS [OPTION...]: one Redis connection under load, in the background; ends in redis_finish
 redis_start() {
 	rm -f "$STATE/acks-$1"
-	client_start "$1" redis "${GUEST_ADDRESS[$1]}" --seconds "$2" --log "$STATE/acks-$1"
+	client_start "$1" redis "${GUEST_ADDRESS[$1]}" --seconds "$2" --log "$STATE/acks-$1" "${@:3}"
 	wait_for 60 acks_beyond "$1" 20 || fail "the client gets no answers from $1"
 }
 

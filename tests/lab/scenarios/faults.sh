@@ -4,6 +4,7 @@
 TIMEOUT=28800
 
 . "$LAB_DIR/lib/romulus.sh"
+. "$LAB_DIR/lib/etcd.sh"
 . "$LAB_DIR/lib/owners.sh"
 
 #   ROUNDS=5    how many                  SEED=N   which, and when; printed, so that a campaign can be repeated
@@ -11,14 +12,10 @@ TIMEOUT=28800
 ROUNDS=${ROUNDS:-5}
 SEED=${SEED:-$$}
 FAULTS=${FAULTS:-power-primary power-backup daemon-primary daemon-backup worker-primary worker-backup
-	link-replication link-second link-all one-way pause-primary pause-backup fence-fails}
-ROUND_LIMIT=90 # seconds that a client lasts: longer than any of these interruptions
+	link-replication link-second link-all one-way pause-primary pause-backup
+	fence-fails fence-slow etcd-member etcd-majority}
+ARBITER=etcd+fence # both must agree, so each of them can stand in the way
 TABLE=$TOP/build/lab-faults.md
-
-alive() { host_is_on "$1" && host_booted "$1"; }
-host_back() { alive "$1" && host_set_clock "$1" && host_ssh "$1" systemctl start romulusd; }
-protected_again() { [ "$(status_field "$1" db generation)" -gt "$2" ] && is_protected "$1" db; }
-client_ended() { [ -s "$STATE/client-db.status" ]; }
 
 # Each gets the primary and the backup; what must be undone by hand is undone by `mend`.
 fault_power_primary() { host_power_cut "$1"; }
@@ -35,6 +32,9 @@ fault_one_way() { host_ssh "$2" 'modprobe -a sch_ingress cls_matchall act_gact &
 fault_pause_primary() { pause_host "$1"; }
 fault_pause_backup() { pause_host "$2"; }
 fault_fence_fails() { power_stop && host_power_cut "$1"; }
+fault_fence_slow() { power_pause && host_power_cut "$1"; }
+fault_etcd_member() { etcd_stop; }
+fault_etcd_majority() { etcd_stop && host_power_cut "$1"; }
 
 pause_host() { # for 10 s; who is fenced meanwhile does not wake
 	local pid
@@ -45,12 +45,49 @@ pause_host() { # for 10 s; who is fenced meanwhile does not wake
 	true
 }
 
+# until_seen FAULT PRIMARY BACKUP GENERATION: the fault has had its effect
+until_seen() {
+	case $1 in
+	link-second | etcd-member) sleep 10 ;; # one path, one member: nothing may come of it
+	pause-*) ;;                            # it was long enough or not: both are right
+	fence-fails) wait_for 120 event_seen "$3" fence-failed || fail "no agent fails: $(romulus_on "$3" events)" ;;
+	fence-slow)
+		wait_for 120 event_seen "$3" fence-begin || fail "nobody is fenced: $(romulus_on "$3" events)"
+		sleep 10 # of the 20 s that the agent gives its switch
+		is_state "$3" db taken-over && fail "$3 did not wait for the agent"
+		;;
+	etcd-majority)
+		wait_for 120 waits_for_etcd "$3" || fail "status does not say what it waits for: $(status_json "$3")"
+		is_state "$3" db taken-over && fail "$3 took over without a majority"
+		;;
+	*) wait_for 180 decided "$2" "$3" "$4" || fail "nothing comes of $1: $(status_json "$2")" ;;
+	esac
+	true
+}
+
 mend() { # mend FAULT BACKUP
 	case $1 in
 	link-*) link_set up replication && link_set up second ;;
 	one-way) host_ssh "$2" tc qdisc del dev repl0 clsact ;;
 	fence-fails) power_start ;;
+	fence-slow) power_resume ;;
+	etcd-*) etcd_start lab ;;
 	esac
+}
+
+event_seen() { # event_seen HOST KIND: in this round
+	romulus_on "$1" events --json | jq -es --arg kind "$2" --argjson since "$ROUND_AT" \
+		'any(.kind == $kind and .wall_ns / 1e9 > $since)' >/dev/null
+}
+waits_for_etcd() { status_field "$1" db why | grep -qF etcd; }
+decided() { # decided PRIMARY BACKUP GENERATION: the pairing has ended, on whichever host is left
+	if host_is_on "$1" && host_is_on "$2"; then
+		[ "$(status_field "$1" db state)" = solo ] || [ "$(status_field "$1" db generation)" -gt "$3" ]
+	elif host_is_on "$1"; then
+		is_state "$1" db solo
+	else
+		is_state "$2" db taken-over
+	fi
 }
 
 owner() { # prints the host on which db runs; fails unless it is one
@@ -63,7 +100,16 @@ owner() { # prints the host on which db runs; fails unless it is one
 	[ -n "$owner" ] && echo "$owner"
 }
 
-whole() { owner >/dev/null && is_protected "$(owner)" db; }
+whole() {
+	local host
+	for host in $HOSTS; do
+		peer_alive "$host" && etcd_answers "$host" || return
+	done
+	host=$(owner) && is_protected "$host" db && is_state "$(other_host "$host")" db ready
+}
+
+alive() { host_is_on "$1" && host_booted "$1"; }
+host_back() { alive "$1" && host_set_clock "$1" && host_ssh "$1" systemctl start romulusd; }
 
 # What is switched off is switched on, and protection returns without a hand.
 recover() {
@@ -72,6 +118,7 @@ recover() {
 		host_is_on "$host" && continue
 		host_power_on "$host"
 		wait_for 600 host_back "$host" || fail "$host does not come back"
+		etcd_start "$host"
 	done
 	wait_for 600 whole || fail "db is stuck: $(for host in $HOSTS; do romulus_on "$host" status; done)"
 }
@@ -80,20 +127,22 @@ round() { # round NUMBER FAULT
 	local primary backup now generation result gap
 	primary=$(owner) && backup=$(other_host "$primary") || fail "db does not run on one host"
 	generation=$(status_field "$primary" db generation)
+	ROUND_AT=$EPOCHREALTIME
+	rm -f "$STATE/round-over"
 	owners_watch db
-	redis_start db "$ROUND_LIMIT"
+	redis_start db 1200 --until "$STATE/round-over" --limit 300
 	sleep "$((RANDOM % 3)).$((RANDOM % 1000))" # a random moment of an epoch is the subject
 	step "round $1 of $ROUNDS: $2, $primary is the primary"
 	"fault_${2//-/_}" "$primary" "$backup" || fail "cannot make the fault $2"
-	case $2 in
-	fence-fails) wait_for 120 fence_failed "$backup" || fail "no agent fails: $(romulus_on "$backup" events)" ;;
-	link-second) sleep 10 ;; # one path of two: nothing may come of it
-	link-* | one-way) wait_for 120 decided "$primary" "$backup" "$generation" || fail "nothing comes of $2: $(status_json "$primary")" ;;
-	esac
+	until_seen "$2" "$primary" "$backup" "$generation"
 	mend "$2" "$backup"
+	if [ "$2" = etcd-majority ] || [ "$2" = fence-fails ] || [ "$2" = fence-slow ]; then
+		wait_for 180 is_state "$backup" db taken-over || fail "$backup did not take over: $(status_json "$backup")"
+	fi
+	recover
+	touch "$STATE/round-over"
 	result=$(client_result db) || fail "the client failed: $result"
 	jq -e '.missing == 0 and .same_connection == true' <<<"$result" >/dev/null || fail "acknowledged writes are missing: $result"
-	recover
 	now=$(owner)
 	if [ "$now" = "$primary" ]; then owners_are "$primary"; else owners_are "$primary" "$now"; fi
 	gap=$(jq .longest_gap_ms <<<"$result")
@@ -101,18 +150,12 @@ round() { # round NUMBER FAULT
 	echo "$2 $gap $([ "$now" = "$primary" ] && echo stayed || echo moved)" >>"$STATE/faults"
 }
 
-fence_failed() { romulus_on "$1" events --json | jq -es 'any(.kind == "fence-failed")' >/dev/null; }
-decided() { # decided PRIMARY BACKUP GENERATION: the pairing has ended, on whichever host is left
-	! host_is_on "$1" || ! host_is_on "$2" || [ "$(status_field "$1" db state)" = solo ] ||
-		[ "$(status_field "$1" db generation)" -gt "$3" ]
-}
-
 table() {
 	cat <<-END
 		# A campaign of faults
 
-		$(date -u +%Y-%m-%d), \`make lab-faults ROUNDS=$ROUNDS SEED=$SEED\`, emulated hosts, interval ${INTERVAL:-200} ms. Lost
-		acknowledged writes, double owners, guests left stuck: 0, or there would be no table.
+		$(date -u +%Y-%m-%d), \`make lab-faults ROUNDS=$ROUNDS SEED=$SEED\`, emulated hosts, arbiter $ARBITER, interval ${INTERVAL:-200} ms.
+		Lost acknowledged writes, double owners, guests left stuck: 0, or there would be no table.
 
 		| fault | rounds | moved | longest wait of the client, median, ms | max, ms |
 		|---|--:|--:|--:|--:|
@@ -128,7 +171,12 @@ RANDOM=$SEED
 read -ra faults <<<"$(tr '\n\t' '  ' <<<"$FAULTS")"
 rm -f "$STATE/faults"
 step "SEED=$SEED"
+trap etcd_stop EXIT
+etcd_up
 romulus_up
+for host in $HOSTS; do
+	wait_for 120 etcd_answers "$host" || fail "etcd does not answer $host: $(status_json "$host")"
+done
 protect db alpha beta
 for n in $(seq "$ROUNDS"); do round "$n" "${faults[RANDOM % ${#faults[@]}]}"; done
 mkdir -p "$(dirname "$TABLE")"
