@@ -160,8 +160,10 @@ static struct failover_restart restart_primary(const struct failover_record *r, 
 		restart.then = FAILOVER_RESUME_AWAIT_WORD;
 	else if (!same_boot && r->intent && restart.state != FAILOVER_IDLE)
 		restart.then = FAILOVER_RESUME_START;
-	else if (restart.state == FAILOVER_SOLO)
+	else if (restart.state == FAILOVER_SOLO) {
+		restart.state = FAILOVER_GOING_SOLO;
 		restart.then = FAILOVER_RESUME_REPAIR;
+	}
 	return restart;
 }
 

@@ -251,11 +251,19 @@ static void keep_protected(struct failover_domain *d, uint64_t now_ns)
 	failover_domain_on(d, FAILOVER_ON_PROTECT);
 }
 
+/* A promise is kept, however often that has to be tried. */
+static void try_again(struct failover_domain *d, uint64_t now_ns)
+{
+	if (!d->worker && !d->command && now_ns >= d->retry_at_ns)
+		failover_domain_on(d, FAILOVER_ON_RETRY);
+}
+
 void failover_domains_tick(struct failover *fo, uint64_t now_ns)
 {
 	for (struct failover_domain *d = fo->domains, *next; d; d = next) {
 		next = d->next;
 		ask_arbiter(d, now_ns);
+		try_again(d, now_ns);
 		keep_protected(d, now_ns);
 	}
 }
@@ -278,6 +286,12 @@ static void resume_ask(struct failover_domain *d)
 	snprintf(d->cause, sizeof(d->cause), "romulusd was restarted");
 }
 
+static void resume_repair(struct failover_domain *d)
+{
+	snprintf(d->cause, sizeof(d->cause), "it ran alone when romulusd was restarted");
+	failover_domain_repair(d);
+}
+
 static void resume_clear(struct failover_domain *d)
 {
 	snprintf(d->cause, sizeof(d->cause), "romulusd ended in the middle of it");
@@ -297,7 +311,7 @@ static void (*const resumptions[])(struct failover_domain *) = {
 	[FAILOVER_RESUME_ASK] = resume_ask,
 	[FAILOVER_RESUME_AWAIT_WORD] = resume_await_word,
 	[FAILOVER_RESUME_START] = failover_domain_guest_died,
-	[FAILOVER_RESUME_REPAIR] = failover_domain_repair,
+	[FAILOVER_RESUME_REPAIR] = resume_repair,
 	[FAILOVER_RESUME_CLEAR] = resume_clear,
 	[FAILOVER_RESUME_DISCARD] = failover_domain_discard,
 };

@@ -96,6 +96,7 @@ static bool (*const actions[])(struct failover_domain *) = {
 	[FAILOVER_DO_WANT_SOLO] = failover_do_want_solo,
 	[FAILOVER_DO_GO_SOLO] = failover_do_go_solo,
 	[FAILOVER_DO_NOTE_SOLO] = failover_do_note_solo,
+	[FAILOVER_DO_NOTE_UNREPAIRED] = failover_do_note_unrepaired,
 	[FAILOVER_DO_RUN_ON] = failover_do_run_on,
 	[FAILOVER_DO_REPAIR] = do_repair,
 	[FAILOVER_DO_REPORT_FAILURE] = failover_do_report_failure,

@@ -59,6 +59,7 @@ enum failover_event {
 	FAILOVER_ON_WORKER_DIED,
 	FAILOVER_ON_DONE,     /* order carried out, or repair or discard command finished */
 	FAILOVER_ON_NOT_DONE, /* repair or discard command failed */
+	FAILOVER_ON_RETRY,    /* nothing is under way, and the wait after a failure is over */
 	FAILOVER_ON_UNPROTECT,
 	FAILOVER_ON_UNPROTECTED,
 	FAILOVER_ON_UNPROTECT_FAILED,
@@ -82,7 +83,8 @@ enum failover_action {
 	FAILOVER_DO_WANT_SOLO,
 	FAILOVER_DO_GO_SOLO, /* persist solo, order SOLO or run the repair */
 	FAILOVER_DO_NOTE_SOLO,
-	FAILOVER_DO_RUN_ON, /* the worker failed and undid everything: persist solo */
+	FAILOVER_DO_NOTE_UNREPAIRED, /* the guest may stand still or be mute: try again */
+	FAILOVER_DO_RUN_ON,          /* the worker failed and undid everything: persist solo */
 	FAILOVER_DO_REPAIR,
 	FAILOVER_DO_REPORT_FAILURE, /* nothing was begun; tell who asked, try again later */
 	FAILOVER_DO_GIVE_UP,        /* as above, and stop the worker */
@@ -92,7 +94,7 @@ enum failover_action {
 	FAILOVER_DO_FORGET, /* protection is over, all is done */
 	FAILOVER_DO_LEAVE,  /* destroy the stale guest, never releasing its output */
 	FAILOVER_DO_NOTE_LEFT,
-	FAILOVER_DO_NOTE_STALE, /* it could not be destroyed: it stays mute, a person has to look */
+	FAILOVER_DO_NOTE_STALE, /* it could not be destroyed: it stays mute, try again */
 	FAILOVER_DO_RECLAIM,    /* persist solo: both hosts lost it, its disks are here */
 	FAILOVER_DO_ALARM,      /* two owners claim it: cannot happen while grants are honest */
 	FAILOVER_DO_SPAWN_BACKUP,

@@ -144,6 +144,19 @@ bool failover_do_note_solo(struct failover_domain *d)
 	return true;
 }
 
+bool failover_do_note_unrepaired(struct failover_domain *d)
+{
+	char text[WHY_MAX];
+
+	snprintf(text, sizeof(text),
+		"the guest may stand still or be mute, for what its worker left could not be "
+		"repaired (%.300s): it is tried again; no other host runs it",
+		d->why);
+	failover_domain_try_later(d);
+	failover_domain_settle(d, EXIT_CODE_FAILED, "%s", text);
+	return true;
+}
+
 bool failover_do_run_on(struct failover_domain *d)
 {
 	char text[WHY_MAX];
@@ -282,9 +295,10 @@ bool failover_do_note_stale(struct failover_domain *d)
 	char text[WHY_MAX];
 
 	snprintf(text, sizeof(text),
-		"%s runs it, but the stale guest here could not be destroyed (%.250s); it is mute: "
-		"xl destroy it, then restart romulusd here, which clears up after it",
+		"%s runs it, but the stale guest here could not be destroyed (%.250s); it is mute, "
+		"and it is tried again: xl destroy it if that does not help",
 		failover_domain_peer_name(d), d->why);
+	failover_domain_try_later(d);
 	EVENT(d, "failed", "%s", text);
 	failover_domain_settle(d, EXIT_CODE_FAILED, "%s", text);
 	return true;

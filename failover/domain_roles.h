@@ -37,6 +37,7 @@ bool failover_do_note_protected(struct failover_domain *d);
 bool failover_do_want_solo(struct failover_domain *d);
 bool failover_do_go_solo(struct failover_domain *d);
 bool failover_do_note_solo(struct failover_domain *d);
+bool failover_do_note_unrepaired(struct failover_domain *d);
 bool failover_do_run_on(struct failover_domain *d);
 bool failover_do_report_failure(struct failover_domain *d);
 bool failover_do_give_up(struct failover_domain *d);

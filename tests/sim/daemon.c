@@ -276,6 +276,8 @@ static bool act(struct host *h, enum failover_action action)
 		sim.solos++;
 		return order_or(h, worker_order_solo, command_repair);
 	case FAILOVER_DO_NOTE_SOLO:
+	case FAILOVER_DO_NOTE_UNREPAIRED:
+	case FAILOVER_DO_NOTE_STALE:
 		try_later(h);
 		return true;
 	case FAILOVER_DO_RUN_ON:
@@ -371,9 +373,6 @@ static bool act(struct host *h, enum failover_action action)
 		worker_kill(h);
 		command_discard(h);
 		return true;
-	case FAILOVER_DO_NOTE_STALE:
-		h->guest.told = true;
-		/* fall through */
 	case FAILOVER_DO_NOTE_BROKEN:
 	case FAILOVER_DO_NOTE_STUCK:
 		sim.ended = true; /* `status` says what a person has to do */
@@ -450,6 +449,12 @@ static void keep_protected(struct host *h)
 		daemon_on(h, FAILOVER_ON_PROTECT);
 }
 
+static void try_again(struct host *h)
+{
+	if (h->worker.kind == WORKER_NONE && !h->commanding && sim.now >= h->retry_at)
+		daemon_on(h, FAILOVER_ON_RETRY);
+}
+
 static void tick(struct host *h, uint64_t life, uint64_t b)
 {
 	if (daemon_gone(h, (unsigned int)life))
@@ -464,8 +469,10 @@ static void tick(struct host *h, uint64_t life, uint64_t b)
 		else if (failover_decide_asks(h->state, sim.stay_mute))
 			arbiter_need(h);
 	}
-	if (!daemon_gone(h, (unsigned int)life))
-		keep_protected(h);
+	if (daemon_gone(h, (unsigned int)life))
+		return;
+	try_again(h);
+	keep_protected(h);
 }
 
 static void resume(struct host *h)

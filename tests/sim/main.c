@@ -85,8 +85,7 @@ static bool mute(const struct host *h)
 	const struct worker *w = &h->worker;
 	const bool works = w->kind == WORKER_PRIMARY && w->primary.state != PRIMARY_LOST;
 
-	return h->guest.exists && h->guest.lineage == sim.lineage && h->guest.plugged &&
-	       !h->guest.told && !works;
+	return h->guest.exists && h->guest.lineage == sim.lineage && h->guest.plugged && !works;
 }
 
 /* Invariant 5, when everything has worked for long: it runs, once, or a state says what to do. */

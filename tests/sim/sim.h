@@ -88,7 +88,6 @@ struct guest {
 	unsigned int lineage; /* which of the instances, in the order in which they were let go */
 	uint64_t count;
 	bool plugged;
-	bool told;       /* that it could not be unplugged: a person has to look */
 	uint64_t closed; /* frames up to here are of closed epochs */
 	uint64_t out;    /* frames up to here have left */
 };

@@ -510,8 +510,6 @@ static void repair(struct host *h, uint64_t life, uint64_t boot)
 	h->guest.suspended = false;
 	if (done)
 		guest_release_all(h);
-	else
-		h->guest.told = true;
 	finish(h, life, done);
 }
 

@@ -175,11 +175,13 @@ static void rule_owner(
 		r->role == PROTO_ROLE_PRIMARY && (r->decision == FAILOVER_DECISION_SOLO ||
 							 r->decision == FAILOVER_DECISION_TAKEOVER);
 
-	assert_int_equal(then->state == FAILOVER_SOLO || then->state == FAILOVER_TAKEN_OVER, owner);
+	assert_int_equal(then->state == FAILOVER_SOLO || then->state == FAILOVER_GOING_SOLO ||
+				 then->state == FAILOVER_TAKEN_OVER,
+		owner);
 	if (then->then == FAILOVER_RESUME_START)
 		assert_true(owner && !same_boot && r->intent);
 	if (then->then == FAILOVER_RESUME_REPAIR)
-		assert_true(owner);
+		assert_int_equal(then->state, FAILOVER_GOING_SOLO);
 }
 
 /* Who owned it owns it, nobody else does; only an owner's dead guest is started, when wanted. */

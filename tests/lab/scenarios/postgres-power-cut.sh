@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # PostgreSQL on a replicated disk loses its host, in both directions: no commit is lost, and it never restarts
 # SPDX-License-Identifier: GPL-2.0-or-later
-TIMEOUT=3600
+TIMEOUT=7200
 
 . "$LAB_DIR/lib/romulus.sh"
 . "$LAB_DIR/lib/disks.sh"
