@@ -92,10 +92,9 @@ image_fill_root() { # image_fill_root ROOT
 	printf '%s\n' virtio_pci virtio_blk virtio_net ext4 crc32c_generic \
 		>>"$root/etc/initramfs-tools/modules"
 	for unit in $IMAGE_MASK; do ln -sf /dev/null "$root/etc/systemd/system/$unit"; done
-	mkdir -p "$root/etc/systemd/system/sysinit.target.wants"
-	for unit in lab-host lab-disks; do
-		ln -sf "../$unit.service" "$root/etc/systemd/system/sysinit.target.wants/$unit.service"
-	done
+	mkdir -p "$root/etc/systemd/system/sysinit.target.wants" "$root/etc/systemd/system/multi-user.target.wants"
+	ln -sf ../lab-host.service "$root/etc/systemd/system/sysinit.target.wants/lab-host.service"
+	ln -sf ../lab-disks.service "$root/etc/systemd/system/multi-user.target.wants/lab-disks.service"
 	: >"$root/etc/machine-id"
 	chroot "$root" passwd -qd root
 	chroot "$root" update-initramfs -u >/dev/null
