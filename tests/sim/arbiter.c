@@ -5,24 +5,17 @@
  */
 #include "tests/sim/sim.h"
 
-static struct failover_question question(const struct host *h, enum failover_decision word)
+static enum failover_inquiry inquiry(const struct host *h, struct failover_question *ret)
 {
-	return (struct failover_question){
-		.domain = "guest",
-		.uuid = "guest",
-		.generation = h->record.generation,
-		.word = word,
-		.as_primary = failover_machine_role(h->state) == PROTO_ROLE_PRIMARY,
-	};
+	return failover_decide_inquire(h->state, &h->record, sim.stay_mute, ret);
 }
 
-static enum failover_verdict verdict(const struct host *h)
+static enum failover_verdict verdict(const struct host *h, const struct failover_question *q)
 {
-	const struct failover_question q = question(h, failover_decide_wish(h->state));
 	enum failover_verdict claimed = FAILOVER_VERDICT_GRANTED;
 
 	if (failover_config_asks_etcd(sim.arbiter))
-		claimed = failover_claim_verdict(&h->arbiter.claim, &q);
+		claimed = failover_claim_verdict(&h->arbiter.claim, q);
 	if (claimed == FAILOVER_VERDICT_GRANTED && sim.arbiter != FAILOVER_ARBITER_ETCD &&
 		!h->arbiter.proven)
 		return FAILOVER_VERDICT_WAIT;
@@ -31,15 +24,12 @@ static enum failover_verdict verdict(const struct host *h)
 
 static void granted(struct host *h)
 {
-	enum failover_event event = FAILOVER_ON_GRANT;
-	enum failover_verdict v;
+	enum failover_event event;
+	struct failover_question q;
 
-	if (!failover_decide_asks(h->state, sim.stay_mute))
-		return;
-	v = verdict(h);
-	if (v == FAILOVER_VERDICT_GRANTED ||
-		(v == FAILOVER_VERDICT_OTHER &&
-			failover_decide_lost(h->state, &h->record, h->arbiter.fencing, &event)))
+	if (inquiry(h, &q) == FAILOVER_INQUIRE_GRANT &&
+		failover_decide_verdict(
+			h->state, &h->record, verdict(h, &q), h->arbiter.fencing, &event))
 		daemon_on(h, event);
 }
 
@@ -116,15 +106,17 @@ static void operator_looks(struct host *h, uint64_t life, uint64_t b)
 
 void arbiter_need(struct host *h)
 {
-	const struct failover_question q = question(h, failover_decide_wish(h->state));
 	const unsigned int life = h->life;
 	struct arbiter *a = &h->arbiter;
+	struct failover_question q;
+
+	inquiry(h, &q);
 
 	a->asked = true;
 	if (failover_config_asks_etcd(sim.arbiter))
 		failover_claim_need(&a->product, &a->claim, &q, sim.now);
 	granted(h);
-	if (daemon_gone(h, life) || !failover_decide_asks(h->state, sim.stay_mute) || a->proven ||
+	if (daemon_gone(h, life) || inquiry(h, &q) != FAILOVER_INQUIRE_GRANT || a->proven ||
 		a->fencing || sim.now < a->retry_at)
 		return;
 	if (sim.arbiter == FAILOVER_ARBITER_FENCE ||
@@ -137,10 +129,9 @@ void arbiter_need(struct host *h)
 
 void arbiter_decided(struct host *h)
 {
-	const struct failover_question q = question(h, h->record.decision);
+	struct failover_question q;
 
-	if (failover_config_asks_etcd(sim.arbiter) &&
-		(q.word == FAILOVER_DECISION_SOLO || q.word == FAILOVER_DECISION_TAKEOVER))
+	if (inquiry(h, &q) == FAILOVER_INQUIRE_TELL && failover_config_asks_etcd(sim.arbiter))
 		failover_claim_decided(&h->arbiter.product, &h->arbiter.claim, &q, sim.now);
 }
 

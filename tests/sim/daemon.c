@@ -96,14 +96,13 @@ static bool reachable(const struct host *h)
 
 enum answer { ANSWER_NONE, ANSWER_PREPARED, ANSWER_REFUSED, ANSWER_UNPROTECTED };
 
-static bool persist(struct host *h, enum failover_decision decision, enum proto_role role)
+static bool persist(struct host *h, const struct failover_record *r)
 {
 	const unsigned int life = h->life;
 
 	if (fate_crash(h, CRASH_BEFORE_RECORD) || daemon_gone(h, life))
 		return false;
-	h->record.decision = decision;
-	h->record.role = role;
+	h->record = *r;
 	snprintf(h->record.boot, sizeof(h->record.boot), h->guest_died ? "none" : "%u", h->boot);
 	h->on_disk = h->record;
 	h->recorded = true;
@@ -112,22 +111,16 @@ static bool persist(struct host *h, enum failover_decision decision, enum proto_
 
 static void on_prepare_answer(struct host *h, enum answer answer, uint64_t generation)
 {
-	const struct failover_record before = h->record;
 	const unsigned int life = h->life;
 
 	if (answer == ANSWER_PREPARED) {
-		h->record.generation = h->attempt_generation;
-		h->record.intent = true;
-		if (persist(h, FAILOVER_DECISION_NONE, PROTO_ROLE_PRIMARY)) {
-			sim.ended = !h->guest.exists;
-			daemon_on(h, FAILOVER_ON_PREPARED);
-			if (!daemon_gone(h, life))
-				worker_connect(h);
-			return;
-		}
+		daemon_on(h, FAILOVER_ON_PREPARED);
 		if (daemon_gone(h, life))
 			return;
-		h->record = before;
+		if (h->state == FAILOVER_SYNCING) {
+			worker_connect(h);
+			return;
+		}
 	} else if (generation > h->record.generation) {
 		h->attempt_generation = generation;
 	}
@@ -177,7 +170,7 @@ static void take_prepare(struct host *h, uint64_t generation, uint64_t number)
 	case FAILOVER_REFUSE_OWNER:
 		answer(h, ANSWER_REFUSED);
 		return;
-	case FAILOVER_ADMIT:
+	default:
 		break;
 	}
 	h->attempt_generation = generation;
@@ -193,12 +186,14 @@ static void take_unprotect(struct host *h, uint64_t generation, uint64_t number)
 		return;
 	h->asker_request = number;
 	arbiter_heard(h);
-	if (failover_machine_role(h->state) == PROTO_ROLE_PRIMARY || h->arbiter.fencing) {
-		answer(h, ANSWER_REFUSED);
-		return;
-	}
-	if (h->state == FAILOVER_IDLE || h->state == FAILOVER_RELEASED) {
+	switch (failover_decide_unprotect(h->state, h->arbiter.fencing)) {
+	case FAILOVER_DONE_ALREADY:
 		answer(h, ANSWER_UNPROTECTED);
+		return;
+	case FAILOVER_ADMIT:
+		break;
+	default:
+		answer(h, ANSWER_REFUSED);
 		return;
 	}
 	h->record.intent = false;
@@ -224,184 +219,167 @@ static void request(struct host *h, sim_handler *taken)
 	sim_after(patience, h, take_answer, h->request, ANSWER_NONE);
 }
 
-/* ---- actions, in the order of the table in domain_actions.c ------------------------------------
- */
+/* ---- the hands of failover/domain_plan.c: an end of the daemon ends what they do
+ * ----------------- */
 
-static void try_later(struct host *h)
+static bool promise(void *host, const struct failover_plan *p)
 {
+	struct host *h = host;
+	const struct failover_attempt attempt = {
+		h->attempt_generation, "guest", sim_other(h)->name};
+	const struct failover_record r = failover_plan_record(p, &h->record, &attempt);
+
+	if (p->died)
+		h->guest_died = true;
+	if (p->promise != FAILOVER_PROMISE_REST || h->recorded)
+		return persist(h, &r);
+	h->record = r;
+	return true;
+}
+
+static bool order(void *host, enum proto_order order)
+{
+	struct host *h = host;
+
+	if (!h->daemon || fate_crash(h, CRASH_BEFORE_ORDER) || !h->daemon)
+		return true;
+	fate_cross(h);
+	if (h->worker.kind == WORKER_NONE || h->worker.leaving)
+		return false;
+	worker_order(h, order);
+	return true;
+}
+
+static void command(void *host, enum failover_command what)
+{
+	static void (*const commands[])(struct host *) = {
+		[FAILOVER_RUN_REPAIR] = command_repair,
+		[FAILOVER_RUN_DISCARD] = command_discard,
+		[FAILOVER_RUN_START] = command_start,
+	};
+
+	if (((struct host *)host)->daemon)
+		commands[what](host);
+}
+
+static void withdraw(void *host)
+{
+	((struct host *)host)->requesting = false;
+}
+
+static void dismiss(void *host)
+{
+	((struct host *)host)->worker.leaving = true;
+}
+
+static void kill_worker(void *host)
+{
+	worker_kill(host);
+}
+
+static void later(void *host)
+{
+	struct host *h = host;
+
 	h->attempts++;
 	h->retry_at = sim.now + failover_backoff(sim.timeouts.retry_first, sim.timeouts.retry_last,
 					h->attempts) *
 					MS;
 }
 
-static bool order_or(struct host *h, void (*order)(struct host *), void (*command)(struct host *))
+static void beat(void *host)
 {
-	const unsigned int life = h->life;
-
-	if (fate_crash(h, CRASH_BEFORE_ORDER) || daemon_gone(h, life))
-		return false;
-	fate_cross(h);
-	if (h->worker.kind != WORKER_NONE && !h->worker.leaving)
-		order(h);
-	else
-		command(h);
-	return true;
+	if (((struct host *)host)->daemon)
+		say_all(host);
 }
 
-static bool act(struct host *h, enum failover_action action)
+/* What domain_primary.c and domain_backup.c do besides, and what fate and the judge make of it. */
+static void particular(void *host, enum failover_action action)
 {
-	const enum proto_role role = h->record.role;
-	struct failover_forgotten rest;
+	struct host *h = host;
 
 	switch (action) {
 	case FAILOVER_DO_SPAWN_PRIMARY:
 		worker_spawn(h, WORKER_PRIMARY);
-		return true;
+		return;
 	case FAILOVER_DO_ASK_PEER:
-		if (h->gossip_known && h->gossip.generation > h->attempt_generation)
-			h->attempt_generation = h->gossip.generation;
-		if (h->record.generation > h->attempt_generation)
-			h->attempt_generation = h->record.generation;
-		h->attempt_generation++;
+		h->attempt_generation = failover_decide_generation(
+			&h->record, h->attempt_generation, h->gossip_known ? &h->gossip : NULL);
 		request(h, take_prepare);
-		return true;
+		return;
+	case FAILOVER_DO_CONNECT:
+		sim.ended = !h->guest.exists;
+		fate_tempt(h, 500 * MS);
+		return;
 	case FAILOVER_DO_NOTE_PROTECTED:
 		h->attempts = 0;
 		sim.protections++;
-		return true;
+		return;
 	case FAILOVER_DO_GO_SOLO:
-		if (!persist(h, FAILOVER_DECISION_SOLO, PROTO_ROLE_PRIMARY))
-			return false;
 		sim.solos++;
-		return order_or(h, worker_order_solo, command_repair);
-	case FAILOVER_DO_NOTE_SOLO:
-		try_later(h);
-		return true;
-	case FAILOVER_DO_RUN_ON:
-		try_later(h);
-		return persist(h, FAILOVER_DECISION_SOLO, PROTO_ROLE_PRIMARY);
-	case FAILOVER_DO_REPAIR:
-		command_repair(h);
-		return true;
+		return;
 	case FAILOVER_DO_GIVE_UP:
-		worker_order_stop(h);
-		h->worker.leaving = true;
-		/* fall through */
 	case FAILOVER_DO_REPORT_FAILURE:
-		h->requesting = false;
-		try_later(h);
 		if (h->guest_died)
 			command_start(h);
-		return true;
-	case FAILOVER_DO_GUEST_ENDED:
-		h->record.intent = false;
-		sim.ended = true;
-		if (!persist(h, FAILOVER_DECISION_ENDED, PROTO_ROLE_PRIMARY))
-			return false;
-		worker_kill(h);
-		return true;
+		return;
 	case FAILOVER_DO_ASK_UNPROTECT:
-		h->record.intent = false;
-		if (!persist(h, h->record.decision, role))
-			return false;
 		fate_tempt(h, 300 * MS);
 		if (sim_chance(100))
 			fate_cross(h);
 		request(h, take_unprotect);
-		return true;
-	case FAILOVER_DO_STOP:
-		h->requesting = false;
-		return persist(h, FAILOVER_DECISION_SOLO, PROTO_ROLE_PRIMARY) &&
-		       order_or(h, worker_order_stop, command_repair);
-	case FAILOVER_DO_FORGET:
-		h->record.intent = false;
-		sim.ended = true;
-		rest = failover_decide_forget(&h->record);
-		return !h->recorded || persist(h, rest.decision, rest.role);
-	case FAILOVER_DO_LEAVE:
-		h->requesting = false;
-		return persist(h, FAILOVER_DECISION_LEFT, PROTO_ROLE_PRIMARY) &&
-		       order_or(h, worker_order_discard, command_discard);
-	case FAILOVER_DO_NOTE_LEFT:
-		h->vacant = false;
-		persist(h, FAILOVER_DECISION_RELEASED, PROTO_ROLE_PRIMARY);
-		return true;
-	case FAILOVER_DO_RECLAIM:
-		h->guest_died = true;
-		if (!persist(h, FAILOVER_DECISION_SOLO, PROTO_ROLE_PRIMARY))
-			return false;
-		try_later(h);
-		command_start(h);
-		return true;
-	case FAILOVER_DO_ALARM:
-		sim_violated("both hosts claim the domain (invariant 2)");
-		return true;
-	case FAILOVER_DO_SPAWN_BACKUP:
-		worker_spawn(h, WORKER_BACKUP);
-		return true;
-	case FAILOVER_DO_ANSWER_PREPARED:
-		h->record.generation = h->attempt_generation;
-		h->record.intent = true;
-		if (!persist(h, FAILOVER_DECISION_NONE, PROTO_ROLE_BACKUP))
-			return false;
-		answer(h, ANSWER_PREPARED);
-		return true;
-	case FAILOVER_DO_ANSWER_REFUSED:
-		answer(h, ANSWER_REFUSED);
-		return true;
-	case FAILOVER_DO_RELEASE:
-		return persist(h, FAILOVER_DECISION_RELEASED, PROTO_ROLE_BACKUP) &&
-		       order_or(h, worker_order_discard, command_discard);
-	case FAILOVER_DO_DISCARD:
-		command_discard(h);
-		return true;
-	case FAILOVER_DO_NOTE_RELEASED:
-		if (h->asker && h->asker_unprotects)
-			answer(h, ANSWER_UNPROTECTED);
-		return true;
-	case FAILOVER_DO_TAKE_OVER:
-		return persist(h, FAILOVER_DECISION_TAKEOVER, PROTO_ROLE_BACKUP) &&
-		       order_or(h, worker_order_takeover, command_discard);
-	case FAILOVER_DO_ANNOUNCE:
-		sim.taken_over++;
-		try_later(h);
-		return persist(h, FAILOVER_DECISION_TAKEOVER, PROTO_ROLE_PRIMARY);
-	case FAILOVER_DO_CLEAR:
-		worker_kill(h);
-		command_discard(h);
-		return true;
-	case FAILOVER_DO_NOTE_STALE:
-		h->guest.told = true;
-		/* fall through */
-	case FAILOVER_DO_NOTE_BROKEN:
-	case FAILOVER_DO_NOTE_STUCK:
-		sim.ended = true; /* `status` says what a person has to do */
-		return true;
-	case FAILOVER_DO_CONNECT:
-		fate_tempt(h, 500 * MS);
-		return true;
+		return;
 	case FAILOVER_DO_WANT_SOLO:
 		fate_cross(h);
 		fate_tempt(h, 300 * MS);
-		return true;
-	case FAILOVER_DO_NOTHING:
-	case FAILOVER_DO_NOTE_READY:
-	case FAILOVER_DO_NOTE_HOLDING:
-		return true;
+		return;
+	case FAILOVER_DO_NOTE_LEFT:
+		h->vacant = false;
+		return;
+	case FAILOVER_DO_ALARM:
+		sim_violated("both hosts claim the domain (invariant 2)");
+		return;
+	case FAILOVER_DO_SPAWN_BACKUP:
+		worker_spawn(h, WORKER_BACKUP);
+		return;
+	case FAILOVER_DO_ANSWER_PREPARED:
+		answer(h, ANSWER_PREPARED);
+		return;
+	case FAILOVER_DO_ANSWER_REFUSED:
+		answer(h, ANSWER_REFUSED);
+		return;
+	case FAILOVER_DO_NOTE_RELEASED:
+		if (h->asker && h->asker_unprotects)
+			answer(h, ANSWER_UNPROTECTED);
+		return;
+	case FAILOVER_DO_ANNOUNCE:
+		sim.taken_over++;
+		return;
+	case FAILOVER_DO_NOTE_STALE:
+		h->guest.told = true;
+		/* fall through */
+	case FAILOVER_DO_GUEST_ENDED:
+	case FAILOVER_DO_FORGET:
+	case FAILOVER_DO_NOTE_BROKEN:
+	case FAILOVER_DO_NOTE_STUCK:
+		sim.ended = true; /* `status` says what a person has to do */
+		return;
+	default:
+		return;
 	}
-	return true;
 }
+
+static const struct failover_hands hands = {
+	promise, particular, order, command, withdraw, dismiss, kill_worker, later, beat};
 
 void daemon_note_started(struct host *h)
 {
 	h->guest_died = h->commanding = false;
-	persist(h, h->record.decision, h->record.role);
+	persist(h, &h->record);
 }
 
 bool daemon_on(struct host *h, enum failover_event event)
 {
-	const unsigned int life = h->life;
 	const enum failover_state before = h->state;
 	struct failover_step step;
 
@@ -414,11 +392,7 @@ bool daemon_on(struct host *h, enum failover_event event)
 	transitions_taken[before][event]++;
 	sim_say(h, "%s in %s -> %s", failover_event_name(event), failover_state_name(before),
 		failover_state_name(step.next));
-	h->state = step.next;
-	if (!act(h, step.action) && !daemon_gone(h, life) && h->state == step.next)
-		h->state = before;
-	if (!daemon_gone(h, life) && h->state != before)
-		say_all(h);
+	failover_plan_run(&h->state, &step, &hands, h);
 	return true;
 }
 
@@ -430,8 +404,7 @@ void daemon_report(struct host *h, enum failover_event event)
 	/* Its uuid is that of another domain here. */
 	if (event == FAILOVER_ON_FOUND && !sim.healing && sim_chance(10))
 		event = FAILOVER_ON_REFUSED;
-	h->worker.leaving = event == FAILOVER_ON_DONE || event == FAILOVER_ON_FAILED ||
-			    event == FAILOVER_ON_GUEST_GONE || event == FAILOVER_ON_RUNNING;
+	h->worker.leaving = failover_decide_last_word(event);
 	if (!daemon_on(h, event))
 		h->worker.leaving = false;
 }
@@ -441,12 +414,10 @@ void daemon_report(struct host *h, enum failover_event event)
 
 static void keep_protected(struct host *h)
 {
-	if (!h->record.intent || h->worker.kind != WORKER_NONE || h->commanding || h->requesting ||
-		h->record.role != PROTO_ROLE_PRIMARY || sim.now < h->retry_at ||
-		!failover_detector_steady(&h->detector, 0, sim.timeouts.reprotect_delay, sim.now) ||
-		(h->gossip_known && failover_decide_claimed(&h->record, &h->gossip)))
-		return;
-	if (h->state == FAILOVER_SOLO || h->state == FAILOVER_TAKEN_OVER)
+	if (h->worker.kind == WORKER_NONE && !h->commanding && !h->requesting &&
+		sim.now >= h->retry_at &&
+		failover_detector_steady(&h->detector, 0, sim.timeouts.reprotect_delay, sim.now) &&
+		failover_decide_again(h->state, &h->record, h->gossip_known ? &h->gossip : NULL))
 		daemon_on(h, FAILOVER_ON_PROTECT);
 }
 
@@ -461,7 +432,7 @@ static void tick(struct host *h, uint64_t life, uint64_t b)
 	if (h->detector.view == FAILOVER_VIEW_SILENT) {
 		if (!failover_machine_needs_grant(h->state))
 			arbiter_decided(h);
-		else if (failover_decide_asks(h->state, sim.stay_mute))
+		else if (!sim.stay_mute || h->state != FAILOVER_WANT_SOLO)
 			arbiter_need(h);
 	}
 	if (!daemon_gone(h, (unsigned int)life))
@@ -472,14 +443,15 @@ static void resume(struct host *h)
 {
 	char boot[16];
 	struct failover_restart restart;
-	bool primary = h->record.role == PROTO_ROLE_PRIMARY;
+	struct failover_record r = h->record;
 
 	snprintf(boot, sizeof(boot), "%u", h->boot);
 	restart = failover_decide_restart(&h->record, strcmp(boot, h->record.boot) == 0);
 	sim_say(h, "romulusd begins as %s", failover_state_name(restart.state));
-	if (restart.decision != h->record.decision && !persist(h, restart.decision, h->record.role))
+	r.decision = restart.decision;
+	if (restart.decision != h->record.decision && !persist(h, &r))
 		return;
-	h->vacant = primary && h->record.decision != FAILOVER_DECISION_NONE;
+	h->vacant = restart.vacant;
 	h->state = restart.state;
 	switch (restart.then) {
 	case FAILOVER_RESUME_START:

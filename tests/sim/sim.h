@@ -25,6 +25,7 @@
 #include "failover/decide.h"
 #include "failover/detector.h"
 #include "failover/domain_machine.h"
+#include "failover/domain_plan.h"
 #include "failover/timeouts.h"
 #include "replicator/backup_epoch.h"
 #include "replicator/primary_epoch.h"
@@ -206,10 +207,7 @@ void worker_dies(struct host *h); /* by itself: the daemon notices in a moment *
 void worker_standby_lost(struct host *h);
 void worker_fails(struct host *h); /* primary: for want of a guest, or of the stream */
 void worker_connect(struct host *h);
-void worker_order_solo(struct host *h);
-void worker_order_stop(struct host *h);
-void worker_order_discard(struct host *h);
-void worker_order_takeover(struct host *h);
+void worker_order(struct host *h, enum proto_order order);
 /* What a stream brings, to the worker of @h. */
 sim_handler primary_lost, backup_lost, backup_greeting, backup_begin, backup_end, backup_boundary;
 void command_repair(struct host *h);
