@@ -61,7 +61,7 @@ struct failover_peer {
 	struct failover_endpoint *endpoint[FAILOVER_MAX_PATHS];
 	struct failover_detector detector;
 	struct failover_arbiter arbiter;
-	uint64_t boot, sequence; /* of the newest heartbeat */
+	struct failover_newest newest; /* heartbeat */
 	struct failover_replay replay;
 	char *says[FAILOVER_MAX_PATHS], *hears[FAILOVER_MAX_PATHS]; /* contexts of tags */
 	uint64_t forged, replayed; /* heartbeats from its addresses that were refused */

@@ -106,8 +106,8 @@ bool failover_decide_reunited(enum failover_state state, bool asked, bool peer_m
 	return asked && state == FAILOVER_READY && !peer_may_be_shot;
 }
 
-bool failover_decide_again(enum failover_state state, const struct failover_record *r,
-	const struct failover_gossip *g)
+bool failover_decide_again(
+	enum failover_state state, const struct failover_record *r, const struct failover_gossip *g)
 {
 	return r->intent && r->role == PROTO_ROLE_PRIMARY &&
 	       (state == FAILOVER_SOLO || state == FAILOVER_TAKEN_OVER) &&
@@ -124,8 +124,7 @@ uint64_t failover_decide_generation(
 	return known + 1;
 }
 
-enum failover_admission failover_decide_unprotect(
-	enum failover_state state, bool peer_may_be_shot)
+enum failover_admission failover_decide_unprotect(enum failover_state state, bool peer_may_be_shot)
 {
 	if (is_primary(state))
 		return FAILOVER_REFUSE_OWNER;
@@ -253,5 +252,6 @@ struct failover_restart failover_decide_restart(const struct failover_record *r,
 	}
 	if (r->role == PROTO_ROLE_BACKUP)
 		return restart_backup(r);
-	return (struct failover_restart){r->decision, FAILOVER_IDLE, FAILOVER_RESUME_NOTHING, false};
+	return (struct failover_restart){
+		r->decision, FAILOVER_IDLE, FAILOVER_RESUME_NOTHING, false};
 }

@@ -111,8 +111,7 @@ enum failover_admission failover_decide_prepare(
 	enum failover_state state, uint64_t known, uint64_t generation, bool busy);
 
 /* The same of its wish that this host, its backup, let go. */
-enum failover_admission failover_decide_unprotect(
-	enum failover_state state, bool peer_may_be_shot);
+enum failover_admission failover_decide_unprotect(enum failover_state state, bool peer_may_be_shot);
 
 /* Whether what is cleared away in @state is a standby, and not the guest of a primary. */
 bool failover_decide_standby(enum failover_state state);

@@ -153,8 +153,8 @@ static void particular(void *host, enum failover_action action)
 
 void failover_domain_act(struct failover_domain *d, const struct failover_step *step)
 {
-	static const struct failover_hands hands = {promise, particular, order, command, withdraw,
-		dismiss, kill_worker, later, beat};
+	static const struct failover_hands hands = {
+		promise, particular, order, command, withdraw, dismiss, kill_worker, later, beat};
 
 	failover_plan_run(&d->state, step, &hands, d);
 }

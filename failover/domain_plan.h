@@ -42,7 +42,7 @@ struct failover_plan {
 	bool dismisses;  /* the worker has nothing left to say */
 	bool kills;      /* it may still be at what the command repairs */
 	bool later;      /* protection is tried again, later each time */
-	enum proto_order order; /* 0: none */
+	enum proto_order order;        /* 0: none */
 	enum failover_command command; /* when there is no order, or no worker that takes it */
 };
 

@@ -18,8 +18,7 @@ uint64_t transitions_taken[FAILOVER_STATE_COUNT][FAILOVER_EVENT_COUNT];
 static struct word {
 	struct failover_gossip gossip;
 	bool about_domain;
-	unsigned int boot;
-	uint64_t sequence;
+	uint64_t boot, sequence, answers;
 } words[WORDS_MAX];
 static size_t next_word;
 
@@ -35,32 +34,58 @@ static uint64_t latency(void)
 	return sim_chance(20) ? sim_between(MS, 3 * SECOND) : sim_between(MS, 30 * MS);
 }
 
+/* While it waits for its disk, what comes in waits for it. */
+bool daemon_waits(struct host *h, sim_handler *handler, uint64_t a, uint64_t b)
+{
+	if (sim.now >= h->busy_until)
+		return false;
+	sim_after(h->busy_until - sim.now, h, handler, a, b);
+	return true;
+}
+
+/* And what goes out. */
+static uint64_t delayed(const struct host *h)
+{
+	return latency() + (h->busy_until > sim.now ? h->busy_until - sim.now : 0);
+}
+
+/* A number for the start of the daemon, as failover_state_start makes it. */
+static uint64_t start_of(const struct host *h)
+{
+	return h->boot * 1000 + h->life;
+}
+
 static void hear(struct host *h, uint64_t path, uint64_t index)
 {
 	const struct word *w = &words[index];
 	const unsigned int life = h->life;
 	enum failover_event event;
-	bool newer;
+	enum failover_news news;
 
-	if (!sim_awake(h) || !h->daemon)
+	if (!sim_awake(h) || !h->daemon || daemon_waits(h, hear, path, index))
 		return;
-	newer = w->boot != h->gossip_boot || w->sequence > h->gossip_sequence;
-	if (failover_detector_heard(&h->detector, path, sim.now)) {
-		arbiter_heard(h);
-		if (failover_claim_forget(&h->arbiter.claim) && h->state == FAILOVER_READY &&
-			!h->arbiter.fencing)
+	if (sim.identity && failover_replay_judge(&h->replay, path, w->boot, w->sequence,
+				    w->answers, start_of(h)) != FAILOVER_BEAT_FRESH)
+		return;
+	if (failover_detector_heard(&h->detector, path, host_now(h))) {
+		failover_arbiter_heard(&h->arbiter);
+		if (failover_decide_reunited(h->state, failover_claim_forget(&h->claim),
+			    failover_arbiter_busy(&h->arbiter)))
 			daemon_on(h, FAILOVER_ON_PEER_WANTS_SOLO);
 	}
 	if (daemon_gone(h, life))
 		return;
-	if (!newer)
+	news = failover_newest_take(&h->newest, w->boot, w->sequence);
+	if (news == FAILOVER_NEWS_NONE)
 		return;
-	h->gossip_boot = w->boot;
-	h->gossip_sequence = w->sequence;
-	h->gossip_known = w->about_domain;
+	if (news == FAILOVER_NEWS_RESTARTED)
+		h->gossip_known = false;
+	if (!w->about_domain)
+		return;
+	h->gossip_known = true;
 	h->gossip = w->gossip;
-	if (w->about_domain && !daemon_gone(h, life) &&
-		failover_decide_word(h->state, &h->record, &h->gossip, h->arbiter.fencing, &event))
+	if (failover_decide_word(
+		    h->state, &h->record, &h->gossip, failover_arbiter_busy(&h->arbiter), &event))
 		daemon_on(h, event);
 }
 
@@ -69,16 +94,17 @@ static void say_all(struct host *h)
 	struct host *peer = sim_other(h);
 	struct word *w = &words[next_word];
 
-	*w = (struct word){.boot = h->boot * 1000 + h->life, .sequence = ++h->sequence};
+	*w = (struct word){
+		.boot = start_of(h), .sequence = ++h->sequence, .answers = h->replay.boot};
 	w->about_domain = h->recorded;
 	w->gossip.generation = h->record.generation;
 	failover_decide_gossip(h->state, &h->record, h->vacant, &w->gossip.role, &w->gossip.state);
 	for (uint64_t path = 0; path < PATHS; path++) {
 		if (sim.cut[path][h->number] || sim.deaf[h->number] || sim_chance(10))
 			continue;
-		sim_after(latency(), peer, hear, path, next_word);
+		sim_after(delayed(h), peer, hear, path, next_word);
 		if (sim_chance(10))
-			sim_after(latency(), peer, hear, path, next_word);
+			sim_after(delayed(h), peer, hear, path, next_word);
 	}
 	next_word = (next_word + 1) % WORDS_MAX;
 }
@@ -106,6 +132,8 @@ static bool persist(struct host *h, const struct failover_record *r)
 	snprintf(h->record.boot, sizeof(h->record.boot), h->guest_died ? "none" : "%u", h->boot);
 	h->on_disk = h->record;
 	h->recorded = true;
+	if (!sim.healing && sim_chance(50))
+		h->busy_until = sim.now + sim_between(50 * MS, 2 * SECOND);
 	return !fate_crash(h, CRASH_AFTER_RECORD) && !daemon_gone(h, life);
 }
 
@@ -132,11 +160,12 @@ static void take_answer(struct host *h, uint64_t number, uint64_t b)
 {
 	const enum answer answer = b & 0xff;
 
-	if (!h->daemon || !h->requesting || h->request != number)
+	if (!h->daemon || !h->requesting || h->request != number ||
+		daemon_waits(h, take_answer, number, b))
 		return;
 	h->requesting = false;
 	if (answer != ANSWER_NONE)
-		arbiter_heard(h);
+		failover_arbiter_heard(&h->arbiter);
 	if (h->state == FAILOVER_STOPPING)
 		daemon_on(h, answer == ANSWER_UNPROTECTED ? FAILOVER_ON_UNPROTECTED
 							  : FAILOVER_ON_UNPROTECT_FAILED);
@@ -151,16 +180,16 @@ static void answer(struct host *h, enum answer what)
 
 	h->asker = false;
 	if (reachable(h))
-		sim_after(latency(), asker, take_answer, h->asker_request,
+		sim_after(delayed(h), asker, take_answer, h->asker_request,
 			(uint64_t)what | h->record.generation << 8);
 }
 
 static void take_prepare(struct host *h, uint64_t generation, uint64_t number)
 {
-	if (!h->daemon)
+	if (!h->daemon || daemon_waits(h, take_prepare, generation, number))
 		return;
 	h->asker_request = number;
-	arbiter_heard(h);
+	failover_arbiter_heard(&h->arbiter);
 	switch (failover_decide_prepare(h->state, h->record.generation, generation,
 		h->commanding || h->worker.kind != WORKER_NONE)) {
 	case FAILOVER_REFUSE_BUSY:
@@ -182,11 +211,11 @@ static void take_prepare(struct host *h, uint64_t generation, uint64_t number)
 
 static void take_unprotect(struct host *h, uint64_t generation, uint64_t number)
 {
-	if (!h->daemon)
+	if (!h->daemon || daemon_waits(h, take_unprotect, generation, number))
 		return;
 	h->asker_request = number;
-	arbiter_heard(h);
-	switch (failover_decide_unprotect(h->state, h->arbiter.fencing)) {
+	failover_arbiter_heard(&h->arbiter);
+	switch (failover_decide_unprotect(h->state, failover_arbiter_busy(&h->arbiter))) {
 	case FAILOVER_DONE_ALREADY:
 		answer(h, ANSWER_UNPROTECTED);
 		return;
@@ -213,7 +242,7 @@ static void request(struct host *h, sim_handler *taken)
 	if (breaks)
 		patience = sim_between(MS, sim_chance(700) ? 20 * MS : 2 * SECOND);
 	else if (reachable(h))
-		sim_after(latency(), sim_other(h), taken,
+		sim_after(delayed(h), sim_other(h), taken,
 			taken == take_prepare ? h->attempt_generation : h->record.generation,
 			h->request);
 	sim_after(patience, h, take_answer, h->request, ANSWER_NONE);
@@ -282,9 +311,9 @@ static void later(void *host)
 	struct host *h = host;
 
 	h->attempts++;
-	h->retry_at = sim.now + failover_backoff(sim.timeouts.retry_first, sim.timeouts.retry_last,
-					h->attempts) *
-					MS;
+	h->retry_at = host_now(h) + failover_backoff(sim.timeouts.retry_first,
+					    sim.timeouts.retry_last, h->attempts) *
+					    MS;
 }
 
 static void beat(void *host)
@@ -415,26 +444,23 @@ void daemon_report(struct host *h, enum failover_event event)
 static void keep_protected(struct host *h)
 {
 	if (h->worker.kind == WORKER_NONE && !h->commanding && !h->requesting &&
-		sim.now >= h->retry_at &&
-		failover_detector_steady(&h->detector, 0, sim.timeouts.reprotect_delay, sim.now) &&
+		host_now(h) >= h->retry_at &&
+		failover_detector_steady(
+			&h->detector, 0, sim.timeouts.reprotect_delay, host_now(h)) &&
 		failover_decide_again(h->state, &h->record, h->gossip_known ? &h->gossip : NULL))
 		daemon_on(h, FAILOVER_ON_PROTECT);
 }
 
 static void tick(struct host *h, uint64_t life, uint64_t b)
 {
-	if (daemon_gone(h, (unsigned int)life))
+	if (daemon_gone(h, (unsigned int)life) || daemon_waits(h, tick, life, b))
 		return;
-	sim_after(sim.timeouts.heartbeat * MS, h, tick, life, 0);
+	sim_after(host_wait(h, sim.timeouts.heartbeat * MS), h, tick, life, 0);
 	say_all(h);
-	if (failover_detector_tick(&h->detector, sim.now))
+	if (failover_detector_tick(&h->detector, host_now(h)))
 		sim_say(h, "%s is silent", sim_other(h)->name);
-	if (h->detector.view == FAILOVER_VIEW_SILENT) {
-		if (!failover_machine_needs_grant(h->state))
-			arbiter_decided(h);
-		else if (!sim.stay_mute || h->state != FAILOVER_WANT_SOLO)
-			arbiter_need(h);
-	}
+	if (h->detector.view == FAILOVER_VIEW_SILENT)
+		arbiter_ask(h);
 	if (!daemon_gone(h, (unsigned int)life))
 		keep_protected(h);
 }
@@ -481,11 +507,12 @@ void daemon_start(struct host *h, uint64_t a, uint64_t b)
 	h->record = h->on_disk;
 	h->guest_died = false;
 	h->vacant = h->gossip_known = h->requesting = h->asker = h->commanding = false;
-	h->gossip_boot = 0;
-	h->gossip_sequence = 0;
+	h->newest = (struct failover_newest){0};
+	h->replay = (struct failover_replay){0};
+	h->busy_until = 0;
 	arbiter_begin(h);
 	h->attempt_generation = h->retry_at = h->attempts = 0;
-	failover_detector_init(&h->detector, PATHS, &sim.timeouts, sim.now);
+	failover_detector_init(&h->detector, PATHS, &sim.timeouts, host_now(h));
 	sim_after(0, h, tick, h->life, 0);
 	if (sim.bug == BUG_FORGET_ON_RESTART && h->record.role == PROTO_ROLE_PRIMARY)
 		h->recorded = false; /* then the guest is found, and helped */
@@ -500,7 +527,7 @@ void daemon_kill(struct host *h)
 {
 	h->daemon = false;
 	h->life++;
-	failover_claim_forget(&h->arbiter.claim);
+	arbiter_end(h);
 	worker_kill(h);
 }
 

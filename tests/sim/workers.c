@@ -79,7 +79,7 @@ static void noticed(struct host *h, uint64_t life, uint64_t b)
 {
 	struct worker *w = &h->worker;
 
-	if (w->kind == WORKER_NONE || w->life != life)
+	if (w->kind == WORKER_NONE || w->life != life || daemon_waits(h, noticed, life, b))
 		return;
 	w->kind = WORKER_NONE;
 	if (!w->leaving)
@@ -109,7 +109,8 @@ static void reported(struct host *h, uint64_t life, uint64_t event)
 {
 	const struct worker *w = &h->worker;
 
-	if (w->kind != WORKER_NONE && w->life == life && !w->leaving)
+	if (w->kind != WORKER_NONE && w->life == life && !w->leaving &&
+		!daemon_waits(h, reported, life, event))
 		daemon_report(h, (enum failover_event)event);
 }
 

@@ -370,8 +370,8 @@ static void who_stays_mute_does_not_ask(void **state)
 		const enum failover_state s = (enum failover_state)i;
 
 		assert_int_equal(asks(s, false), failover_machine_needs_grant(s));
-		assert_int_equal(asks(s, true),
-			failover_machine_needs_grant(s) && s != FAILOVER_WANT_SOLO);
+		assert_int_equal(
+			asks(s, true), failover_machine_needs_grant(s) && s != FAILOVER_WANT_SOLO);
 	}
 	assert_true(asks(FAILOVER_WANT_SOLO, false));
 	assert_true(asks(FAILOVER_STOPPING, true));
@@ -390,8 +390,8 @@ static void only_what_was_decided_is_told(void **state)
 				.generation = OURS, .decision = (enum failover_decision)d};
 			const bool owner =
 				d == FAILOVER_DECISION_SOLO || d == FAILOVER_DECISION_TAKEOVER;
-			const bool tells = failover_decide_inquire(s, &r, false, &q) ==
-					   FAILOVER_INQUIRE_TELL;
+			const bool tells =
+				failover_decide_inquire(s, &r, false, &q) == FAILOVER_INQUIRE_TELL;
 
 			assert_int_equal(tells, owner && !failover_machine_needs_grant(s));
 			if (tells)
@@ -408,8 +408,8 @@ static void who_may_be_shot_is_not_let_go_of(void **state)
 
 		assert_int_equal(failover_decide_unprotect(s, true),
 			as_primary(s) ? FAILOVER_REFUSE_OWNER : FAILOVER_REFUSE_SHOT);
-		assert_int_equal(
-			failover_decide_unprotect(s, false) == FAILOVER_REFUSE_OWNER, as_primary(s));
+		assert_int_equal(failover_decide_unprotect(s, false) == FAILOVER_REFUSE_OWNER,
+			as_primary(s));
 		assert_false(failover_decide_reunited(s, true, true));
 		assert_false(failover_decide_reunited(s, false, false));
 	}
