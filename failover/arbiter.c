@@ -8,7 +8,6 @@
 #include "common/why.h"
 #include "failover/fence_agent.h"
 
-static int on_retry(sd_event_source *s, uint64_t usec, void *data);
 static void fence(struct failover_arbiter *a);
 
 static void on_fenced(void *data, int result, const struct why *why)
@@ -39,30 +38,13 @@ static void on_fenced(void *data, int result, const struct why *why)
 		"%u follows): repair the fence device, or switch %s off by hand and run romulus "
 		"confirm-dead %s",
 		a->peer->name, why->text, a->failures + 1, a->peer->name, a->peer->name);
-	if (!a->asked)
-		return;
-	sd_event_add_time_relative(a->event, &a->retry, CLOCK_MONOTONIC,
-		failover_backoff(a->timeouts->fence_first, a->timeouts->fence_last, a->failures) *
-			1000,
-		1000, on_retry, a);
-}
-
-static int on_retry(sd_event_source *s, uint64_t usec, void *data)
-{
-	struct failover_arbiter *a = data;
-
-	a->retry = sd_event_source_unref(a->retry);
-	if (a->asked)
-		fence(a);
-	return 0;
+	a->wait = a->asked;
 }
 
 static void fence(struct failover_arbiter *a)
 {
 	struct why why;
 
-	if (a->fence || a->retry)
-		return;
 	failover_event(a->events, NULL, "fence-begin",
 		"%s is silent on all paths: switching it off with %s", a->peer->name,
 		a->peer->fences[a->level].agent);
@@ -71,10 +53,18 @@ static void fence(struct failover_arbiter *a)
 		on_fenced(a, -1, &why);
 }
 
+/* Time is the caller's: the wait after a failure begins when he next asks. */
 static void fence_need(struct failover_arbiter *a, struct failover_claim *c,
 	const struct failover_question *q, uint64_t now_ns)
 {
-	if (!a->proven)
+	if (a->fence)
+		return;
+	if (a->wait)
+		a->retry_at_ns = now_ns + failover_backoff(a->timeouts->fence_first,
+						  a->timeouts->fence_last, a->failures) *
+						  NSEC_PER_MSEC;
+	a->wait = false;
+	if (!a->proven && now_ns >= a->retry_at_ns)
 		fence(a);
 }
 
@@ -126,9 +116,9 @@ static void both_need(struct failover_arbiter *a, struct failover_claim *c,
 	const struct failover_question *q, uint64_t now_ns)
 {
 	failover_claim_need(a, c, q, now_ns);
-	if (q->word != FAILOVER_DECISION_NONE && !a->proven &&
+	if (q->word != FAILOVER_DECISION_NONE &&
 		failover_claim_verdict(c, q) == FAILOVER_VERDICT_GRANTED)
-		fence(a);
+		fence_need(a, c, q, now_ns);
 }
 
 static enum failover_verdict both_verdict(const struct failover_arbiter *a,
@@ -178,7 +168,6 @@ void failover_arbiter_init(struct failover_arbiter *a, sd_event *event,
 void failover_arbiter_dispose(struct failover_arbiter *a)
 {
 	a->fence = failover_fence_free(a->fence);
-	a->retry = sd_event_source_disable_unref(a->retry);
 }
 
 enum failover_verdict failover_arbiter_verdict(const struct failover_arbiter *a,
@@ -220,7 +209,8 @@ void failover_arbiter_heard(struct failover_arbiter *a)
 	a->failures = 0;
 	if (!a->fence)
 		a->level = 0;
-	a->retry = sd_event_source_disable_unref(a->retry);
+	a->wait = false;
+	a->retry_at_ns = 0;
 }
 
 bool failover_arbiter_busy(const struct failover_arbiter *a)

@@ -14,6 +14,7 @@
 #include <systemd/sd-event.h>
 
 #include "failover/config.h"
+#include "failover/decide.h"
 #include "failover/etcd.h"
 #include "failover/events.h"
 #include "failover/state.h"
@@ -21,21 +22,6 @@
 
 struct failover_arbiter;
 struct failover_claim;
-
-/* What a domain asks. */
-struct failover_question {
-	const char *domain, *uuid;
-	uint64_t generation;
-	/* What it would decide: TAKEOVER or SOLO; NONE: to let go, which takes nobody's leave. */
-	enum failover_decision word;
-	bool as_primary;
-};
-
-enum failover_verdict {
-	FAILOVER_VERDICT_WAIT,
-	FAILOVER_VERDICT_GRANTED,
-	FAILOVER_VERDICT_OTHER, /* the peer owns the generation and has acted on it */
-};
 
 struct failover_arbiter_ops {
 	const char *name;
@@ -68,7 +54,8 @@ struct failover_arbiter {
 	bool proven;  /* the peer is off, and has not been heard since */
 	unsigned int failures;
 	struct failover_fence *fence; /* running */
-	sd_event_source *retry;       /* waiting to run it again */
+	bool wait;                    /* it has failed: the next run comes later, */
+	uint64_t retry_at_ns;         /* not before this */
 };
 
 void failover_arbiter_init(struct failover_arbiter *a, sd_event *event,

@@ -22,6 +22,7 @@
 #include "failover/decide.h"
 #include "failover/detector.h"
 #include "failover/domain_machine.h"
+#include "failover/domain_plan.h"
 #include "failover/events.h"
 #include "failover/replay.h"
 #include "failover/state.h"
@@ -60,7 +61,7 @@ struct failover_peer {
 	struct failover_endpoint *endpoint[FAILOVER_MAX_PATHS];
 	struct failover_detector detector;
 	struct failover_arbiter arbiter;
-	uint64_t boot, sequence; /* of the newest heartbeat */
+	struct failover_newest newest; /* heartbeat */
 	struct failover_replay replay;
 	char *says[FAILOVER_MAX_PATHS], *hears[FAILOVER_MAX_PATHS]; /* contexts of tags */
 	uint64_t forged, replayed; /* heartbeats from its addresses that were refused */
@@ -236,8 +237,9 @@ enum failover_state failover_domain_base(const struct failover_domain *d);
 bool failover_domain_state(const struct failover_domain *d, Romulus__DomainState *ret);
 void failover_domain_settle(struct failover_domain *d, enum exit_code code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-int failover_domain_persist(struct failover_domain *d, enum failover_decision decision,
-	enum proto_role role, struct why *why);
+/* Write @r, as of this boot; then it is the domain's record. */
+int failover_domain_persist(
+	struct failover_domain *d, const struct failover_record *r, struct why *why);
 
 /* requests of peers */
 void failover_domain_prepare(
@@ -261,8 +263,8 @@ void failover_peer_confirm_dead(
 int failover_domain_spawn_primary(struct failover_domain *d, struct why *why);
 int failover_domain_spawn_backup(struct failover_domain *d, struct why *why);
 void failover_domain_repair(struct failover_domain *d);
+/* The standby or the stale guest; see failover_decide_standby. */
 void failover_domain_discard(struct failover_domain *d);
-void failover_domain_clear(struct failover_domain *d);
 
 /* ---- domain_start.c: a guest that died with its host ---------------------------------------- */
 

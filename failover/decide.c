@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "failover/decide.h"
 
+static bool is_primary(enum failover_state state)
+{
+	return failover_machine_role(state) == PROTO_ROLE_PRIMARY;
+}
+
 static bool word_for_primary(
 	const struct failover_record *r, const struct failover_gossip *g, enum failover_event *ret)
 {
@@ -40,8 +45,7 @@ bool failover_decide_word(enum failover_state state, const struct failover_recor
 	/* An attempt promises nothing until its generation is recorded. */
 	if (state == FAILOVER_CHECKING || state == FAILOVER_PREPARING || state == FAILOVER_OPENING)
 		return false;
-	means = failover_machine_role(state) == PROTO_ROLE_PRIMARY ? word_for_primary(r, g, &event)
-								   : word_for_backup(r, g, &event);
+	means = is_primary(state) ? word_for_primary(r, g, &event) : word_for_backup(r, g, &event);
 	if (!means || (event == FAILOVER_ON_PEER_WANTS_SOLO && peer_may_be_shot))
 		return false;
 	*ret = event;
@@ -61,22 +65,85 @@ enum failover_decision failover_decide_wish(enum failover_state state)
 	return FAILOVER_DECISION_NONE;
 }
 
-bool failover_decide_lost(enum failover_state state, const struct failover_record *r,
-	bool peer_may_be_shot, enum failover_event *ret)
+enum failover_inquiry failover_decide_inquire(enum failover_state state,
+	const struct failover_record *r, bool stay_mute, struct failover_question *ret)
+{
+	const bool waits = failover_machine_needs_grant(state);
+	const struct failover_question q = {
+		.domain = r->name,
+		.uuid = r->uuid,
+		.generation = r->generation,
+		.word = waits ? failover_decide_wish(state) : r->decision,
+		.as_primary = is_primary(state),
+	};
+
+	*ret = q;
+	if (waits)
+		return stay_mute && state == FAILOVER_WANT_SOLO ? FAILOVER_INQUIRE_NOTHING
+								: FAILOVER_INQUIRE_GRANT;
+	if (q.word == FAILOVER_DECISION_SOLO || q.word == FAILOVER_DECISION_TAKEOVER)
+		return FAILOVER_INQUIRE_TELL;
+	return FAILOVER_INQUIRE_NOTHING;
+}
+
+bool failover_decide_verdict(enum failover_state state, const struct failover_record *r,
+	enum failover_verdict verdict, bool peer_may_be_shot, enum failover_event *ret)
 {
 	const struct failover_gossip word = {
 		.generation = r->generation,
 		.role = PROTO_ROLE_PRIMARY,
-		.state = failover_machine_role(state) == PROTO_ROLE_PRIMARY ? PROTO_STATE_TAKEN_OVER
-									    : PROTO_STATE_SOLO,
+		.state = is_primary(state) ? PROTO_STATE_TAKEN_OVER : PROTO_STATE_SOLO,
 	};
 
-	return failover_decide_word(state, r, &word, peer_may_be_shot, ret);
+	if (verdict == FAILOVER_VERDICT_OTHER)
+		return failover_decide_word(state, r, &word, peer_may_be_shot, ret);
+	*ret = FAILOVER_ON_GRANT;
+	return verdict == FAILOVER_VERDICT_GRANTED;
 }
 
-bool failover_decide_asks(enum failover_state state, bool stay_mute)
+bool failover_decide_reunited(enum failover_state state, bool asked, bool peer_may_be_shot)
 {
-	return failover_machine_needs_grant(state) && !(stay_mute && state == FAILOVER_WANT_SOLO);
+	return asked && state == FAILOVER_READY && !peer_may_be_shot;
+}
+
+bool failover_decide_again(
+	enum failover_state state, const struct failover_record *r, const struct failover_gossip *g)
+{
+	return r->intent && r->role == PROTO_ROLE_PRIMARY &&
+	       (state == FAILOVER_SOLO || state == FAILOVER_TAKEN_OVER) &&
+	       !(g && failover_decide_claimed(r, g));
+}
+
+uint64_t failover_decide_generation(
+	const struct failover_record *r, uint64_t last, const struct failover_gossip *g)
+{
+	uint64_t known = r->generation > last ? r->generation : last;
+
+	if (g && g->generation > known)
+		known = g->generation;
+	return known + 1;
+}
+
+enum failover_admission failover_decide_unprotect(enum failover_state state, bool peer_may_be_shot)
+{
+	if (is_primary(state))
+		return FAILOVER_REFUSE_OWNER;
+	/* It must not be left as the only owner of a guest while it may be shot. */
+	if (peer_may_be_shot)
+		return FAILOVER_REFUSE_SHOT;
+	return state == FAILOVER_IDLE || state == FAILOVER_RELEASED ? FAILOVER_DONE_ALREADY
+								    : FAILOVER_ADMIT;
+}
+
+bool failover_decide_standby(enum failover_state state)
+{
+	return failover_machine_role(state) == PROTO_ROLE_BACKUP || state == FAILOVER_CLEARING;
+}
+
+bool failover_decide_last_word(enum failover_event report)
+{
+	return report == FAILOVER_ON_DONE || report == FAILOVER_ON_FAILED ||
+	       report == FAILOVER_ON_GUEST_GONE || report == FAILOVER_ON_RUNNING;
 }
 
 bool failover_decide_free(enum failover_state state)
@@ -89,7 +156,7 @@ enum failover_admission failover_decide_prepare(
 {
 	if (generation <= known)
 		return FAILOVER_REFUSE_GENERATION;
-	if (!failover_decide_free(state) && failover_machine_role(state) == PROTO_ROLE_PRIMARY)
+	if (!failover_decide_free(state) && is_primary(state))
 		return FAILOVER_REFUSE_OWNER;
 	if (state == FAILOVER_RELEASING || busy)
 		return FAILOVER_REFUSE_BUSY;
@@ -171,16 +238,22 @@ static struct failover_restart restart_backup(const struct failover_record *r)
 {
 	if (r->decision == FAILOVER_DECISION_TAKEOVER)
 		return (struct failover_restart){
-			r->decision, FAILOVER_CLEARING, FAILOVER_RESUME_CLEAR};
+			r->decision, FAILOVER_CLEARING, FAILOVER_RESUME_CLEAR, false};
 	return (struct failover_restart){
-		FAILOVER_DECISION_RELEASED, FAILOVER_RELEASING, FAILOVER_RESUME_DISCARD};
+		FAILOVER_DECISION_RELEASED, FAILOVER_RELEASING, FAILOVER_RESUME_DISCARD, false};
 }
 
 struct failover_restart failover_decide_restart(const struct failover_record *r, bool same_boot)
 {
-	if (r->role == PROTO_ROLE_PRIMARY)
-		return restart_primary(r, same_boot);
+	struct failover_restart restart;
+
+	if (r->role == PROTO_ROLE_PRIMARY) {
+		restart = restart_primary(r, same_boot);
+		restart.vacant = restart.decision != FAILOVER_DECISION_NONE;
+		return restart;
+	}
 	if (r->role == PROTO_ROLE_BACKUP)
 		return restart_backup(r);
-	return (struct failover_restart){r->decision, FAILOVER_IDLE, FAILOVER_RESUME_NOTHING};
+	return (struct failover_restart){
+		r->decision, FAILOVER_IDLE, FAILOVER_RESUME_NOTHING, false};
 }

@@ -36,12 +36,59 @@ bool failover_decide_word(enum failover_state state, const struct failover_recor
  */
 enum failover_decision failover_decide_wish(enum failover_state state);
 
+/* What a domain asks its arbiter, or tells it. */
+struct failover_question {
+	const char *domain, *uuid;
+	uint64_t generation;
+	/* What it would decide: TAKEOVER or SOLO; NONE: to let go, which takes nobody's leave. */
+	enum failover_decision word;
+	bool as_primary;
+};
+
+enum failover_verdict {
+	FAILOVER_VERDICT_WAIT,
+	FAILOVER_VERDICT_GRANTED,
+	FAILOVER_VERDICT_OTHER, /* the peer owns the generation and has acted on it */
+};
+
+enum failover_inquiry {
+	FAILOVER_INQUIRE_NOTHING,
+	FAILOVER_INQUIRE_GRANT, /* it waits for one */
+	FAILOVER_INQUIRE_TELL,  /* it has decided, and the peer, who is silent, may not know */
+};
+
 /*
- * The event that it is for a domain in @state with record @r to learn from the arbiter that its
- * peer owns the generation and acts on it: the one of the peer's own word. False: none.
+ * What a domain in @state with record @r, whose strings *ret points to, has to do with its arbiter
+ * while the peer is silent. With @stay_mute a primary that has lost its backup asks for nothing: it
+ * waits until the backup is heard, or an operator ends the protection.
  */
-bool failover_decide_lost(enum failover_state state, const struct failover_record *r,
-	bool peer_may_be_shot, enum failover_event *ret);
+enum failover_inquiry failover_decide_inquire(enum failover_state state,
+	const struct failover_record *r, bool stay_mute, struct failover_question *ret);
+
+/*
+ * The event that the arbiter's @verdict is; that the peer owns the generation and acts on it is the
+ * peer's own word. False: none.
+ */
+bool failover_decide_verdict(enum failover_state state, const struct failover_record *r,
+	enum failover_verdict verdict, bool peer_may_be_shot, enum failover_event *ret);
+
+/*
+ * Whether a domain in @state lets its checkpoint go when the silent peer is heard again, @asked:
+ * the store may say that this host owns the generation although it has not decided so. It could die
+ * later without knowing, and nobody could go on alone then; it is asked again for the next one.
+ */
+bool failover_decide_reunited(enum failover_state state, bool asked, bool peer_may_be_shot);
+
+/*
+ * Whether a domain in @state with record @r is to be protected again by itself; @g is what the peer
+ * says of it, or NULL.
+ */
+bool failover_decide_again(enum failover_state state, const struct failover_record *r,
+	const struct failover_gossip *g);
+
+/* The generation of the next attempt: above all that is known, @last, of the last one, as well. */
+uint64_t failover_decide_generation(
+	const struct failover_record *r, uint64_t last, const struct failover_gossip *g);
 
 /* Whether the peer says that it runs the guest, in this generation or a later one. */
 bool failover_decide_claimed(const struct failover_record *r, const struct failover_gossip *g);
@@ -52,6 +99,8 @@ enum failover_admission {
 	FAILOVER_REFUSE_GENERATION, /* it is not newer than what is known here */
 	FAILOVER_REFUSE_OWNER,      /* this host runs the guest, or may have to */
 	FAILOVER_REFUSE_BUSY,       /* an earlier standby is still here, or being cleared away */
+	FAILOVER_REFUSE_SHOT,       /* the asker may be switched off at any moment */
+	FAILOVER_DONE_ALREADY,      /* nothing is left to do */
 };
 
 /*
@@ -61,11 +110,14 @@ enum failover_admission {
 enum failover_admission failover_decide_prepare(
 	enum failover_state state, uint64_t known, uint64_t generation, bool busy);
 
-/*
- * Whether a domain in @state asks the arbiter. With @stay_mute a primary that has lost its backup
- * does not: it waits until the backup is heard, or an operator ends the protection.
- */
-bool failover_decide_asks(enum failover_state state, bool stay_mute);
+/* The same of its wish that this host, its backup, let go. */
+enum failover_admission failover_decide_unprotect(enum failover_state state, bool peer_may_be_shot);
+
+/* Whether what is cleared away in @state is a standby, and not the guest of a primary. */
+bool failover_decide_standby(enum failover_state state);
+
+/* After such a report of a worker nothing more is expected of it. */
+bool failover_decide_last_word(enum failover_event report);
 
 /* Nothing of the domain is here that a new standby would disturb. */
 bool failover_decide_free(enum failover_state state);
@@ -85,6 +137,7 @@ struct failover_restart {
 	enum failover_decision decision; /* to be on disk before anything else happens */
 	enum failover_state state;
 	enum failover_resume then;
+	bool vacant; /* the guest died with this host; see failover_decide_base */
 };
 
 /* Where the daemon begins with record @r; @same_boot: the kernel is the one that wrote it. */

@@ -107,14 +107,12 @@ void failover_domain_settle(struct failover_domain *d, enum exit_code code, cons
 	failover_client_exit(client, code, code == EXIT_CODE_OK ? NULL : d->why);
 }
 
-int failover_domain_persist(struct failover_domain *d, enum failover_decision decision,
-	enum proto_role role, struct why *why)
+int failover_domain_persist(
+	struct failover_domain *d, const struct failover_record *record, struct why *why)
 {
-	struct failover_record r = d->record;
+	struct failover_record r = *record;
 	int err;
 
-	r.decision = decision;
-	r.role = role;
 	/* A guest that is still to be started is of no boot: a daemon that ends here starts it
 	 * then. */
 	snprintf(r.boot, sizeof(r.boot), "%s", d->guest_died ? "none" : d->fo->boot_id);
@@ -135,7 +133,7 @@ bool failover_domain_on(struct failover_domain *d, enum failover_event event)
 		return false;
 	log_debug("%s: %s in %s -> %s", d->record.name, failover_event_name(event),
 		failover_state_name(before), failover_state_name(step.next));
-	failover_domain_act(d, event, &step);
+	failover_domain_act(d, &step);
 	return true;
 }
 
@@ -155,57 +153,40 @@ void failover_domains_heard(struct failover_peer *peer)
 	}
 }
 
-static struct failover_question question(
-	const struct failover_domain *d, enum failover_decision word)
+static enum failover_inquiry inquiry(const struct failover_domain *d, struct failover_question *ret)
 {
-	return (struct failover_question){
-		.domain = d->record.name,
-		.uuid = d->record.uuid,
-		.generation = d->record.generation,
-		.word = word,
-		.as_primary = failover_machine_role(d->state) == PROTO_ROLE_PRIMARY,
-	};
-}
-
-static bool asks(const struct failover_domain *d)
-{
-	return failover_decide_asks(
-		d->state, failover_config_stays_mute(d->fo->config, d->record.name));
+	return failover_decide_inquire(d->state, &d->record,
+		failover_config_stays_mute(d->fo->config, d->record.name), ret);
 }
 
 static void judge(struct failover_domain *d, enum failover_verdict verdict)
 {
-	enum failover_event event = FAILOVER_ON_GRANT;
+	enum failover_event event;
 
-	if (verdict == FAILOVER_VERDICT_GRANTED ||
-		(verdict == FAILOVER_VERDICT_OTHER &&
-			failover_decide_lost(d->state, &d->record,
-				failover_arbiter_busy(&d->peer->arbiter), &event)))
+	if (failover_decide_verdict(d->state, &d->record, verdict,
+		    failover_arbiter_busy(&d->peer->arbiter), &event))
 		failover_domain_on(d, event);
 }
 
 void failover_domains_judge(struct failover_peer *peer)
 {
 	for (struct failover_domain *d = peer->fo->domains, *next; d; d = next) {
-		const struct failover_question q = question(d, failover_decide_wish(d->state));
+		struct failover_question q;
 
 		next = d->next;
-		if (d->peer == peer && asks(d))
+		if (d->peer == peer && inquiry(d, &q) == FAILOVER_INQUIRE_GRANT)
 			judge(d, failover_arbiter_verdict(&peer->arbiter, &d->claim, &q));
 	}
 }
 
-/*
- * What the peer says from here on decides. A backup that goes on receiving could be entered in the
- * store for this generation, without knowing it, and die later: nobody could go on alone then. So
- * it lets go, and is asked again for the next one.
- */
+/* What the peer says from here on decides. */
 void failover_domains_reunited(struct failover_peer *peer)
 {
 	for (struct failover_domain *d = peer->fo->domains, *next; d; d = next) {
 		next = d->next;
-		if (d->peer != peer || !failover_claim_forget(&d->claim) ||
-			d->state != FAILOVER_READY || failover_arbiter_busy(&peer->arbiter))
+		if (d->peer != peer ||
+			!failover_decide_reunited(d->state, failover_claim_forget(&d->claim),
+				failover_arbiter_busy(&peer->arbiter)))
 			continue;
 		snprintf(d->why, sizeof(d->why),
 			"%s was silent and is heard again, and etcd had been asked: protection "
@@ -218,17 +199,17 @@ void failover_domains_reunited(struct failover_peer *peer)
 
 static void ask_arbiter(struct failover_domain *d, uint64_t now_ns)
 {
-	const enum failover_decision decision = d->record.decision;
 	struct failover_question q;
 
 	if (!d->peer || !failover_peer_silent(d->peer))
 		return;
-	if (failover_machine_needs_grant(d->state)) {
-		q = question(d, failover_decide_wish(d->state));
-		if (asks(d))
-			judge(d, failover_arbiter_need(&d->peer->arbiter, &d->claim, &q, now_ns));
-	} else if (decision == FAILOVER_DECISION_SOLO || decision == FAILOVER_DECISION_TAKEOVER) {
-		q = question(d, decision);
+	switch (inquiry(d, &q)) {
+	case FAILOVER_INQUIRE_NOTHING:
+		return;
+	case FAILOVER_INQUIRE_GRANT:
+		judge(d, failover_arbiter_need(&d->peer->arbiter, &d->claim, &q, now_ns));
+		return;
+	case FAILOVER_INQUIRE_TELL:
 		failover_arbiter_decided(&d->peer->arbiter, &d->claim, &q, now_ns);
 	}
 }
@@ -236,15 +217,12 @@ static void ask_arbiter(struct failover_domain *d, uint64_t now_ns)
 static void keep_protected(struct failover_domain *d, uint64_t now_ns)
 {
 	struct failover_peer *p = d->peer;
-	const struct failover_gossip *g = p ? failover_peer_gossip(p, d->record.uuid) : NULL;
 
-	if (!d->record.intent || d->worker || d->command || d->request || !p ||
-		d->record.role != PROTO_ROLE_PRIMARY || now_ns < d->retry_at_ns ||
+	if (d->worker || d->command || d->request || !p || now_ns < d->retry_at_ns ||
 		!failover_detector_steady(
 			&p->detector, 0, d->fo->timeouts.reprotect_delay, now_ns) ||
-		(g && failover_decide_claimed(&d->record, g)))
-		return;
-	if ((d->state != FAILOVER_SOLO && d->state != FAILOVER_TAKEN_OVER) ||
+		!failover_decide_again(
+			d->state, &d->record, failover_peer_gossip(p, d->record.uuid)) ||
 		!failover_config_reprotects(d->fo->config, d->record.name))
 		return;
 	d->attempt_peer = p;
@@ -299,7 +277,7 @@ static void resume_clear(struct failover_domain *d)
 		"the takeover was interrupted by the end of romulusd: do not start the guest yet, "
 		"what it left is being cleared");
 	failover_event(&d->fo->events, d->record.name, "failed", "%s", d->why);
-	failover_domain_clear(d);
+	failover_domain_discard(d);
 }
 
 static void resume_nothing(struct failover_domain *d)
@@ -321,20 +299,21 @@ static void resume(struct failover_domain *d)
 {
 	const struct failover_restart restart =
 		failover_decide_restart(&d->record, strcmp(d->record.boot, d->fo->boot_id) == 0);
-	const bool primary = d->record.role == PROTO_ROLE_PRIMARY;
 	const bool promises = restart.decision != d->record.decision;
+	struct failover_record r = d->record;
 	struct why why;
 
-	if (promises && failover_domain_persist(d, restart.decision, d->record.role, &why) < 0) {
+	r.decision = restart.decision;
+	if (promises && failover_domain_persist(d, &r, &why) < 0) {
 		failover_event(&d->fo->events, d->record.name, "failed", "%s", why.text);
 		return;
 	}
-	if (promises && primary)
+	if (promises && r.role == PROTO_ROLE_PRIMARY)
 		failover_event(&d->fo->events, d->record.name, "released",
 			"this host was restarted, so the guest is gone from here: %s may take it "
 			"over",
 			d->record.peer);
-	d->vacant = primary && d->record.decision != FAILOVER_DECISION_NONE;
+	d->vacant = restart.vacant;
 	d->state = restart.state;
 	resumptions[restart.then](d);
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The actions of the lifecycle table, by name, and what those of both roles share. Promises first:
- * an action that decides a generation writes the record before the state changes, before it is
- * gossiped and before the worker hears of it.
+ * The actions of the lifecycle table: domain_plan.c says what they are made of, these are its
+ * hands. What is particular to an action is in the files of the two roles.
  */
 #include "failover/domain_actions.h"
 
@@ -28,8 +27,76 @@ const char *failover_domain_outlook(const struct failover_domain *d)
 		       : "; reprotect is manual: protection begins again with romulus protect";
 }
 
-void failover_domain_try_later(struct failover_domain *d)
+/* ---- what a plan is made of --------------------------------------------------------------------
+ */
+
+static bool promise(void *host, const struct failover_plan *p)
 {
+	struct failover_domain *d = host;
+	const struct failover_attempt attempt = {
+		d->attempt_generation, d->uuid, d->attempt_peer ? d->attempt_peer->conf->name : ""};
+	const struct failover_record r = failover_plan_record(p, &d->record, &attempt);
+	struct why why;
+
+	if (p->died)
+		d->guest_died = true;
+	if (p->promise == FAILOVER_PROMISE_REST && !d->recorded) {
+		d->record = r;
+		return true;
+	}
+	if (failover_domain_persist(d, &r, &why) == 0)
+		return true;
+	if (strcmp(d->why, why.text) != 0)
+		EVENT(d, "failed", "%s", why.text);
+	snprintf(d->why, sizeof(d->why), "%s", why.text);
+	return false;
+}
+
+static bool order(void *host, enum proto_order order)
+{
+	struct failover_domain *d = host;
+	struct why why;
+
+	if (!d->worker || d->worker_leaving)
+		return false;
+	if (failover_worker_tell(d->worker, order, &why) < 0)
+		log_error("%s: order not taken: %s", NAME(d), why.text);
+	return true;
+}
+
+static void command(void *host, enum failover_command command)
+{
+	static void (*const commands[])(struct failover_domain *) = {
+		[FAILOVER_RUN_REPAIR] = failover_domain_repair,
+		[FAILOVER_RUN_DISCARD] = failover_domain_discard,
+		[FAILOVER_RUN_START] = failover_domain_guest_died,
+	};
+
+	commands[command](host);
+}
+
+static void withdraw(void *host)
+{
+	struct failover_domain *d = host;
+
+	d->request = failover_request_free(d->request);
+}
+
+static void dismiss(void *host)
+{
+	((struct failover_domain *)host)->worker_leaving = true;
+}
+
+static void kill_worker(void *host)
+{
+	struct failover_domain *d = host;
+
+	d->worker = failover_worker_free(d->worker);
+}
+
+static void later(void *host)
+{
+	struct failover_domain *d = host;
 	const struct failover_timeouts *t = &d->fo->timeouts;
 
 	/* What is only not ready yet is asked again at the same pace. */
@@ -39,71 +106,26 @@ void failover_domain_try_later(struct failover_domain *d)
 		failover_backoff(t->retry_first, t->retry_last, d->attempts) * NSEC_PER_MSEC;
 }
 
-void failover_domain_tell(struct failover_domain *d, enum proto_order order)
+static void beat(void *host)
 {
-	struct why why;
-
-	if (d->worker && !d->worker_leaving && failover_worker_tell(d->worker, order, &why) < 0)
-		log_error("%s: order not taken: %s", NAME(d), why.text);
+	failover_peers_beat(((struct failover_domain *)host)->fo);
 }
 
-void failover_domain_worker_or(struct failover_domain *d, enum proto_order order,
-	void (*command)(struct failover_domain *))
-{
-	if (d->worker && !d->worker_leaving)
-		failover_domain_tell(d, order);
-	else
-		command(d);
-}
-
-bool failover_domain_decided(
-	struct failover_domain *d, enum failover_decision decision, enum proto_role role)
-{
-	struct why why;
-
-	if (failover_domain_persist(d, decision, role, &why) == 0)
-		return true;
-	if (strcmp(d->why, why.text) != 0)
-		EVENT(d, "failed", "%s", why.text);
-	snprintf(d->why, sizeof(d->why), "%s", why.text);
-	return false;
-}
-
-static bool do_nothing(struct failover_domain *d)
-{
-	return true;
-}
-
-static bool do_repair(struct failover_domain *d)
-{
-	failover_domain_repair(d);
-	return true;
-}
-
-static bool do_discard(struct failover_domain *d)
-{
-	failover_domain_discard(d);
-	return true;
-}
-
-/* False: the promise could not be made; the state stays. */
-static bool (*const actions[])(struct failover_domain *) = {
-	[FAILOVER_DO_NOTHING] = do_nothing,
+/* What is particular to an action; nothing of the others is. */
+static void (*const particulars[FAILOVER_ACTION_COUNT])(struct failover_domain *) = {
 	[FAILOVER_DO_SPAWN_PRIMARY] = failover_do_spawn_primary,
 	[FAILOVER_DO_ASK_PEER] = failover_do_ask_peer,
-	[FAILOVER_DO_CONNECT] = do_nothing, /* on_prepare_answer has written and orders it */
+	[FAILOVER_DO_CONNECT] = failover_do_connect,
 	[FAILOVER_DO_NOTE_PROTECTED] = failover_do_note_protected,
 	[FAILOVER_DO_WANT_SOLO] = failover_do_want_solo,
 	[FAILOVER_DO_GO_SOLO] = failover_do_go_solo,
 	[FAILOVER_DO_NOTE_SOLO] = failover_do_note_solo,
 	[FAILOVER_DO_NOTE_UNREPAIRED] = failover_do_note_unrepaired,
 	[FAILOVER_DO_RUN_ON] = failover_do_run_on,
-	[FAILOVER_DO_REPAIR] = do_repair,
 	[FAILOVER_DO_REPORT_FAILURE] = failover_do_report_failure,
-	[FAILOVER_DO_GIVE_UP] = failover_do_give_up,
+	[FAILOVER_DO_GIVE_UP] = failover_do_report_failure,
 	[FAILOVER_DO_GUEST_ENDED] = failover_do_guest_ended,
 	[FAILOVER_DO_ASK_UNPROTECT] = failover_do_ask_unprotect,
-	[FAILOVER_DO_STOP] = failover_do_stop,
 	[FAILOVER_DO_FORGET] = failover_do_forget,
 	[FAILOVER_DO_LEAVE] = failover_do_leave,
 	[FAILOVER_DO_NOTE_LEFT] = failover_do_note_left,
@@ -116,7 +138,6 @@ static bool (*const actions[])(struct failover_domain *) = {
 	[FAILOVER_DO_NOTE_READY] = failover_do_note_ready,
 	[FAILOVER_DO_NOTE_HOLDING] = failover_do_note_holding,
 	[FAILOVER_DO_RELEASE] = failover_do_release,
-	[FAILOVER_DO_DISCARD] = do_discard,
 	[FAILOVER_DO_NOTE_RELEASED] = failover_do_note_released,
 	[FAILOVER_DO_TAKE_OVER] = failover_do_take_over,
 	[FAILOVER_DO_ANNOUNCE] = failover_do_announce,
@@ -125,16 +146,16 @@ static bool (*const actions[])(struct failover_domain *) = {
 	[FAILOVER_DO_NOTE_STUCK] = failover_do_note_stuck,
 };
 
-void failover_domain_act(
-	struct failover_domain *d, enum failover_event event, const struct failover_step *step)
+static void particular(void *host, enum failover_action action)
 {
-	enum failover_state before = d->state;
+	if (particulars[action])
+		particulars[action](host);
+}
 
-	/* Entered first, so that an end of the worker inside the action meets the new state; a
-	 * promise that cannot be written takes it back, and nothing has been gossiped meanwhile. */
-	d->state = step->next;
-	if (!actions[step->action](d) && d->state == step->next)
-		d->state = before;
-	if (d->state != before)
-		failover_peers_beat(d->fo);
+void failover_domain_act(struct failover_domain *d, const struct failover_step *step)
+{
+	static const struct failover_hands hands = {
+		promise, particular, order, command, withdraw, dismiss, kill_worker, later, beat};
+
+	failover_plan_run(&d->state, step, &hands, d);
 }

@@ -6,7 +6,6 @@
 #include "failover/daemon.h"
 
 /* Carry out @step: the new state is entered once what it promises is on disk. */
-void failover_domain_act(
-	struct failover_domain *d, enum failover_event event, const struct failover_step *step);
+void failover_domain_act(struct failover_domain *d, const struct failover_step *step);
 
 #endif

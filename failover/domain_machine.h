@@ -110,6 +110,7 @@ enum failover_action {
 	FAILOVER_DO_CLEAR, /* run the discard command, which finishes a rollback */
 	FAILOVER_DO_NOTE_BROKEN,
 	FAILOVER_DO_NOTE_STUCK,
+	FAILOVER_ACTION_COUNT,
 };
 
 struct failover_step {

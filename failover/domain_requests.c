@@ -29,6 +29,10 @@ static void refusal(struct failover_domain *d, uint64_t known, const struct fail
 		snprintf(reason, WHY_MAX,
 			"an earlier standby of %s is still being cleared away: try again",
 			m->domain);
+		return;
+	case FAILOVER_REFUSE_SHOT:
+	case FAILOVER_DONE_ALREADY:
+		return; /* no answers to this wish */
 	}
 }
 
@@ -80,20 +84,21 @@ void failover_domain_unprotect_asked(
 {
 	struct failover_domain *d = failover_domain_by_uuid(fo, m->uuid);
 	Romulus__Unprotected answer = ROMULUS__UNPROTECTED__INIT;
+	struct failover_peer *peer = failover_inbound_peer(in);
+	enum failover_admission may = FAILOVER_DONE_ALREADY;
 
-	if (d && (d->peer != failover_inbound_peer(in) ||
-			 failover_machine_role(d->state) == PROTO_ROLE_PRIMARY)) {
+	if (d)
+		may = d->peer == peer ? failover_decide_unprotect(
+						d->state, failover_arbiter_busy(&peer->arbiter))
+				      : FAILOVER_REFUSE_OWNER;
+	if (may == FAILOVER_REFUSE_OWNER || may == FAILOVER_REFUSE_SHOT) {
 		failover_inbound_refuse(in, m->uuid, d->record.generation,
-			"this host runs it, or it is paired with another host");
+			may == FAILOVER_REFUSE_SHOT
+				? "this host is just switching yours off"
+				: "this host runs it, or it is paired with another host");
 		return;
 	}
-	/* It must not be left as the only owner of a guest while it may be shot at any moment. */
-	if (d && failover_arbiter_busy(&failover_inbound_peer(in)->arbiter)) {
-		failover_inbound_refuse(
-			in, m->uuid, d->record.generation, "this host is just switching yours off");
-		return;
-	}
-	if (d && d->state != FAILOVER_IDLE && d->state != FAILOVER_RELEASED) {
+	if (may == FAILOVER_ADMIT) {
 		d->record.intent = false; /* written with the decision to release */
 		d->asker_unprotects = true;
 		failover_inbound_keep(in, &d->asker);

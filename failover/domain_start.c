@@ -29,7 +29,7 @@ static void on_started(void *data, int status, const char *output)
 	if (status == 0) {
 		d->guest_died = false;
 		/* Of this boot: what becomes of it from here on is nobody's to undo. */
-		if (failover_domain_persist(d, d->record.decision, d->record.role, &why) < 0)
+		if (failover_domain_persist(d, &d->record, &why) < 0)
 			log_error("%s: %s", d->record.name, why.text);
 		snprintf(d->why, sizeof(d->why),
 			"started from its disks after this host was restarted; protection begins "

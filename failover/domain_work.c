@@ -68,16 +68,19 @@ static void forget_old_guest(struct failover_domain *d)
 	bool owned = old.role == PROTO_ROLE_PRIMARY &&
 		     (old.decision == FAILOVER_DECISION_SOLO ||
 			     old.decision == FAILOVER_DECISION_TAKEOVER);
+	struct failover_record fresh = old;
 	struct why why;
 
 	d->recorded = false;
 	d->record.generation = 0;
 	d->record.role = PROTO_ROLE_NONE;
 	d->record.decision = FAILOVER_DECISION_NONE;
-	snprintf(d->record.uuid, sizeof(d->record.uuid), "%s", d->uuid);
-	if (!old.intent || !owned ||
-		failover_domain_persist(d, FAILOVER_DECISION_SOLO, PROTO_ROLE_PRIMARY, &why) < 0)
-		d->record.uuid[0] = '\0';
+	d->record.uuid[0] = '\0';
+	fresh.generation = 0;
+	fresh.decision = FAILOVER_DECISION_SOLO;
+	keep_text(fresh.uuid, sizeof(fresh.uuid), d->uuid);
+	if (old.intent && owned)
+		failover_domain_persist(d, &fresh, &why);
 	failover_state_remove(d->fo->config->state_dir, old.uuid, NULL);
 }
 
@@ -109,9 +112,19 @@ static void take_found(struct failover_domain *d, const Romulus__Report *r)
 static void take_listening(struct failover_domain *d, const Romulus__Report *r)
 {
 	Romulus__Prepared m = ROMULUS__PREPARED__INIT;
+	char before[FAILOVER_UUID_MAX];
 
-	if (!failover_domain_on(d, FAILOVER_ON_LISTENING) || d->state != FAILOVER_RECEIVING)
+	keep_text(before, sizeof(before), d->recorded ? d->record.uuid : "");
+	if (!failover_domain_on(d, FAILOVER_ON_LISTENING))
 		return;
+	if (d->state != FAILOVER_RECEIVING) { /* it could not be written down */
+		d->exit_code = EXIT_CODE_FAILED;
+		d->worker = failover_worker_free(d->worker);
+		failover_domain_on(d, FAILOVER_ON_FAILED);
+		return;
+	}
+	if (before[0] && strcmp(before, d->record.uuid) != 0) /* one name, one record */
+		failover_state_remove(d->fo->config->state_dir, before, NULL);
 	m.uuid = d->record.uuid;
 	m.generation = d->record.generation;
 	m.port = r->port;
@@ -123,7 +136,7 @@ static void take_running(struct failover_domain *d, const Romulus__Report *r)
 {
 	if (!failover_domain_on(d, FAILOVER_ON_RUNNING))
 		return;
-	d->worker_leaving = true; /* that was its last word */
+	d->worker_leaving = failover_decide_last_word(FAILOVER_ON_RUNNING);
 	failover_announcement_free(d->announcement);
 	d->announcement = failover_announcement_start(d, r);
 }
@@ -132,13 +145,12 @@ static void take_running(struct failover_domain *d, const Romulus__Report *r)
 static const struct plain_report {
 	uint32_t kind;
 	enum failover_event event;
-	bool last; /* the worker has nothing left to do but to exit */
 } plain[] = {
-	{PROTO_REPORT_LOST, FAILOVER_ON_LOST, false},
-	{PROTO_REPORT_STANDBY_LOST, FAILOVER_ON_STANDBY_LOST, false},
-	{PROTO_REPORT_GUEST_GONE, FAILOVER_ON_GUEST_GONE, true},
-	{PROTO_REPORT_FAILED, FAILOVER_ON_FAILED, true},
-	{PROTO_REPORT_DONE, FAILOVER_ON_DONE, true},
+	{PROTO_REPORT_LOST, FAILOVER_ON_LOST},
+	{PROTO_REPORT_STANDBY_LOST, FAILOVER_ON_STANDBY_LOST},
+	{PROTO_REPORT_GUEST_GONE, FAILOVER_ON_GUEST_GONE},
+	{PROTO_REPORT_FAILED, FAILOVER_ON_FAILED},
+	{PROTO_REPORT_DONE, FAILOVER_ON_DONE},
 };
 
 /*
@@ -153,7 +165,7 @@ static void take_plain(
 		log_warning("%s: %s", d->record.name, r->text);
 	}
 	d->exit_code = r->exit_code ? (enum exit_code)r->exit_code : EXIT_CODE_FAILED;
-	d->worker_leaving = p->last;
+	d->worker_leaving = failover_decide_last_word(p->event);
 	if (!failover_domain_on(d, p->event))
 		d->worker_leaving = false;
 }
@@ -334,28 +346,17 @@ void failover_domain_repair(struct failover_domain *d)
 			       "--run-dir", d->fo->config->run_dir, NULL});
 }
 
-static void discard(struct failover_domain *d, bool backup)
+void failover_domain_discard(struct failover_domain *d)
 {
 	const struct disk_arguments *disks =
 		disk_arguments(d, &(struct disk_arguments){.resource = NULL});
+	const bool standby = failover_decide_standby(d->state);
 	char program[PATH_MAX], name[FAILOVER_NAME_MAX + sizeof(STANDBY_SUFFIX)];
 
 	snprintf(program, sizeof(program), "%s/romulus-%s", d->fo->libexec,
-		backup ? "backup" : "primary");
-	snprintf(name, sizeof(name), "%s%s", d->record.name, backup ? STANDBY_SUFFIX : "");
+		standby ? "backup" : "primary");
+	snprintf(name, sizeof(name), "%s%s", d->record.name, standby ? STANDBY_SUFFIX : "");
 	run_command(
 		d, (char *const[]){program, "--discard", name, "--run-dir", d->fo->config->run_dir,
 			   "--state-dir", d->fo->config->state_dir, DISK_ARGUMENTS(disks)});
-}
-
-/* The standby of a backup, the stale guest of a primary whose generation is over. */
-void failover_domain_discard(struct failover_domain *d)
-{
-	discard(d, failover_machine_role(d->state) == PROTO_ROLE_BACKUP);
-}
-
-/* What a takeover left that did not come to its end. */
-void failover_domain_clear(struct failover_domain *d)
-{
-	discard(d, true);
 }

@@ -153,7 +153,6 @@ static void note_old_boot(struct failover_peer *p)
 static void heard(struct failover_peer *p, size_t path, const Romulus__Heartbeat *beat)
 {
 	struct failover *fo = p->fo;
-	bool newer = beat->boot != p->boot || beat->sequence > p->sequence;
 
 	/* Without a tag anybody can say anything, in any order. */
 	if (fo->identity) {
@@ -172,12 +171,15 @@ static void heard(struct failover_peer *p, size_t path, const Romulus__Heartbeat
 		failover_event(&fo->events, NULL, "peer-heard", "%s is heard on path %s",
 			p->conf->name, p->conf->paths[path].name);
 	}
-	if (!newer)
-		return; /* the same beat on another path, or one that was overtaken */
-	if (beat->boot != p->boot)
+	switch (failover_newest_take(&p->newest, beat->boot, beat->sequence)) {
+	case FAILOVER_NEWS_NONE:
+		return;
+	case FAILOVER_NEWS_RESTARTED:
 		p->gossip_n = 0;
-	p->boot = beat->boot;
-	p->sequence = beat->sequence;
+		break;
+	case FAILOVER_NEWS:
+		break;
+	}
 	for (size_t i = 0; i < beat->n_domains; i++)
 		note_gossip(p, beat->domains[i]);
 	failover_domains_heard(p);

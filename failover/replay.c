@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "failover/replay.h"
 
+#include <stdbool.h>
+
 enum failover_freshness failover_replay_judge(struct failover_replay *r, size_t path, uint64_t boot,
 	uint64_t sequence, uint64_t answers, uint64_t own_boot)
 {
@@ -18,4 +20,14 @@ enum failover_freshness failover_replay_judge(struct failover_replay *r, size_t 
 	if (sequence > r->newest)
 		r->newest = sequence;
 	return FAILOVER_BEAT_FRESH;
+}
+
+enum failover_news failover_newest_take(struct failover_newest *n, uint64_t boot, uint64_t sequence)
+{
+	const bool restarted = boot != n->boot;
+
+	if (!restarted && sequence <= n->sequence)
+		return FAILOVER_NEWS_NONE;
+	*n = (struct failover_newest){boot, sequence};
+	return restarted ? FAILOVER_NEWS_RESTARTED : FAILOVER_NEWS;
 }

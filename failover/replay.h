@@ -25,6 +25,21 @@ struct failover_replay {
 	uint64_t sequence[FAILOVER_MAX_PATHS];
 };
 
+/* What was said last, whichever path it came on. */
+struct failover_newest {
+	uint64_t boot, sequence;
+};
+
+enum failover_news {
+	FAILOVER_NEWS_NONE, /* the same beat on another path, or one that was overtaken */
+	FAILOVER_NEWS,
+	FAILOVER_NEWS_RESTARTED, /* and nothing of what was said before holds any more */
+};
+
+/* What a heartbeat brings; it is the newest from then on. */
+enum failover_news failover_newest_take(
+	struct failover_newest *n, uint64_t boot, uint64_t sequence);
+
 enum failover_freshness {
 	FAILOVER_BEAT_FRESH,
 	FAILOVER_BEAT_UNANSWERED, /* authentic, but its sender has not heard this daemon yet */

@@ -107,8 +107,8 @@ unit-run: $(unit_tests:%=$(BUILD)/%) $(plugins:%=$(BUILD)/%)
 
 # The simulator: the objects that decide in romulusd and the workers, and a world of numbers.
 test_programs += tests/sim/sim
-tests/sim/sim_src := $(wildcard tests/sim/*.c) failover/domain_machine.c failover/decide.c \
-	failover/detector.c failover/timeouts.c failover/arbiter_etcd.c failover/state.c \
+tests/sim/sim_src := $(wildcard tests/sim/*.c) failover/domain_machine.c failover/domain_plan.c failover/decide.c \
+	failover/detector.c failover/replay.c failover/timeouts.c failover/arbiter.c failover/arbiter_etcd.c failover/state.c \
 	replicator/primary_epoch.c replicator/backup_epoch.c $(common_src)
 tests/sim/sim_pkg := jansson
 SEEDS ?= 20000

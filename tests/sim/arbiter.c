@@ -1,69 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who may act: the power switch and the operator, simulated; etcd by the product's own claim on the
- * store of store.c. They are combined as failover/arbiter.c combines them.
+ * Who may act is decided by failover/arbiter.o. What it asks is here: the power switch, which
+ * stands in for failover/fence_agent.c, and the operator. etcd is in store.c.
  */
 #include "tests/sim/sim.h"
 
-static struct failover_question question(const struct host *h, enum failover_decision word)
+#include "failover/fence_agent.h"
+
+/* One run of the agent; at most one for each host. */
+struct failover_fence {
+	uint64_t serial; /* 0: none */
+	failover_fence_done *done;
+	void *data;
+};
+
+static struct failover_fence runs[HOSTS];
+static uint64_t serials;
+
+/* ---- the power switch ----------------------------------------------------------------------- */
+
+static void fence_ended(struct host *h, uint64_t serial, uint64_t reached)
 {
-	return (struct failover_question){
-		.domain = "guest",
-		.uuid = "guest",
-		.generation = h->record.generation,
-		.word = word,
-		.as_primary = failover_machine_role(h->state) == PROTO_ROLE_PRIMARY,
-	};
-}
+	const bool off = (reached && !sim_other(h)->power) || sim.bug == BUG_GRANT_TWICE;
+	const struct failover_fence taken = runs[h->number];
+	const struct why why = {"the switch does not answer"};
 
-static enum failover_verdict verdict(const struct host *h)
-{
-	const struct failover_question q = question(h, failover_decide_wish(h->state));
-	enum failover_verdict claimed = FAILOVER_VERDICT_GRANTED;
-
-	if (failover_config_asks_etcd(sim.arbiter))
-		claimed = failover_claim_verdict(&h->arbiter.claim, &q);
-	if (claimed == FAILOVER_VERDICT_GRANTED && sim.arbiter != FAILOVER_ARBITER_ETCD &&
-		!h->arbiter.proven)
-		return FAILOVER_VERDICT_WAIT;
-	return claimed;
-}
-
-static void granted(struct host *h)
-{
-	enum failover_event event = FAILOVER_ON_GRANT;
-	enum failover_verdict v;
-
-	if (!failover_decide_asks(h->state, sim.stay_mute))
+	if (taken.serial != serial)
 		return;
-	v = verdict(h);
-	if (v == FAILOVER_VERDICT_GRANTED ||
-		(v == FAILOVER_VERDICT_OTHER &&
-			failover_decide_lost(h->state, &h->record, h->arbiter.fencing, &event)))
-		daemon_on(h, event);
-}
-
-static void news(void *data)
-{
-	granted(data);
-}
-
-static void fence_ended(struct host *h, uint64_t life, uint64_t reached)
-{
-	struct arbiter *a = &h->arbiter;
-
-	if (daemon_gone(h, (unsigned int)life))
-		return;
-	a->fencing = false;
-	if ((reached && !sim_other(h)->power) || sim.bug == BUG_GRANT_TWICE) {
-		a->failures = 0;
-		a->proven = true;
-		granted(h);
-		return;
-	}
-	a->retry_at = sim.now + failover_backoff(sim.timeouts.fence_first, sim.timeouts.fence_last,
-					++a->failures) *
-					MS;
+	runs[h->number].serial = 0;
+	taken.done(taken.data, off ? 0 : -1, &why);
 }
 
 /* The switch obeys although the one who asked may be gone. */
@@ -72,18 +37,39 @@ static void fence_strikes(struct host *victim, uint64_t a, uint64_t b)
 	host_lose_power(victim, "fenced");
 }
 
-static void fence_begin(struct host *h)
+static void crash_fencing(struct host *h, uint64_t serial, uint64_t b)
 {
+	if (runs[h->number].serial == serial)
+		fate_crash(h, CRASH_FENCING);
+}
+
+int failover_fence_start(sd_event *event, const struct failover_fence_config *conf,
+	const char *peer, failover_fence_done *done, void *data, struct failover_fence **ret,
+	struct why *why)
+{
+	struct host *h = (struct host *)event;
 	const uint64_t takes = sim_between(200 * MS, 4 * SECOND);
 	const bool reaches = sim.healing || sim_chance(850);
 
-	h->arbiter.fencing = true;
-	sim_say(h, "fences %s%s", sim_other(h)->name, reaches ? "" : ", in vain");
-	if (reaches)
+	*ret = &runs[h->number];
+	**ret = (struct failover_fence){++serials, done, data};
+	if (!reaches)
+		sim_say(h, "the switch of %s is out of order", peer);
+	else
 		sim_after(sim_random(takes), sim_other(h), fence_strikes, 0, 0);
-	sim_after(takes, h, fence_ended, h->life, reaches);
-	fate_crash(h, CRASH_FENCING);
+	sim_after(takes, h, fence_ended, serials, reaches);
+	sim_after(0, h, crash_fencing, serials, 0);
+	return 0;
 }
+
+struct failover_fence *failover_fence_free(struct failover_fence *f)
+{
+	if (f)
+		f->serial = 0;
+	return NULL;
+}
+
+/* ---- the operator --------------------------------------------------------------------------- */
 
 static void operator_protects(struct host *h, uint64_t a, uint64_t b)
 {
@@ -107,57 +93,74 @@ static void operator_looks(struct host *h, uint64_t life, uint64_t b)
 	}
 	if (h->record.generation != sim.decided || h->number != sim.decided_for)
 		return;
-	daemon_on(h, FAILOVER_ON_GRANT);
+	if (sim_chance(500))
+		failover_arbiter_confirm(&h->arbiter); /* romulus confirm-dead */
+	else
+		daemon_on(h, FAILOVER_ON_GRANT); /* romulus failover */
 	if (failover_machine_role(h->state) == PROTO_ROLE_PRIMARY && sim_chance(300))
 		fate_half_heal();
 	/* And wants it protected again at once. */
 	sim_after(sim_between(100 * MS, 5 * SECOND), h, operator_protects, 0, 0);
 }
 
-void arbiter_need(struct host *h)
-{
-	const struct failover_question q = question(h, failover_decide_wish(h->state));
-	const unsigned int life = h->life;
-	struct arbiter *a = &h->arbiter;
+/* ---- as domain.c has it --------------------------------------------------------------------- */
 
-	a->asked = true;
-	if (failover_config_asks_etcd(sim.arbiter))
-		failover_claim_need(&a->product, &a->claim, &q, sim.now);
-	granted(h);
-	if (daemon_gone(h, life) || !failover_decide_asks(h->state, sim.stay_mute) || a->proven ||
-		a->fencing || sim.now < a->retry_at)
-		return;
-	if (sim.arbiter == FAILOVER_ARBITER_FENCE ||
-		(sim.arbiter == FAILOVER_ARBITER_ETCD_FENCE &&
-			failover_claim_verdict(&a->claim, &q) == FAILOVER_VERDICT_GRANTED))
-		fence_begin(h);
-	else if (sim.arbiter == FAILOVER_ARBITER_MANUAL && sim_chance(100))
-		sim_after(sim_between(0, SECOND), h, operator_looks, h->life, 0);
+static enum failover_inquiry inquiry(const struct host *h, struct failover_question *ret)
+{
+	return failover_decide_inquire(h->state, &h->record, sim.stay_mute, ret);
 }
 
-void arbiter_decided(struct host *h)
+static void judge(struct host *h, enum failover_verdict verdict)
 {
-	const struct failover_question q = question(h, h->record.decision);
+	enum failover_event event;
 
-	if (failover_config_asks_etcd(sim.arbiter) &&
-		(q.word == FAILOVER_DECISION_SOLO || q.word == FAILOVER_DECISION_TAKEOVER))
-		failover_claim_decided(&h->arbiter.product, &h->arbiter.claim, &q, sim.now);
+	if (failover_decide_verdict(
+		    h->state, &h->record, verdict, failover_arbiter_busy(&h->arbiter), &event))
+		daemon_on(h, event);
+}
+
+static void news(void *data)
+{
+	struct host *h = data;
+	struct failover_question q;
+
+	if (inquiry(h, &q) == FAILOVER_INQUIRE_GRANT)
+		judge(h, failover_arbiter_verdict(&h->arbiter, &h->claim, &q));
+}
+
+void arbiter_ask(struct host *h)
+{
+	struct failover_question q;
+
+	switch (inquiry(h, &q)) {
+	case FAILOVER_INQUIRE_NOTHING:
+		return;
+	case FAILOVER_INQUIRE_GRANT:
+		judge(h, failover_arbiter_need(&h->arbiter, &h->claim, &q, host_now(h)));
+		if (sim.arbiter == FAILOVER_ARBITER_MANUAL && sim_chance(100))
+			sim_after(sim_between(0, SECOND), h, operator_looks, h->life, 0);
+		return;
+	case FAILOVER_INQUIRE_TELL:
+		failover_arbiter_decided(&h->arbiter, &h->claim, &q, host_now(h));
+	}
 }
 
 void arbiter_begin(struct host *h)
 {
-	h->arbiter = (struct arbiter){
-		.events.host = h->name,
-		.product = {.timeouts = &sim.timeouts,
-			.events = &h->arbiter.events,
-			.etcd = (struct failover_etcd *)h,
-			.news = news,
-			.data = h},
-	};
+	static struct failover_fence_config levels[2];
+
+	h->events.host = h->name;
+	h->peer = (struct failover_peer_config){.name = (char *)sim_other(h)->name,
+		.arbiter = sim.arbiter,
+		.fences = levels,
+		.fences_n = sim.fence_levels,
+		.fence_delay_ms = sim.fence_delay_ms};
+	failover_arbiter_init(&h->arbiter, (sd_event *)h, &h->peer, &sim.timeouts, &h->events,
+		(struct failover_etcd *)h, news, h);
 }
 
-void arbiter_heard(struct host *h)
+void arbiter_end(struct host *h)
 {
-	h->arbiter.asked = h->arbiter.proven = false;
-	h->arbiter.failures = 0;
+	failover_claim_forget(&h->claim);
+	failover_arbiter_dispose(&h->arbiter);
 }

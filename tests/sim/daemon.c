@@ -18,8 +18,7 @@ uint64_t transitions_taken[FAILOVER_STATE_COUNT][FAILOVER_EVENT_COUNT];
 static struct word {
 	struct failover_gossip gossip;
 	bool about_domain;
-	unsigned int boot;
-	uint64_t sequence;
+	uint64_t boot, sequence, answers;
 } words[WORDS_MAX];
 static size_t next_word;
 
@@ -35,32 +34,58 @@ static uint64_t latency(void)
 	return sim_chance(20) ? sim_between(MS, 3 * SECOND) : sim_between(MS, 30 * MS);
 }
 
+/* While it waits for its disk, what comes in waits for it. */
+bool daemon_waits(struct host *h, sim_handler *handler, uint64_t a, uint64_t b)
+{
+	if (sim.now >= h->busy_until)
+		return false;
+	sim_after(h->busy_until - sim.now, h, handler, a, b);
+	return true;
+}
+
+/* And what goes out. */
+static uint64_t delayed(const struct host *h)
+{
+	return latency() + (h->busy_until > sim.now ? h->busy_until - sim.now : 0);
+}
+
+/* A number for the start of the daemon, as failover_state_start makes it. */
+static uint64_t start_of(const struct host *h)
+{
+	return h->boot * 1000 + h->life;
+}
+
 static void hear(struct host *h, uint64_t path, uint64_t index)
 {
 	const struct word *w = &words[index];
 	const unsigned int life = h->life;
 	enum failover_event event;
-	bool newer;
+	enum failover_news news;
 
-	if (!sim_awake(h) || !h->daemon)
+	if (!sim_awake(h) || !h->daemon || daemon_waits(h, hear, path, index))
 		return;
-	newer = w->boot != h->gossip_boot || w->sequence > h->gossip_sequence;
-	if (failover_detector_heard(&h->detector, path, sim.now)) {
-		arbiter_heard(h);
-		if (failover_claim_forget(&h->arbiter.claim) && h->state == FAILOVER_READY &&
-			!h->arbiter.fencing)
+	if (sim.identity && failover_replay_judge(&h->replay, path, w->boot, w->sequence,
+				    w->answers, start_of(h)) != FAILOVER_BEAT_FRESH)
+		return;
+	if (failover_detector_heard(&h->detector, path, host_now(h))) {
+		failover_arbiter_heard(&h->arbiter);
+		if (failover_decide_reunited(h->state, failover_claim_forget(&h->claim),
+			    failover_arbiter_busy(&h->arbiter)))
 			daemon_on(h, FAILOVER_ON_PEER_WANTS_SOLO);
 	}
 	if (daemon_gone(h, life))
 		return;
-	if (!newer)
+	news = failover_newest_take(&h->newest, w->boot, w->sequence);
+	if (news == FAILOVER_NEWS_NONE)
 		return;
-	h->gossip_boot = w->boot;
-	h->gossip_sequence = w->sequence;
-	h->gossip_known = w->about_domain;
+	if (news == FAILOVER_NEWS_RESTARTED)
+		h->gossip_known = false;
+	if (!w->about_domain)
+		return;
+	h->gossip_known = true;
 	h->gossip = w->gossip;
-	if (w->about_domain && !daemon_gone(h, life) &&
-		failover_decide_word(h->state, &h->record, &h->gossip, h->arbiter.fencing, &event))
+	if (failover_decide_word(
+		    h->state, &h->record, &h->gossip, failover_arbiter_busy(&h->arbiter), &event))
 		daemon_on(h, event);
 }
 
@@ -69,16 +94,17 @@ static void say_all(struct host *h)
 	struct host *peer = sim_other(h);
 	struct word *w = &words[next_word];
 
-	*w = (struct word){.boot = h->boot * 1000 + h->life, .sequence = ++h->sequence};
+	*w = (struct word){
+		.boot = start_of(h), .sequence = ++h->sequence, .answers = h->replay.boot};
 	w->about_domain = h->recorded;
 	w->gossip.generation = h->record.generation;
 	failover_decide_gossip(h->state, &h->record, h->vacant, &w->gossip.role, &w->gossip.state);
 	for (uint64_t path = 0; path < PATHS; path++) {
 		if (sim.cut[path][h->number] || sim.deaf[h->number] || sim_chance(10))
 			continue;
-		sim_after(latency(), peer, hear, path, next_word);
+		sim_after(delayed(h), peer, hear, path, next_word);
 		if (sim_chance(10))
-			sim_after(latency(), peer, hear, path, next_word);
+			sim_after(delayed(h), peer, hear, path, next_word);
 	}
 	next_word = (next_word + 1) % WORDS_MAX;
 }
@@ -96,38 +122,33 @@ static bool reachable(const struct host *h)
 
 enum answer { ANSWER_NONE, ANSWER_PREPARED, ANSWER_REFUSED, ANSWER_UNPROTECTED };
 
-static bool persist(struct host *h, enum failover_decision decision, enum proto_role role)
+static bool persist(struct host *h, const struct failover_record *r)
 {
 	const unsigned int life = h->life;
 
 	if (fate_crash(h, CRASH_BEFORE_RECORD) || daemon_gone(h, life))
 		return false;
-	h->record.decision = decision;
-	h->record.role = role;
+	h->record = *r;
 	snprintf(h->record.boot, sizeof(h->record.boot), h->guest_died ? "none" : "%u", h->boot);
 	h->on_disk = h->record;
 	h->recorded = true;
+	if (!sim.healing && sim_chance(50))
+		h->busy_until = sim.now + sim_between(50 * MS, 2 * SECOND);
 	return !fate_crash(h, CRASH_AFTER_RECORD) && !daemon_gone(h, life);
 }
 
 static void on_prepare_answer(struct host *h, enum answer answer, uint64_t generation)
 {
-	const struct failover_record before = h->record;
 	const unsigned int life = h->life;
 
 	if (answer == ANSWER_PREPARED) {
-		h->record.generation = h->attempt_generation;
-		h->record.intent = true;
-		if (persist(h, FAILOVER_DECISION_NONE, PROTO_ROLE_PRIMARY)) {
-			sim.ended = !h->guest.exists;
-			daemon_on(h, FAILOVER_ON_PREPARED);
-			if (!daemon_gone(h, life))
-				worker_connect(h);
-			return;
-		}
+		daemon_on(h, FAILOVER_ON_PREPARED);
 		if (daemon_gone(h, life))
 			return;
-		h->record = before;
+		if (h->state == FAILOVER_SYNCING) {
+			worker_connect(h);
+			return;
+		}
 	} else if (generation > h->record.generation) {
 		h->attempt_generation = generation;
 	}
@@ -139,11 +160,12 @@ static void take_answer(struct host *h, uint64_t number, uint64_t b)
 {
 	const enum answer answer = b & 0xff;
 
-	if (!h->daemon || !h->requesting || h->request != number)
+	if (!h->daemon || !h->requesting || h->request != number ||
+		daemon_waits(h, take_answer, number, b))
 		return;
 	h->requesting = false;
 	if (answer != ANSWER_NONE)
-		arbiter_heard(h);
+		failover_arbiter_heard(&h->arbiter);
 	if (h->state == FAILOVER_STOPPING)
 		daemon_on(h, answer == ANSWER_UNPROTECTED ? FAILOVER_ON_UNPROTECTED
 							  : FAILOVER_ON_UNPROTECT_FAILED);
@@ -158,16 +180,16 @@ static void answer(struct host *h, enum answer what)
 
 	h->asker = false;
 	if (reachable(h))
-		sim_after(latency(), asker, take_answer, h->asker_request,
+		sim_after(delayed(h), asker, take_answer, h->asker_request,
 			(uint64_t)what | h->record.generation << 8);
 }
 
 static void take_prepare(struct host *h, uint64_t generation, uint64_t number)
 {
-	if (!h->daemon)
+	if (!h->daemon || daemon_waits(h, take_prepare, generation, number))
 		return;
 	h->asker_request = number;
-	arbiter_heard(h);
+	failover_arbiter_heard(&h->arbiter);
 	switch (failover_decide_prepare(h->state, h->record.generation, generation,
 		h->commanding || h->worker.kind != WORKER_NONE)) {
 	case FAILOVER_REFUSE_BUSY:
@@ -177,7 +199,7 @@ static void take_prepare(struct host *h, uint64_t generation, uint64_t number)
 	case FAILOVER_REFUSE_OWNER:
 		answer(h, ANSWER_REFUSED);
 		return;
-	case FAILOVER_ADMIT:
+	default:
 		break;
 	}
 	h->attempt_generation = generation;
@@ -189,16 +211,18 @@ static void take_prepare(struct host *h, uint64_t generation, uint64_t number)
 
 static void take_unprotect(struct host *h, uint64_t generation, uint64_t number)
 {
-	if (!h->daemon)
+	if (!h->daemon || daemon_waits(h, take_unprotect, generation, number))
 		return;
 	h->asker_request = number;
-	arbiter_heard(h);
-	if (failover_machine_role(h->state) == PROTO_ROLE_PRIMARY || h->arbiter.fencing) {
-		answer(h, ANSWER_REFUSED);
-		return;
-	}
-	if (h->state == FAILOVER_IDLE || h->state == FAILOVER_RELEASED) {
+	failover_arbiter_heard(&h->arbiter);
+	switch (failover_decide_unprotect(h->state, failover_arbiter_busy(&h->arbiter))) {
+	case FAILOVER_DONE_ALREADY:
 		answer(h, ANSWER_UNPROTECTED);
+		return;
+	case FAILOVER_ADMIT:
+		break;
+	default:
+		answer(h, ANSWER_REFUSED);
 		return;
 	}
 	h->record.intent = false;
@@ -218,189 +242,170 @@ static void request(struct host *h, sim_handler *taken)
 	if (breaks)
 		patience = sim_between(MS, sim_chance(700) ? 20 * MS : 2 * SECOND);
 	else if (reachable(h))
-		sim_after(latency(), sim_other(h), taken,
+		sim_after(delayed(h), sim_other(h), taken,
 			taken == take_prepare ? h->attempt_generation : h->record.generation,
 			h->request);
 	sim_after(patience, h, take_answer, h->request, ANSWER_NONE);
 }
 
-/* ---- actions, in the order of the table in domain_actions.c ------------------------------------
- */
+/* ---- the hands of failover/domain_plan.c: an end of the daemon ends what they do
+ * ----------------- */
 
-static void try_later(struct host *h)
+static bool promise(void *host, const struct failover_plan *p)
 {
-	h->attempts++;
-	h->retry_at = sim.now + failover_backoff(sim.timeouts.retry_first, sim.timeouts.retry_last,
-					h->attempts) *
-					MS;
-}
+	struct host *h = host;
+	const struct failover_attempt attempt = {
+		h->attempt_generation, "guest", sim_other(h)->name};
+	const struct failover_record r = failover_plan_record(p, &h->record, &attempt);
 
-static bool order_or(struct host *h, void (*order)(struct host *), void (*command)(struct host *))
-{
-	const unsigned int life = h->life;
-
-	if (fate_crash(h, CRASH_BEFORE_ORDER) || daemon_gone(h, life))
-		return false;
-	fate_cross(h);
-	if (h->worker.kind != WORKER_NONE && !h->worker.leaving)
-		order(h);
-	else
-		command(h);
+	if (p->died)
+		h->guest_died = true;
+	if (p->promise != FAILOVER_PROMISE_REST || h->recorded)
+		return persist(h, &r);
+	h->record = r;
 	return true;
 }
 
-static bool act(struct host *h, enum failover_action action)
+static bool order(void *host, enum proto_order order)
 {
-	const enum proto_role role = h->record.role;
-	struct failover_forgotten rest;
+	struct host *h = host;
+
+	if (!h->daemon || fate_crash(h, CRASH_BEFORE_ORDER) || !h->daemon)
+		return true;
+	fate_cross(h);
+	if (h->worker.kind == WORKER_NONE || h->worker.leaving)
+		return false;
+	worker_order(h, order);
+	return true;
+}
+
+static void command(void *host, enum failover_command what)
+{
+	static void (*const commands[])(struct host *) = {
+		[FAILOVER_RUN_REPAIR] = command_repair,
+		[FAILOVER_RUN_DISCARD] = command_discard,
+		[FAILOVER_RUN_START] = command_start,
+	};
+
+	if (((struct host *)host)->daemon)
+		commands[what](host);
+}
+
+static void withdraw(void *host)
+{
+	((struct host *)host)->requesting = false;
+}
+
+static void dismiss(void *host)
+{
+	((struct host *)host)->worker.leaving = true;
+}
+
+static void kill_worker(void *host)
+{
+	worker_kill(host);
+}
+
+static void later(void *host)
+{
+	struct host *h = host;
+
+	h->attempts++;
+	h->retry_at = host_now(h) + failover_backoff(sim.timeouts.retry_first,
+					    sim.timeouts.retry_last, h->attempts) *
+					    MS;
+}
+
+static void beat(void *host)
+{
+	if (((struct host *)host)->daemon)
+		say_all(host);
+}
+
+/* What domain_primary.c and domain_backup.c do besides, and what fate and the judge make of it. */
+static void particular(void *host, enum failover_action action)
+{
+	struct host *h = host;
 
 	switch (action) {
 	case FAILOVER_DO_SPAWN_PRIMARY:
 		worker_spawn(h, WORKER_PRIMARY);
-		return true;
+		return;
 	case FAILOVER_DO_ASK_PEER:
-		if (h->gossip_known && h->gossip.generation > h->attempt_generation)
-			h->attempt_generation = h->gossip.generation;
-		if (h->record.generation > h->attempt_generation)
-			h->attempt_generation = h->record.generation;
-		h->attempt_generation++;
+		h->attempt_generation = failover_decide_generation(
+			&h->record, h->attempt_generation, h->gossip_known ? &h->gossip : NULL);
 		request(h, take_prepare);
-		return true;
+		return;
+	case FAILOVER_DO_CONNECT:
+		sim.ended = !h->guest.exists;
+		fate_tempt(h, 500 * MS);
+		return;
 	case FAILOVER_DO_NOTE_PROTECTED:
 		h->attempts = 0;
 		sim.protections++;
-		return true;
+		return;
 	case FAILOVER_DO_GO_SOLO:
-		if (!persist(h, FAILOVER_DECISION_SOLO, PROTO_ROLE_PRIMARY))
-			return false;
 		sim.solos++;
-		return order_or(h, worker_order_solo, command_repair);
-	case FAILOVER_DO_NOTE_SOLO:
-	case FAILOVER_DO_NOTE_UNREPAIRED:
-	case FAILOVER_DO_NOTE_STALE:
-		try_later(h);
-		return true;
-	case FAILOVER_DO_RUN_ON:
-		try_later(h);
-		return persist(h, FAILOVER_DECISION_SOLO, PROTO_ROLE_PRIMARY);
-	case FAILOVER_DO_REPAIR:
-		command_repair(h);
-		return true;
+		return;
 	case FAILOVER_DO_GIVE_UP:
-		worker_order_stop(h);
-		h->worker.leaving = true;
-		/* fall through */
 	case FAILOVER_DO_REPORT_FAILURE:
-		h->requesting = false;
-		try_later(h);
 		if (h->guest_died)
 			command_start(h);
-		return true;
-	case FAILOVER_DO_GUEST_ENDED:
-		h->record.intent = false;
-		sim.ended = true;
-		if (!persist(h, FAILOVER_DECISION_ENDED, PROTO_ROLE_PRIMARY))
-			return false;
-		worker_kill(h);
-		return true;
+		return;
 	case FAILOVER_DO_ASK_UNPROTECT:
-		h->record.intent = false;
-		if (!persist(h, h->record.decision, role))
-			return false;
 		fate_tempt(h, 300 * MS);
 		if (sim_chance(100))
 			fate_cross(h);
 		request(h, take_unprotect);
-		return true;
-	case FAILOVER_DO_STOP:
-		h->requesting = false;
-		return persist(h, FAILOVER_DECISION_SOLO, PROTO_ROLE_PRIMARY) &&
-		       order_or(h, worker_order_stop, command_repair);
-	case FAILOVER_DO_FORGET:
-		h->record.intent = false;
-		sim.ended = true;
-		rest = failover_decide_forget(&h->record);
-		return !h->recorded || persist(h, rest.decision, rest.role);
-	case FAILOVER_DO_LEAVE:
-		h->requesting = false;
-		return persist(h, FAILOVER_DECISION_LEFT, PROTO_ROLE_PRIMARY) &&
-		       order_or(h, worker_order_discard, command_discard);
-	case FAILOVER_DO_NOTE_LEFT:
-		h->vacant = false;
-		persist(h, FAILOVER_DECISION_RELEASED, PROTO_ROLE_PRIMARY);
-		return true;
-	case FAILOVER_DO_RECLAIM:
-		h->guest_died = true;
-		if (!persist(h, FAILOVER_DECISION_SOLO, PROTO_ROLE_PRIMARY))
-			return false;
-		try_later(h);
-		command_start(h);
-		return true;
-	case FAILOVER_DO_ALARM:
-		sim_violated("both hosts claim the domain (invariant 2)");
-		return true;
-	case FAILOVER_DO_SPAWN_BACKUP:
-		worker_spawn(h, WORKER_BACKUP);
-		return true;
-	case FAILOVER_DO_ANSWER_PREPARED:
-		h->record.generation = h->attempt_generation;
-		h->record.intent = true;
-		if (!persist(h, FAILOVER_DECISION_NONE, PROTO_ROLE_BACKUP))
-			return false;
-		answer(h, ANSWER_PREPARED);
-		return true;
-	case FAILOVER_DO_ANSWER_REFUSED:
-		answer(h, ANSWER_REFUSED);
-		return true;
-	case FAILOVER_DO_RELEASE:
-		return persist(h, FAILOVER_DECISION_RELEASED, PROTO_ROLE_BACKUP) &&
-		       order_or(h, worker_order_discard, command_discard);
-	case FAILOVER_DO_DISCARD:
-		command_discard(h);
-		return true;
-	case FAILOVER_DO_NOTE_RELEASED:
-		if (h->asker && h->asker_unprotects)
-			answer(h, ANSWER_UNPROTECTED);
-		return true;
-	case FAILOVER_DO_TAKE_OVER:
-		return persist(h, FAILOVER_DECISION_TAKEOVER, PROTO_ROLE_BACKUP) &&
-		       order_or(h, worker_order_takeover, command_discard);
-	case FAILOVER_DO_ANNOUNCE:
-		sim.taken_over++;
-		try_later(h);
-		return persist(h, FAILOVER_DECISION_TAKEOVER, PROTO_ROLE_PRIMARY);
-	case FAILOVER_DO_CLEAR:
-		worker_kill(h);
-		command_discard(h);
-		return true;
-	case FAILOVER_DO_NOTE_BROKEN:
-	case FAILOVER_DO_NOTE_STUCK:
-		sim.ended = true; /* `status` says what a person has to do */
-		return true;
-	case FAILOVER_DO_CONNECT:
-		fate_tempt(h, 500 * MS);
-		return true;
+		return;
 	case FAILOVER_DO_WANT_SOLO:
 		fate_cross(h);
 		fate_tempt(h, 300 * MS);
-		return true;
-	case FAILOVER_DO_NOTHING:
-	case FAILOVER_DO_NOTE_READY:
-	case FAILOVER_DO_NOTE_HOLDING:
-		return true;
+		return;
+	case FAILOVER_DO_NOTE_LEFT:
+		h->vacant = false;
+		return;
+	case FAILOVER_DO_ALARM:
+		sim_violated("both hosts claim the domain (invariant 2)");
+		return;
+	case FAILOVER_DO_SPAWN_BACKUP:
+		worker_spawn(h, WORKER_BACKUP);
+		return;
+	case FAILOVER_DO_ANSWER_PREPARED:
+		answer(h, ANSWER_PREPARED);
+		return;
+	case FAILOVER_DO_ANSWER_REFUSED:
+		answer(h, ANSWER_REFUSED);
+		return;
+	case FAILOVER_DO_NOTE_RELEASED:
+		if (h->asker && h->asker_unprotects)
+			answer(h, ANSWER_UNPROTECTED);
+		return;
+	case FAILOVER_DO_ANNOUNCE:
+		sim.taken_over++;
+		return;
+	case FAILOVER_DO_GUEST_ENDED:
+	case FAILOVER_DO_FORGET:
+	case FAILOVER_DO_NOTE_BROKEN:
+	case FAILOVER_DO_NOTE_STUCK:
+		sim.ended = true; /* `status` says what a person has to do */
+		return;
+	default:
+		return;
 	}
-	return true;
 }
+
+static const struct failover_hands hands = {
+	promise, particular, order, command, withdraw, dismiss, kill_worker, later, beat};
 
 void daemon_note_started(struct host *h)
 {
 	h->guest_died = h->commanding = false;
-	persist(h, h->record.decision, h->record.role);
+	persist(h, &h->record);
 }
 
 bool daemon_on(struct host *h, enum failover_event event)
 {
-	const unsigned int life = h->life;
 	const enum failover_state before = h->state;
 	struct failover_step step;
 
@@ -413,11 +418,7 @@ bool daemon_on(struct host *h, enum failover_event event)
 	transitions_taken[before][event]++;
 	sim_say(h, "%s in %s -> %s", failover_event_name(event), failover_state_name(before),
 		failover_state_name(step.next));
-	h->state = step.next;
-	if (!act(h, step.action) && !daemon_gone(h, life) && h->state == step.next)
-		h->state = before;
-	if (!daemon_gone(h, life) && h->state != before)
-		say_all(h);
+	failover_plan_run(&h->state, &step, &hands, h);
 	return true;
 }
 
@@ -429,8 +430,7 @@ void daemon_report(struct host *h, enum failover_event event)
 	/* Its uuid is that of another domain here. */
 	if (event == FAILOVER_ON_FOUND && !sim.healing && sim_chance(10))
 		event = FAILOVER_ON_REFUSED;
-	h->worker.leaving = event == FAILOVER_ON_DONE || event == FAILOVER_ON_FAILED ||
-			    event == FAILOVER_ON_GUEST_GONE || event == FAILOVER_ON_RUNNING;
+	h->worker.leaving = failover_decide_last_word(event);
 	if (!daemon_on(h, event))
 		h->worker.leaving = false;
 }
@@ -440,35 +440,30 @@ void daemon_report(struct host *h, enum failover_event event)
 
 static void keep_protected(struct host *h)
 {
-	if (!h->record.intent || h->worker.kind != WORKER_NONE || h->commanding || h->requesting ||
-		h->record.role != PROTO_ROLE_PRIMARY || sim.now < h->retry_at ||
-		!failover_detector_steady(&h->detector, 0, sim.timeouts.reprotect_delay, sim.now) ||
-		(h->gossip_known && failover_decide_claimed(&h->record, &h->gossip)))
-		return;
-	if (h->state == FAILOVER_SOLO || h->state == FAILOVER_TAKEN_OVER)
+	if (h->worker.kind == WORKER_NONE && !h->commanding && !h->requesting &&
+		host_now(h) >= h->retry_at &&
+		failover_detector_steady(
+			&h->detector, 0, sim.timeouts.reprotect_delay, host_now(h)) &&
+		failover_decide_again(h->state, &h->record, h->gossip_known ? &h->gossip : NULL))
 		daemon_on(h, FAILOVER_ON_PROTECT);
 }
 
 static void try_again(struct host *h)
 {
-	if (h->worker.kind == WORKER_NONE && !h->commanding && sim.now >= h->retry_at)
+	if (h->worker.kind == WORKER_NONE && !h->commanding && host_now(h) >= h->retry_at)
 		daemon_on(h, FAILOVER_ON_RETRY);
 }
 
 static void tick(struct host *h, uint64_t life, uint64_t b)
 {
-	if (daemon_gone(h, (unsigned int)life))
+	if (daemon_gone(h, (unsigned int)life) || daemon_waits(h, tick, life, b))
 		return;
-	sim_after(sim.timeouts.heartbeat * MS, h, tick, life, 0);
+	sim_after(host_wait(h, sim.timeouts.heartbeat * MS), h, tick, life, 0);
 	say_all(h);
-	if (failover_detector_tick(&h->detector, sim.now))
+	if (failover_detector_tick(&h->detector, host_now(h)))
 		sim_say(h, "%s is silent", sim_other(h)->name);
-	if (h->detector.view == FAILOVER_VIEW_SILENT) {
-		if (!failover_machine_needs_grant(h->state))
-			arbiter_decided(h);
-		else if (failover_decide_asks(h->state, sim.stay_mute))
-			arbiter_need(h);
-	}
+	if (h->detector.view == FAILOVER_VIEW_SILENT)
+		arbiter_ask(h);
 	if (daemon_gone(h, (unsigned int)life))
 		return;
 	try_again(h);
@@ -479,14 +474,15 @@ static void resume(struct host *h)
 {
 	char boot[16];
 	struct failover_restart restart;
-	bool primary = h->record.role == PROTO_ROLE_PRIMARY;
+	struct failover_record r = h->record;
 
 	snprintf(boot, sizeof(boot), "%u", h->boot);
 	restart = failover_decide_restart(&h->record, strcmp(boot, h->record.boot) == 0);
 	sim_say(h, "romulusd begins as %s", failover_state_name(restart.state));
-	if (restart.decision != h->record.decision && !persist(h, restart.decision, h->record.role))
+	r.decision = restart.decision;
+	if (restart.decision != h->record.decision && !persist(h, &r))
 		return;
-	h->vacant = primary && h->record.decision != FAILOVER_DECISION_NONE;
+	h->vacant = restart.vacant;
 	h->state = restart.state;
 	switch (restart.then) {
 	case FAILOVER_RESUME_START:
@@ -516,11 +512,12 @@ void daemon_start(struct host *h, uint64_t a, uint64_t b)
 	h->record = h->on_disk;
 	h->guest_died = false;
 	h->vacant = h->gossip_known = h->requesting = h->asker = h->commanding = false;
-	h->gossip_boot = 0;
-	h->gossip_sequence = 0;
+	h->newest = (struct failover_newest){0};
+	h->replay = (struct failover_replay){0};
+	h->busy_until = 0;
 	arbiter_begin(h);
 	h->attempt_generation = h->retry_at = h->attempts = 0;
-	failover_detector_init(&h->detector, PATHS, &sim.timeouts, sim.now);
+	failover_detector_init(&h->detector, PATHS, &sim.timeouts, host_now(h));
 	sim_after(0, h, tick, h->life, 0);
 	if (sim.bug == BUG_FORGET_ON_RESTART && h->record.role == PROTO_ROLE_PRIMARY)
 		h->recorded = false; /* then the guest is found, and helped */
@@ -535,7 +532,7 @@ void daemon_kill(struct host *h)
 {
 	h->daemon = false;
 	h->life++;
-	failover_claim_forget(&h->arbiter.claim);
+	arbiter_end(h);
 	worker_kill(h);
 }
 

@@ -15,6 +15,7 @@
 
 #define TROUBLE (60 * SECOND)   /* of virtual time */
 #define RECOVERY (150 * SECOND) /* nothing happens any more */
+#define DRIFT (20 * MS)         /* a second, more than any crystal's */
 #define ALL_TAKEN_IN 20000      /* schedules, as `make sim` runs them */
 
 static const char *const bugs[BUG_COUNT] = {
@@ -58,6 +59,9 @@ static void begin(uint64_t seed, enum bug bug)
 	sim.bug = bug;
 	sim.disks = sim_chance(700);
 	sim.stay_mute = sim_chance(100);
+	sim.identity = sim_chance(700);
+	sim.fence_levels = sim_chance(300) ? 2 : 1;
+	sim.fence_delay_ms = sim_chance(500) ? 0 : 1000;
 	sim.arbiter = sim_chance(350)
 			      ? FAILOVER_ARBITER_MANUAL
 			      : (enum failover_arbiter_kind)sim_between(
@@ -69,8 +73,11 @@ static void begin(uint64_t seed, enum bug bug)
 	store_begin();
 	failover_timeouts_init(&sim.timeouts, &config);
 	for (int i = 0; i < HOSTS; i++) {
-		sim.host[i] = (struct host){
-			.name = i ? "beta" : "alpha", .number = i, .power = true, .boot = 1};
+		sim.host[i] = (struct host){.name = i ? "beta" : "alpha",
+			.number = i,
+			.power = true,
+			.boot = 1,
+			.clock = sim_between(SECOND - DRIFT, SECOND + DRIFT)};
 		sim_after(sim_random(SECOND), &sim.host[i], daemon_start, 0, 0);
 		guest_tick(&sim.host[i], 0, 0);
 	}

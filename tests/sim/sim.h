@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The simulator: two hosts, one domain, a network, a power switch and fate, in virtual time, all
- * from one seed. What decides are the product's own objects: failover/domain_machine.o, decide.o,
- * detector.o and replicator/primary_epoch.o, backup_epoch.o. What is simulated is what they ask
- * for: processes, disks, streams, fencing, etcd. Of its arbiter the product's claim,
- * failover/arbiter_etcd.o, is driven too.
+ * from one seed. What decides are the product's own objects: failover/domain_machine.o,
+ * domain_plan.o, decide.o, detector.o, replay.o, arbiter.o, arbiter_etcd.o and
+ * replicator/primary_epoch.o, backup_epoch.o. What is simulated is what they ask for: processes,
+ * disks, streams, the power switch, etcd.
  *
  * The guest counts. Its output is numbered by the count, its disk holds it, a checkpoint is a
  * count. So the invariants are about numbers:
@@ -25,6 +25,8 @@
 #include "failover/decide.h"
 #include "failover/detector.h"
 #include "failover/domain_machine.h"
+#include "failover/domain_plan.h"
+#include "failover/replay.h"
 #include "failover/timeouts.h"
 #include "replicator/backup_epoch.h"
 #include "replicator/primary_epoch.h"
@@ -92,15 +94,6 @@ struct guest {
 	uint64_t out;    /* frames up to here have left */
 };
 
-struct arbiter {
-	bool asked, proven, fencing;
-	unsigned int failures;
-	uint64_t retry_at;
-	struct failover_arbiter product; /* what a claim knows of its arbiter */
-	struct failover_events events;
-	struct failover_claim claim;
-};
-
 struct host {
 	const char *name;
 	int number;
@@ -108,6 +101,8 @@ struct host {
 	unsigned int boot;     /* of the kernel */
 	unsigned int life;     /* of the daemon: events of an earlier one are void */
 	uint64_t paused_until; /* the whole host stands still */
+	uint64_t busy_until;   /* its daemon waits for the disk of its records */
+	uint64_t clock;        /* nanoseconds of its own in a second of the world's */
 	uint64_t disk;         /* count that it holds */
 	bool disk_current;     /* no newer content is known to be elsewhere */
 	struct guest guest;
@@ -123,9 +118,13 @@ struct host {
 	struct failover_detector detector;
 	struct failover_gossip gossip; /* of the peer */
 	bool gossip_known;
-	unsigned int gossip_boot;
-	uint64_t gossip_sequence, sequence;
-	struct arbiter arbiter;
+	struct failover_newest newest;
+	struct failover_replay replay;
+	uint64_t sequence;
+	struct failover_peer_config peer;
+	struct failover_events events;
+	struct failover_arbiter arbiter;
+	struct failover_claim claim;
 	uint64_t attempt_generation, retry_at;
 	unsigned int attempts;
 	bool requesting, asker, asker_unprotects, commanding;
@@ -135,8 +134,10 @@ struct host {
 struct sim {
 	uint64_t now, seed, random;
 	enum bug bug;
-	bool disks, stay_mute, healing;
+	bool disks, stay_mute, identity, healing;
 	enum failover_arbiter_kind arbiter;
+	unsigned int fence_levels;
+	long fence_delay_ms;
 	struct host host[HOSTS];
 	bool cut[PATHS][HOSTS]; /* nothing from that host gets through */
 	bool deaf[HOSTS];       /* its heartbeats do not, all else does */
@@ -172,6 +173,9 @@ void sim_print_trace(FILE *f);
 void sim_violated(const char *what);
 struct host *sim_other(const struct host *h);
 bool sim_awake(const struct host *h);
+uint64_t host_now(const struct host *h); /* by its own clock */
+/* How long what lasts @ns by its own clock takes. */
+uint64_t host_wait(const struct host *h, uint64_t ns);
 
 /* ---- daemon.c: romulusd --------------------------------------------------------------------- */
 
@@ -182,15 +186,16 @@ void daemon_report(struct host *h, enum failover_event event); /* of its worker 
 void daemon_note_started(struct host *h);                      /* the guest, from its disks */
 void daemon_ask_protect(struct host *h);
 void daemon_ask_unprotect(struct host *h);
+/* While it waits for the disk of its records, what comes in waits for it: @handler will be called.
+ */
+bool daemon_waits(struct host *h, sim_handler *handler, uint64_t a, uint64_t b);
 /* Whether the romulusd of that @life has ended since. */
 bool daemon_gone(const struct host *h, unsigned int life);
 
-/* arbiter.c: asked while the other host is silent; idempotent */
+/* arbiter.c */
 void arbiter_begin(struct host *h);
-void arbiter_need(struct host *h);
-void arbiter_decided(struct host *h); /* the decision is on disk: the store is told of it */
-/* By a heartbeat or in a session: a proof that the other host is off is void. */
-void arbiter_heard(struct host *h);
+void arbiter_end(struct host *h);
+void arbiter_ask(struct host *h); /* whenever the other host is silent */
 
 /* ---- store.c: etcd, as one thing that all can reach or not ---------------------------------- */
 
@@ -205,10 +210,7 @@ void worker_dies(struct host *h); /* by itself: the daemon notices in a moment *
 void worker_standby_lost(struct host *h);
 void worker_fails(struct host *h); /* primary: for want of a guest, or of the stream */
 void worker_connect(struct host *h);
-void worker_order_solo(struct host *h);
-void worker_order_stop(struct host *h);
-void worker_order_discard(struct host *h);
-void worker_order_takeover(struct host *h);
+void worker_order(struct host *h, enum proto_order order);
 /* What a stream brings, to the worker of @h. */
 sim_handler primary_lost, backup_lost, backup_greeting, backup_begin, backup_end, backup_boundary;
 void command_repair(struct host *h);

@@ -79,7 +79,7 @@ static void noticed(struct host *h, uint64_t life, uint64_t b)
 {
 	struct worker *w = &h->worker;
 
-	if (w->kind == WORKER_NONE || w->life != life)
+	if (w->kind == WORKER_NONE || w->life != life || daemon_waits(h, noticed, life, b))
 		return;
 	w->kind = WORKER_NONE;
 	if (!w->leaving)
@@ -109,7 +109,8 @@ static void reported(struct host *h, uint64_t life, uint64_t event)
 {
 	const struct worker *w = &h->worker;
 
-	if (w->kind != WORKER_NONE && w->life == life && !w->leaving)
+	if (w->kind != WORKER_NONE && w->life == life && !w->leaving &&
+		!daemon_waits(h, reported, life, event))
 		daemon_report(h, (enum failover_event)event);
 }
 
@@ -323,17 +324,6 @@ static void obey(struct host *h, uint64_t life, uint64_t event)
 	sim_after(sim_between(MS, 100 * MS), h, end_done, life, 0);
 }
 
-void worker_order_solo(struct host *h)
-{
-	sim_after(MS, h, obey, h->worker.life, PRIMARY_EV_SOLO);
-}
-
-void worker_order_stop(struct host *h)
-{
-	if (h->worker.kind == WORKER_PRIMARY)
-		sim_after(MS, h, obey, h->worker.life, PRIMARY_EV_STOP);
-}
-
 /* ---- romulus-backup
  * ------------------------------------------------------------------------------- */
 
@@ -435,14 +425,6 @@ static void discard_backup(struct host *h, uint64_t life, uint64_t b)
 		sim_after(sim_between(MS, 300 * MS), h, end_done, life, 0);
 }
 
-void worker_order_discard(struct host *h)
-{
-	if (h->worker.kind == WORKER_PRIMARY)
-		sim_after(MS, h, obey, h->worker.life, PRIMARY_EV_DISCARD);
-	else
-		sim_after(MS, h, discard_backup, h->worker.life, 0);
-}
-
 static void activated(struct host *h, uint64_t life, uint64_t b)
 {
 	if (stale(h, life))
@@ -466,7 +448,7 @@ static void rolled_back(struct host *h, uint64_t life, uint64_t b)
 		sim_after(sim_between(100 * MS, 3 * SECOND), h, activated, life, 0);
 }
 
-void worker_order_takeover(struct host *h)
+static void take_over(struct host *h)
 {
 	if (h->worker.dead)
 		return;
@@ -474,6 +456,22 @@ void worker_order_takeover(struct host *h)
 		end_with(h, FAILOVER_ON_FAILED);
 	else
 		sim_after(sim_between(10 * MS, SECOND), h, rolled_back, h->worker.life, 0);
+}
+
+void worker_order(struct host *h, enum proto_order order)
+{
+	static const enum primary_event events[] = {
+		[PROTO_ORDER_SOLO] = PRIMARY_EV_SOLO,
+		[PROTO_ORDER_STOP] = PRIMARY_EV_STOP,
+		[PROTO_ORDER_DISCARD] = PRIMARY_EV_DISCARD,
+	};
+
+	if (h->worker.kind == WORKER_PRIMARY)
+		sim_after(MS, h, obey, h->worker.life, events[order]);
+	else if (order == PROTO_ORDER_DISCARD)
+		sim_after(MS, h, discard_backup, h->worker.life, 0);
+	else if (order == PROTO_ORDER_TAKEOVER)
+		take_over(h);
 }
 
 void worker_spawn(struct host *h, enum worker_kind kind)
@@ -548,10 +546,7 @@ void command_repair(struct host *h)
 
 void command_discard(struct host *h)
 {
-	const bool standby = failover_machine_role(h->state) == PROTO_ROLE_BACKUP ||
-			     h->state == FAILOVER_CLEARING;
-
-	run(h, standby ? discard_standby : discard_guest);
+	run(h, failover_decide_standby(h->state) ? discard_standby : discard_guest);
 }
 
 /* Without disks there is nothing to start it from: a person has to create it anew. */

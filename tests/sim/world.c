@@ -71,6 +71,16 @@ bool sim_awake(const struct host *h)
 	return h->power && sim.now >= h->paused_until;
 }
 
+uint64_t host_now(const struct host *h)
+{
+	return SECOND + (uint64_t)((double)sim.now / SECOND * (double)h->clock);
+}
+
+uint64_t host_wait(const struct host *h, uint64_t ns)
+{
+	return (uint64_t)((double)ns / (double)h->clock * SECOND);
+}
+
 bool sim_step(void)
 {
 	struct pending p;

@@ -181,6 +181,35 @@ static void a_backup_waits_before_it_shoots(void **state)
 	failover_events_clear(&events);
 }
 
+/* The wait begins when he next asks, doubles no faster than it must, and ends with the silence. */
+static void a_failed_agent_is_asked_again(void **state)
+{
+	struct failover_fence_config fence = {.agent = "/nonexistent", .timeout_s = 1};
+	struct failover_peer_config peer = {
+		.name = "beta", .arbiter = FAILOVER_ARBITER_FENCE, .fences = &fence, .fences_n = 1};
+	static struct failover_events events;
+	const uint64_t ms = 1000000;
+	struct failover_arbiter a;
+	sd_event *event;
+
+	events.host = "alpha";
+	assert_true(sd_event_new(&event) >= 0);
+	failover_arbiter_init(&a, event, &peer, &timeouts, &events, NULL, news, NULL);
+	assert_false(need(&a, &as_primary, 1000 * ms));
+	assert_int_equal(events.last, 2); /* begun, failed */
+	assert_false(need(&a, &as_primary, 1010 * ms));
+	assert_false(need(&a, &as_primary, 1059 * ms));
+	assert_int_equal(events.last, 2);
+	assert_false(need(&a, &as_primary, 1060 * ms));
+	assert_int_equal(events.last, 4);
+	failover_arbiter_heard(&a);
+	assert_false(need(&a, &as_primary, 1061 * ms)); /* a silence of its own */
+	assert_int_equal(events.last, 6);
+	failover_arbiter_dispose(&a);
+	sd_event_unref(event);
+	failover_events_clear(&events);
+}
+
 static void an_operators_word_is_a_proof(void **state)
 {
 	struct failover_peer_config peer = {.name = "beta", .arbiter = FAILOVER_ARBITER_MANUAL};
@@ -209,6 +238,7 @@ int main(void)
 		cmocka_unit_test(manual_never_grants),
 		cmocka_unit_test(the_next_level_is_tried),
 		cmocka_unit_test(a_backup_waits_before_it_shoots),
+		cmocka_unit_test(a_failed_agent_is_asked_again),
 		cmocka_unit_test(an_operators_word_is_a_proof),
 	};
 

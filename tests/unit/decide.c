@@ -357,25 +357,84 @@ static void a_claim_is_a_running_guest_of_no_earlier_generation(void **state)
 			}
 }
 
+static bool asks(enum failover_state s, bool stay_mute)
+{
+	const struct failover_record r = {.generation = OURS};
+	struct failover_question q;
+
+	return failover_decide_inquire(s, &r, stay_mute, &q) == FAILOVER_INQUIRE_GRANT;
+}
+
 /* Who stays mute asks nobody, but an operator who ends the protection is not kept waiting. */
 static void who_stays_mute_does_not_ask(void **state)
 {
 	for (int i = 0; i < FAILOVER_STATE_COUNT; i++) {
 		const enum failover_state s = (enum failover_state)i;
 
-		assert_int_equal(failover_decide_asks(s, false), failover_machine_needs_grant(s));
-		assert_int_equal(failover_decide_asks(s, true),
-			failover_machine_needs_grant(s) && s != FAILOVER_WANT_SOLO);
+		assert_int_equal(asks(s, false), failover_machine_needs_grant(s));
+		assert_int_equal(
+			asks(s, true), failover_machine_needs_grant(s) && s != FAILOVER_WANT_SOLO);
 	}
-	assert_true(failover_decide_asks(FAILOVER_WANT_SOLO, false));
-	assert_true(failover_decide_asks(FAILOVER_STOPPING, true));
-	assert_true(failover_decide_asks(FAILOVER_READY, true));
+	assert_true(asks(FAILOVER_WANT_SOLO, false));
+	assert_true(asks(FAILOVER_STOPPING, true));
+	assert_true(asks(FAILOVER_READY, true));
+}
+
+/* The store hears what was decided from whoever owns the guest, and nothing else. */
+static void only_what_was_decided_is_told(void **state)
+{
+	struct failover_question q;
+
+	for (int i = 0; i < FAILOVER_STATE_COUNT; i++)
+		for (int d = FAILOVER_DECISION_NONE; d <= FAILOVER_DECISION_LEFT; d++) {
+			const enum failover_state s = (enum failover_state)i;
+			const struct failover_record r = {
+				.generation = OURS, .decision = (enum failover_decision)d};
+			const bool owner =
+				d == FAILOVER_DECISION_SOLO || d == FAILOVER_DECISION_TAKEOVER;
+			const bool tells =
+				failover_decide_inquire(s, &r, false, &q) == FAILOVER_INQUIRE_TELL;
+
+			assert_int_equal(tells, owner && !failover_machine_needs_grant(s));
+			if (tells)
+				assert_int_equal(q.word, d);
+			assert_int_equal(q.generation, OURS);
+		}
+}
+
+/* Nobody promises anything to a host that may be switched off at any moment. */
+static void who_may_be_shot_is_not_let_go_of(void **state)
+{
+	for (int i = 0; i < FAILOVER_STATE_COUNT; i++) {
+		const enum failover_state s = (enum failover_state)i;
+
+		assert_int_equal(failover_decide_unprotect(s, true),
+			as_primary(s) ? FAILOVER_REFUSE_OWNER : FAILOVER_REFUSE_SHOT);
+		assert_int_equal(failover_decide_unprotect(s, false) == FAILOVER_REFUSE_OWNER,
+			as_primary(s));
+		assert_false(failover_decide_reunited(s, true, true));
+		assert_false(failover_decide_reunited(s, false, false));
+	}
+	assert_true(failover_decide_reunited(FAILOVER_READY, true, false));
+}
+
+static void a_generation_is_above_all_that_is_known(void **state)
+{
+	const struct failover_record r = {.generation = OURS};
+	const struct failover_gossip later = {.generation = OURS + 4};
+
+	assert_int_equal(failover_decide_generation(&r, 0, NULL), OURS + 1);
+	assert_int_equal(failover_decide_generation(&r, OURS + 2, NULL), OURS + 3);
+	assert_int_equal(failover_decide_generation(&r, OURS + 2, &later), OURS + 5);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_stays_mute_does_not_ask),
+		cmocka_unit_test(only_what_was_decided_is_told),
+		cmocka_unit_test(who_may_be_shot_is_not_let_go_of),
+		cmocka_unit_test(a_generation_is_above_all_that_is_known),
 		cmocka_unit_test(an_attempt_and_an_earlier_generation_hear_nothing),
 		cmocka_unit_test(only_a_promise_releases),
 		cmocka_unit_test(only_an_owner_makes_a_guest_stale),

@@ -218,13 +218,15 @@ static void the_arbiter_is_asked_for_what_a_grant_decides(void **state)
 		assert_int_equal(wish, primary                   ? FAILOVER_DECISION_SOLO
 				       : s == FAILOVER_RECEIVING ? FAILOVER_DECISION_NONE
 								 : FAILOVER_DECISION_TAKEOVER);
-		assert_true(failover_decide_lost(s, &r, false, &event));
+		assert_true(failover_decide_verdict(s, &r, FAILOVER_VERDICT_OTHER, false, &event));
 		assert_int_equal(
 			event, primary ? FAILOVER_ON_PEER_OWNS : FAILOVER_ON_PEER_WANTS_SOLO);
 		assert_true(failover_machine_step(s, event, FAILOVER_IDLE, &step));
 		assert_int_equal(step.action, primary ? FAILOVER_DO_LEAVE : FAILOVER_DO_RELEASE);
 		/* A backup keeps its copy while the primary may be shot at any moment. */
-		assert_int_equal(failover_decide_lost(s, &r, true, &event), primary);
+		assert_int_equal(
+			failover_decide_verdict(s, &r, FAILOVER_VERDICT_OTHER, true, &event),
+			primary);
 	}
 }
 

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the actions are made of: promises first, and what only a promise allows. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "failover/domain_plan.h"
+
+#define OURS 7u
+
+static const struct failover_attempt attempt = {OURS + 1, "its-uuid", "beta"};
+
+/* Hands that write down what they did, a letter each. */
+struct notes {
+	enum failover_state state;
+	bool writable, worker;
+	char done[16];
+};
+
+static void note(void *host, char what)
+{
+	struct notes *n = host;
+
+	n->done[strlen(n->done)] = what;
+}
+
+static bool promise(void *host, const struct failover_plan *p)
+{
+	note(host, 'p');
+	return ((struct notes *)host)->writable;
+}
+
+static void particular(void *host, enum failover_action action)
+{
+}
+
+static bool order(void *host, enum proto_order order)
+{
+	note(host, 'o');
+	return ((struct notes *)host)->worker;
+}
+
+static void command(void *host, enum failover_command command)
+{
+	note(host, 'c');
+}
+
+static void withdraw(void *host)
+{
+	note(host, 'w');
+}
+
+static void dismiss(void *host)
+{
+	note(host, 'd');
+}
+
+static void kill_worker(void *host)
+{
+	note(host, 'k');
+}
+
+static void later(void *host)
+{
+	note(host, 'l');
+}
+
+static void beat(void *host)
+{
+	note(host, 'b');
+}
+
+static const struct failover_hands hands = {
+	promise, particular, order, command, withdraw, dismiss, kill_worker, later, beat};
+
+static const char *run(enum failover_action action, bool writable, bool worker)
+{
+	static struct notes n;
+	const struct failover_step step = {FAILOVER_SOLO, action};
+
+	n = (struct notes){.state = FAILOVER_IDLE, .writable = writable, .worker = worker};
+	failover_plan_run(&n.state, &step, &hands, &n);
+	assert_int_equal(n.state == FAILOVER_SOLO, strchr(n.done, 'b') != NULL);
+	return n.done;
+}
+
+/* Nothing is said, ordered or asked before the promise is on disk, and nothing without it. */
+static void promises_come_first(void **state)
+{
+	for (int i = 0; i < FAILOVER_ACTION_COUNT; i++) {
+		const enum failover_action a = (enum failover_action)i;
+		const struct failover_plan *p = failover_plan(a);
+
+		if (!p->promise) {
+			assert_null(strchr(run(a, true, true), 'p'));
+			continue;
+		}
+		assert_int_equal(run(a, true, true)[0], 'p');
+		if (p->regardless)
+			assert_non_null(strchr(run(a, false, true), 'b'));
+		else
+			assert_string_equal(run(a, false, true), "p");
+	}
+	assert_string_equal(run(FAILOVER_DO_GO_SOLO, true, true), "pob");
+}
+
+/* A command does what no worker is there to do, and never both. */
+static void a_command_stands_in_for_a_worker(void **state)
+{
+	assert_string_equal(run(FAILOVER_DO_GO_SOLO, true, false), "pocb");
+	assert_string_equal(run(FAILOVER_DO_RELEASE, true, false), "pocb");
+	assert_string_equal(run(FAILOVER_DO_RELEASE, true, true), "pob");
+	assert_string_equal(run(FAILOVER_DO_TAKE_OVER, true, false), "pob");
+	assert_string_equal(run(FAILOVER_DO_CLEAR, true, true), "kcb");
+	assert_string_equal(run(FAILOVER_DO_GIVE_UP, true, true), "wodlb");
+	assert_string_equal(run(FAILOVER_DO_NOTHING, true, true), "b");
+}
+
+/* Invariant 2, of whatever row leads there: an order that makes an owner follows its decision. */
+static void an_owner_has_decided(void **state)
+{
+	for (int i = 0; i < FAILOVER_ACTION_COUNT; i++) {
+		const struct failover_plan *p = failover_plan((enum failover_action)i);
+
+		if (p->order == PROTO_ORDER_SOLO || p->command == FAILOVER_RUN_START)
+			assert_int_equal(p->decision, FAILOVER_DECISION_SOLO);
+		if (p->order == PROTO_ORDER_TAKEOVER)
+			assert_int_equal(p->decision, FAILOVER_DECISION_TAKEOVER);
+		if (p->order == PROTO_ORDER_DISCARD)
+			assert_true(p->decision == FAILOVER_DECISION_RELEASED ||
+				    p->decision == FAILOVER_DECISION_LEFT);
+		if (p->order)
+			assert_true(!p->regardless);
+	}
+}
+
+static void a_pairing_is_undecided_and_new(void **state)
+{
+	const struct failover_record now = {.generation = OURS,
+		.role = PROTO_ROLE_BACKUP,
+		.decision = FAILOVER_DECISION_RELEASED,
+		.uuid = "another"};
+	const struct failover_record r =
+		failover_plan_record(failover_plan(FAILOVER_DO_CONNECT), &now, &attempt);
+
+	assert_int_equal(r.generation, OURS + 1);
+	assert_int_equal(r.role, PROTO_ROLE_PRIMARY);
+	assert_int_equal(r.decision, FAILOVER_DECISION_NONE);
+	assert_true(r.intent);
+	assert_string_equal(r.uuid, "its-uuid");
+	assert_string_equal(r.peer, "beta");
+}
+
+/* Of this generation, whatever else is decided; and wanted as before unless it says so. */
+static void a_decision_changes_nothing_else(void **state)
+{
+	const struct failover_record now = {.generation = OURS,
+		.role = PROTO_ROLE_PRIMARY,
+		.decision = FAILOVER_DECISION_SOLO,
+		.intent = true,
+		.uuid = "ours"};
+
+	for (int i = 0; i < FAILOVER_ACTION_COUNT; i++) {
+		const struct failover_plan *p = failover_plan((enum failover_action)i);
+		const struct failover_record r = failover_plan_record(p, &now, &attempt);
+
+		if (p->promise == FAILOVER_PROMISE_PAIRING)
+			continue;
+		assert_int_equal(r.generation, OURS);
+		assert_string_equal(r.uuid, "ours");
+		assert_int_equal(r.intent, !p->unwanted);
+		if (p->promise != FAILOVER_PROMISE_DECISION && p->promise != FAILOVER_PROMISE_REST)
+			assert_int_equal(r.decision, FAILOVER_DECISION_SOLO);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(promises_come_first),
+		cmocka_unit_test(a_command_stands_in_for_a_worker),
+		cmocka_unit_test(an_owner_has_decided),
+		cmocka_unit_test(a_pairing_is_undecided_and_new),
+		cmocka_unit_test(a_decision_changes_nothing_else),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
