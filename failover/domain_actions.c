@@ -100,7 +100,10 @@ static bool (*const actions[])(struct failover_domain *) = {
 	[FAILOVER_DO_REPAIR] = do_repair,
 	[FAILOVER_DO_REPORT_FAILURE] = failover_do_report_failure,
 	[FAILOVER_DO_GIVE_UP] = failover_do_give_up,
+	[FAILOVER_DO_NOTE_GONE] = failover_do_note_gone,
 	[FAILOVER_DO_GUEST_ENDED] = failover_do_guest_ended,
+	[FAILOVER_DO_GUEST_RESTARTS] = failover_do_guest_restarts,
+	[FAILOVER_DO_NOTE_CLOSED] = failover_do_note_closed,
 	[FAILOVER_DO_ASK_UNPROTECT] = failover_do_ask_unprotect,
 	[FAILOVER_DO_STOP] = failover_do_stop,
 	[FAILOVER_DO_FORGET] = failover_do_forget,
@@ -134,6 +137,8 @@ void failover_domain_act(
 	d->state = step->next;
 	if (!actions[step->action](d) && d->state == step->next)
 		d->state = before;
-	if (d->state != before)
-		failover_peers_beat(d->fo);
+	if (d->state == before)
+		return;
+	failover_peers_beat(d->fo);
+	failover_domain_monitor(d, clock_now_ns());
 }

@@ -106,6 +106,7 @@ bool failover_do_take_over(struct failover_domain *d)
 bool failover_do_announce(struct failover_domain *d)
 {
 	failover_domain_decided(d, FAILOVER_DECISION_TAKEOVER, PROTO_ROLE_PRIMARY);
+	d->guest_ended = false;
 	EVENT(d, "running", "runs here now, generation %lu", (unsigned long)d->record.generation);
 	snprintf(d->why, sizeof(d->why), "taken over from %s%s", failover_domain_peer_name(d),
 		failover_domain_outlook(d));

@@ -105,7 +105,7 @@ bool failover_do_ask_peer(struct failover_domain *d)
 bool failover_do_note_protected(struct failover_domain *d)
 {
 	d->attempts = 0;
-	d->not_yet = false;
+	d->not_yet = d->booting = false;
 	d->cause[0] = '\0';
 	EVENT(d, "protected", "protected on %s, generation %lu", failover_domain_peer_name(d),
 		(unsigned long)d->record.generation);
@@ -160,7 +160,7 @@ bool failover_do_run_on(struct failover_domain *d)
 bool failover_do_report_failure(struct failover_domain *d)
 {
 	bool gone = d->guest_died && d->exit_code == EXIT_CODE_UNKNOWN;
-	bool waits = gone || d->exit_code == EXIT_CODE_NOT_YET;
+	bool waits = gone || d->booting || d->exit_code == EXIT_CODE_NOT_YET;
 	char text[WHY_MAX];
 
 	snprintf(text, sizeof(text), "%s", d->why);
@@ -186,17 +186,65 @@ bool failover_do_give_up(struct failover_domain *d)
 	return failover_do_report_failure(d);
 }
 
+/* Whether it comes back its monitor will say; its standby is of no use in any case. */
+bool failover_do_note_gone(struct failover_domain *d)
+{
+	snprintf(d->cause, sizeof(d->cause), "%s", d->why);
+	snprintf(d->why, sizeof(d->why), "%.300s: %s is to give its standby up", d->cause,
+		failover_domain_peer_name(d));
+	EVENT(d, "guest-gone", "%s", d->why);
+	return true;
+}
+
+/* What the worker of a guest that is no more still does is of no use, and its name may be taken. */
+static void drop_worker(struct failover_domain *d)
+{
+	d->request = failover_request_free(d->request);
+	d->worker = failover_worker_free(d->worker);
+	d->worker_leaving = false;
+}
+
 bool failover_do_guest_ended(struct failover_domain *d)
+{
+	const struct failover_forgotten rest = failover_decide_forget(&d->record);
+	const bool closing = d->state == FAILOVER_CLOSING;
+	char text[WHY_MAX];
+
+	snprintf(d->cause, sizeof(d->cause), "%s", d->why);
+	d->record.intent = false;
+	if (d->recorded && !failover_domain_decided(d, rest.decision, rest.role))
+		return false;
+	drop_worker(d);
+	failover_domain_sweep(d);
+	snprintf(text, sizeof(text), "%.300s; protection %s%s%s", d->cause,
+		closing ? "ends when " : "has ended", closing ? failover_domain_peer_name(d) : "",
+		closing ? " has let its standby go" : "");
+	EVENT(d, "guest-ended", "%s", text);
+	failover_domain_settle(d, EXIT_CODE_FAILED, "%s", text);
+	return true;
+}
+
+/* The standby is of a guest that is no more: the generation ends as if the stream were lost. */
+bool failover_do_guest_restarts(struct failover_domain *d)
 {
 	char text[WHY_MAX];
 
-	snprintf(text, sizeof(text), "the guest is gone: %.400s; protection has ended", d->why);
-	d->record.intent = false;
-	if (!failover_domain_decided(d, FAILOVER_DECISION_ENDED, PROTO_ROLE_PRIMARY))
-		return false;
-	failover_domain_tell(d, PROTO_ORDER_STOP);
-	EVENT(d, "guest-gone", "%s", text);
+	snprintf(d->cause, sizeof(d->cause), "%s", d->why);
+	drop_worker(d);
+	d->booting = true;
+	d->attempts = 0;
+	failover_domain_try_later(d);
+	snprintf(text, sizeof(text), "%.300s%s", d->cause, failover_domain_outlook(d));
+	EVENT(d, "guest-restarts", "%s", text);
 	failover_domain_settle(d, EXIT_CODE_FAILED, "%s", text);
+	return true;
+}
+
+bool failover_do_note_closed(struct failover_domain *d)
+{
+	EVENT(d, "unprotected", "%s has let go: protection has ended on both hosts",
+		failover_domain_peer_name(d));
+	failover_domain_settle(d, EXIT_CODE_OK, "%s; protection has ended", d->cause);
 	return true;
 }
 

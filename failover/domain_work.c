@@ -97,7 +97,7 @@ static void take_found(struct failover_domain *d, const Romulus__Report *r)
 			"its uuid is that of %s, which is known here: unprotect that one first",
 			other->record.name);
 	} else {
-		d->guest_died = false;
+		d->guest_died = d->guest_ended = false;
 		if (d->recorded && strcmp(d->record.uuid, d->uuid) != 0)
 			forget_old_guest(d);
 		failover_domain_on(d, FAILOVER_ON_FOUND);
@@ -324,14 +324,25 @@ static void run_command(struct failover_domain *d, char *const argv[])
 		on_command_done(d, -1, why.text);
 }
 
-/* Only ever after solo has been decided, so held output may go. */
-void failover_domain_repair(struct failover_domain *d)
+static void repair(struct failover_domain *d, bool release)
 {
 	char program[PATH_MAX];
 
 	snprintf(program, sizeof(program), "%s/romulus-primary", d->fo->libexec);
-	run_command(d, (char *const[]){program, "--repair", d->record.name, "--release",
-			       "--run-dir", d->fo->config->run_dir, NULL});
+	run_command(d, (char *const[]){program, "--repair", d->record.name, "--uuid",
+			       d->record.uuid, "--run-dir", d->fo->config->run_dir,
+			       release ? "--release" : NULL, NULL});
+}
+
+/* Only ever after solo has been decided, so held output may go. */
+void failover_domain_repair(struct failover_domain *d)
+{
+	repair(d, true);
+}
+
+void failover_domain_sweep(struct failover_domain *d)
+{
+	repair(d, false);
 }
 
 static void discard(struct failover_domain *d, bool backup)
@@ -344,8 +355,8 @@ static void discard(struct failover_domain *d, bool backup)
 		backup ? "backup" : "primary");
 	snprintf(name, sizeof(name), "%s%s", d->record.name, backup ? STANDBY_SUFFIX : "");
 	run_command(
-		d, (char *const[]){program, "--discard", name, "--run-dir", d->fo->config->run_dir,
-			   "--state-dir", d->fo->config->state_dir, DISK_ARGUMENTS(disks)});
+		d, (char *const[]){program, "--discard", name, "--uuid", d->record.uuid,
+			   "--run-dir", d->fo->config->run_dir, "--state-dir", d->fo->config->state_dir, DISK_ARGUMENTS(disks)});
 }
 
 /* The standby of a backup, the stale guest of a primary whose generation is over. */

@@ -294,12 +294,27 @@ static bool act(struct host *h, enum failover_action action)
 		if (h->guest_died)
 			command_start(h);
 		return true;
+	case FAILOVER_DO_NOTE_GONE:
+		fate_tempt(h, 300 * MS);
+		return true;
 	case FAILOVER_DO_GUEST_ENDED:
 		h->record.intent = false;
 		sim.ended = true;
-		if (!persist(h, FAILOVER_DECISION_ENDED, PROTO_ROLE_PRIMARY))
+		rest = failover_decide_forget(&h->record);
+		if (h->recorded && !persist(h, rest.decision, rest.role))
 			return false;
+		h->requesting = false;
 		worker_kill(h);
+		command_sweep(h);
+		fate_tempt(h, 300 * MS);
+		return true;
+	case FAILOVER_DO_GUEST_RESTARTS:
+		h->requesting = false;
+		worker_kill(h);
+		h->attempts = 0;
+		try_later(h);
+		return true;
+	case FAILOVER_DO_NOTE_CLOSED:
 		return true;
 	case FAILOVER_DO_ASK_UNPROTECT:
 		h->record.intent = false;
@@ -365,6 +380,7 @@ static bool act(struct host *h, enum failover_action action)
 		       order_or(h, worker_order_takeover, command_discard);
 	case FAILOVER_DO_ANNOUNCE:
 		sim.taken_over++;
+		h->guest_ended = false;
 		try_later(h);
 		return persist(h, FAILOVER_DECISION_TAKEOVER, PROTO_ROLE_PRIMARY);
 	case FAILOVER_DO_CLEAR:
@@ -393,6 +409,13 @@ static bool act(struct host *h, enum failover_action action)
 	return true;
 }
 
+void daemon_note_restarted(struct host *h)
+{
+	if (h->daemon && h->restarts)
+		h->retry_at = 0;
+	h->restarts = false;
+}
+
 void daemon_note_started(struct host *h)
 {
 	h->guest_died = h->commanding = false;
@@ -419,6 +442,8 @@ bool daemon_on(struct host *h, enum failover_event event)
 		h->state = before;
 	if (!daemon_gone(h, life) && h->state != before)
 		say_all(h);
+	if (!daemon_gone(h, life))
+		h->restrained = failover_decide_restrains(h->state, &h->record);
 	return true;
 }
 
@@ -426,7 +451,7 @@ bool daemon_on(struct host *h, enum failover_event event)
 void daemon_report(struct host *h, enum failover_event event)
 {
 	if (event == FAILOVER_ON_FOUND)
-		h->guest_died = false;
+		h->guest_died = h->guest_ended = false;
 	/* Its uuid is that of another domain here. */
 	if (event == FAILOVER_ON_FOUND && !sim.healing && sim_chance(10))
 		event = FAILOVER_ON_REFUSED;
@@ -450,6 +475,32 @@ static void keep_protected(struct host *h)
 		daemon_on(h, FAILOVER_ON_PROTECT);
 }
 
+/* romulus-monitor and what domain_monitor.c makes of it. */
+static void monitor(struct host *h)
+{
+	const bool watched = h->recorded && !h->guest_died && !h->guest_ended &&
+			     failover_decide_watches(h->state, &h->record);
+	const unsigned int life = h->life;
+
+	if (h->guest.exists || !watched) {
+		h->missed_at = 0;
+		return;
+	}
+	if (!h->missed_at)
+		h->missed_at = sim.now + (sim_chance(700) ? 0 : sim_between(0, 15 * SECOND));
+	if (sim.now < h->missed_at || (h->back_at && h->restarts))
+		return;
+	if (h->back_at) {
+		h->restarts = true;
+		daemon_on(h, FAILOVER_ON_GUEST_RESTARTS);
+		return;
+	}
+	h->restarts = false;
+	daemon_on(h, FAILOVER_ON_GUEST_ENDED);
+	if (!daemon_gone(h, life))
+		h->guest_ended = !failover_decide_watches(h->state, &h->record);
+}
+
 static void tick(struct host *h, uint64_t life, uint64_t b)
 {
 	if (daemon_gone(h, (unsigned int)life))
@@ -466,6 +517,8 @@ static void tick(struct host *h, uint64_t life, uint64_t b)
 	}
 	if (!daemon_gone(h, (unsigned int)life))
 		keep_protected(h);
+	if (!daemon_gone(h, (unsigned int)life))
+		monitor(h);
 }
 
 static void resume(struct host *h)
@@ -507,7 +560,8 @@ void daemon_start(struct host *h, uint64_t a, uint64_t b)
 	h->life++;
 	h->state = FAILOVER_IDLE;
 	h->record = h->on_disk;
-	h->guest_died = false;
+	h->guest_died = h->guest_ended = h->restarts = false;
+	h->missed_at = 0;
 	h->vacant = h->gossip_known = h->requesting = h->asker = h->commanding = false;
 	h->gossip_boot = 0;
 	h->gossip_sequence = 0;
