@@ -200,10 +200,18 @@ struct failover_domain {
 	uint64_t attempt_generation;
 	uint64_t retry_at_ns;
 	unsigned int attempts;
-	bool not_yet;             /* the last attempt was put off, which was said */
-	bool guest_died;          /* with the last boot of this host; not seen since */
-	bool vacant;              /* the same, and the backup has not said who has it now */
+	bool not_yet;    /* the last attempt was put off, which was said */
+	bool guest_died; /* with the last boot of this host; not seen since */
+	bool booting;    /* it ended and is starting again: not ready yet, which was said */
+	bool vacant;     /* the same, and the backup has not said who has it now */
 	enum exit_code exit_code; /* of the last failure */
+
+	struct failover_worker *monitor; /* of the guest's end; see domain_monitor.c */
+	char monitored[FAILOVER_UUID_MAX];
+	uint64_t monitor_at_ns; /* not started again before */
+	bool monitor_leaving;   /* nothing more is expected of it, and it ends by itself */
+	bool restrained;        /* as it was last ordered */
+	bool guest_ended;       /* it said that the guest is no more; none has been found since */
 
 	/* from FOUND or Prepare */
 	char uuid[FAILOVER_UUID_MAX], type[16], hypervisor[32];
@@ -265,6 +273,13 @@ int failover_domain_spawn_backup(struct failover_domain *d, struct why *why);
 void failover_domain_repair(struct failover_domain *d);
 /* The standby or the stale guest; see failover_decide_standby. */
 void failover_domain_discard(struct failover_domain *d);
+/* Drop what a guest that has ended still had to say. */
+void failover_domain_sweep(struct failover_domain *d);
+
+/* ---- domain_monitor.c: the end of the guest, noticed and carried out ------------------------- */
+
+/* Start the monitor or end it, and tell it what it may do, as the state wants it. */
+void failover_domain_monitor(struct failover_domain *d, uint64_t now_ns);
 
 /* ---- domain_start.c: a guest that died with its host ---------------------------------------- */
 

@@ -146,6 +146,23 @@ bool failover_decide_last_word(enum failover_event report)
 	       report == FAILOVER_ON_GUEST_GONE || report == FAILOVER_ON_RUNNING;
 }
 
+static enum failover_state settled(enum failover_state state, const struct failover_record *r)
+{
+	if (state == FAILOVER_CHECKING || state == FAILOVER_PREPARING)
+		return failover_machine_base(r->role, r->decision);
+	return state;
+}
+
+bool failover_decide_watches(enum failover_state state, const struct failover_record *r)
+{
+	return failover_machine_guest_here(settled(state, r));
+}
+
+bool failover_decide_restrains(enum failover_state state, const struct failover_record *r)
+{
+	return failover_machine_restrains(settled(state, r));
+}
+
 bool failover_decide_free(enum failover_state state)
 {
 	return state == FAILOVER_IDLE || state == FAILOVER_RELEASED || state == FAILOVER_VACANT;

@@ -122,6 +122,15 @@ bool failover_decide_last_word(enum failover_event report);
 /* Nothing of the domain is here that a new standby would disturb. */
 bool failover_decide_free(enum failover_state state);
 
+/*
+ * Whether the guest of a domain in @state with record @r is on this host, or should be, so that a
+ * monitor watches for its end. An attempt has changed nothing of that yet.
+ */
+bool failover_decide_watches(enum failover_state state, const struct failover_record *r);
+
+/* Whether such a guest, when it starts again, is to wait: the backup may own the generation yet. */
+bool failover_decide_restrains(enum failover_state state, const struct failover_record *r);
+
 /* What a restarted daemon does besides entering the state. */
 enum failover_resume {
 	FAILOVER_RESUME_NOTHING,

@@ -60,6 +60,7 @@ void failover_domain_free(struct failover_domain *d)
 	}
 	failover_claim_forget(&d->claim);
 	failover_worker_free(d->worker);
+	failover_worker_free(d->monitor);
 	failover_child_free(d->command);
 	failover_request_free(d->request);
 	failover_announcement_free(d->announcement);
@@ -243,6 +244,7 @@ void failover_domains_tick(struct failover *fo, uint64_t now_ns)
 		ask_arbiter(d, now_ns);
 		try_again(d, now_ns);
 		keep_protected(d, now_ns);
+		failover_domain_monitor(d, now_ns);
 	}
 }
 

@@ -68,6 +68,7 @@ static void command(void *host, enum failover_command command)
 {
 	static void (*const commands[])(struct failover_domain *) = {
 		[FAILOVER_RUN_REPAIR] = failover_domain_repair,
+		[FAILOVER_RUN_SWEEP] = failover_domain_sweep,
 		[FAILOVER_RUN_DISCARD] = failover_domain_discard,
 		[FAILOVER_RUN_START] = failover_domain_guest_died,
 	};
@@ -92,6 +93,7 @@ static void kill_worker(void *host)
 	struct failover_domain *d = host;
 
 	d->worker = failover_worker_free(d->worker);
+	d->worker_leaving = false;
 }
 
 static void later(void *host)
@@ -108,7 +110,10 @@ static void later(void *host)
 
 static void beat(void *host)
 {
-	failover_peers_beat(((struct failover_domain *)host)->fo);
+	struct failover_domain *d = host;
+
+	failover_peers_beat(d->fo);
+	failover_domain_monitor(d, clock_now_ns());
 }
 
 /* What is particular to an action; nothing of the others is. */
@@ -124,7 +129,10 @@ static void (*const particulars[FAILOVER_ACTION_COUNT])(struct failover_domain *
 	[FAILOVER_DO_RUN_ON] = failover_do_run_on,
 	[FAILOVER_DO_REPORT_FAILURE] = failover_do_report_failure,
 	[FAILOVER_DO_GIVE_UP] = failover_do_report_failure,
+	[FAILOVER_DO_NOTE_GONE] = failover_do_note_gone,
 	[FAILOVER_DO_GUEST_ENDED] = failover_do_guest_ended,
+	[FAILOVER_DO_GUEST_RESTARTS] = failover_do_guest_restarts,
+	[FAILOVER_DO_NOTE_CLOSED] = failover_do_note_closed,
 	[FAILOVER_DO_ASK_UNPROTECT] = failover_do_ask_unprotect,
 	[FAILOVER_DO_FORGET] = failover_do_forget,
 	[FAILOVER_DO_LEAVE] = failover_do_leave,

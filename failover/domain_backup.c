@@ -77,6 +77,7 @@ void failover_do_take_over(struct failover_domain *d)
 
 void failover_do_announce(struct failover_domain *d)
 {
+	d->guest_ended = false;
 	EVENT(d, "running", "runs here now, generation %lu", (unsigned long)d->record.generation);
 	snprintf(d->why, sizeof(d->why), "taken over from %s%s", failover_domain_peer_name(d),
 		failover_domain_outlook(d));

@@ -7,6 +7,8 @@
  *  - a takeover begins only from a backup that holds an acked checkpoint, and only on a grant or on
  *    the primary's own persisted promise; the loss of a stream never is one;
  *  - solo begins only from WANT_SOLO, on a grant or on the backup's persisted promise;
+ *  - a guest that ends by itself grants nothing: where the generation is undecided one that starts
+ *    again waits for the decision, and one that ended for good is given up on both hosts;
  *  - a guest that died with its host is reclaimed only on the backup's persisted promise: a silent
  *    backup may have taken it over long ago, and nothing granted here could undo that.
  */
@@ -30,6 +32,7 @@ enum failover_state {
 	FAILOVER_STOPPING,    /* primary: unprotect asked of the peer */
 	FAILOVER_ENDING,      /* primary: the peer has let go, worker ordered to stop */
 	FAILOVER_LEAVING,     /* primary: generation over, stale guest being destroyed */
+	FAILOVER_CLOSING,     /* primary: the guest has ended for good, the backup is to let go */
 	FAILOVER_VACANT,      /* primary: guest died with this host, the backup may have it */
 	FAILOVER_OPENING,     /* backup: worker started, not listening yet */
 	FAILOVER_RECEIVING,   /* backup: initial copy */
@@ -54,7 +57,9 @@ enum failover_event {
 	FAILOVER_ON_SYNCED, /* first checkpoint committed, or acked */
 	FAILOVER_ON_LOST,   /* stream gone or silent */
 	FAILOVER_ON_FAILED,
-	FAILOVER_ON_GUEST_GONE,
+	FAILOVER_ON_GUEST_GONE,     /* the worker has no guest any more */
+	FAILOVER_ON_GUEST_ENDED,    /* the monitor: it has ended for good */
+	FAILOVER_ON_GUEST_RESTARTS, /* the monitor: it has ended and will start again */
 	FAILOVER_ON_STANDBY_LOST,
 	FAILOVER_ON_WORKER_DIED,
 	FAILOVER_ON_DONE,     /* order carried out, or repair or discard command finished */
@@ -88,7 +93,10 @@ enum failover_action {
 	FAILOVER_DO_REPAIR,
 	FAILOVER_DO_REPORT_FAILURE, /* nothing was begun; tell who asked, try again later */
 	FAILOVER_DO_GIVE_UP,        /* as above, and stop the worker */
-	FAILOVER_DO_GUEST_ENDED,
+	FAILOVER_DO_NOTE_GONE,
+	FAILOVER_DO_GUEST_ENDED, /* persist it, drop what it still had to say */
+	FAILOVER_DO_GUEST_RESTARTS,
+	FAILOVER_DO_NOTE_CLOSED,
 	FAILOVER_DO_ASK_UNPROTECT,
 	FAILOVER_DO_STOP,
 	FAILOVER_DO_FORGET, /* protection is over, all is done */
@@ -127,6 +135,12 @@ bool failover_machine_step(enum failover_state state, enum failover_event event,
 
 /* True when only an arbiter's grant can move the domain on once its peer is silent. */
 bool failover_machine_needs_grant(enum failover_state state);
+
+/* The guest runs on this host, or should: its end is watched for. */
+bool failover_machine_guest_here(enum failover_state state);
+
+/* A guest that starts again in @state must not be heard: the backup may own the generation yet. */
+bool failover_machine_restrains(enum failover_state state);
 
 /* What a heartbeat says about a domain in @state. */
 enum proto_role failover_machine_role(enum failover_state state);

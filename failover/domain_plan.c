@@ -24,8 +24,15 @@ static const struct failover_plan plans[FAILOVER_ACTION_COUNT] = {
 		.order = PROTO_ORDER_STOP,
 		.dismisses = true,
 		.later = true},
-	[FAILOVER_DO_GUEST_ENDED] = {DECIDES(ENDED, PRIMARY), .unwanted = true,
-		.order = PROTO_ORDER_STOP},
+	/* What the worker of a guest that is no more still does is of no use, and its name may be
+	 * taken. */
+	[FAILOVER_DO_GUEST_ENDED] = {.promise = FAILOVER_PROMISE_REST,
+		.unwanted = true,
+		.withdraws = true,
+		.kills = true,
+		.command = FAILOVER_RUN_SWEEP},
+	/* Its standby is of no use either: the generation ends as if the stream were lost. */
+	[FAILOVER_DO_GUEST_RESTARTS] = {.withdraws = true, .kills = true, .later = true},
 	[FAILOVER_DO_ASK_UNPROTECT] = {.promise = FAILOVER_PROMISE_UNWANTED, .unwanted = true},
 	[FAILOVER_DO_STOP] = {DECIDES(SOLO, PRIMARY), .withdraws = true, .order = PROTO_ORDER_STOP,
 		.command = FAILOVER_RUN_REPAIR},

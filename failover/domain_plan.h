@@ -27,6 +27,7 @@ enum failover_promise {
 enum failover_command {
 	FAILOVER_RUN_NOTHING,
 	FAILOVER_RUN_REPAIR,  /* let held output go */
+	FAILOVER_RUN_SWEEP,   /* drop what a guest that has ended still had to say */
 	FAILOVER_RUN_DISCARD, /* the standby, or the stale guest: see failover_decide_standby */
 	FAILOVER_RUN_START,   /* the guest, from its disks */
 };
@@ -71,7 +72,7 @@ struct failover_hands {
 	void (*dismiss)(void *host);
 	void (*kill)(void *host);
 	void (*later)(void *host);
-	/* The state has changed: state it to the peers, now. */
+	/* The state has changed: state it to the peers and the monitor, now. */
 	void (*beat)(void *host);
 };
 

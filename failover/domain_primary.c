@@ -95,7 +95,7 @@ void failover_do_connect(struct failover_domain *d)
 void failover_do_note_protected(struct failover_domain *d)
 {
 	d->attempts = 0;
-	d->not_yet = false;
+	d->not_yet = d->booting = false;
 	d->cause[0] = '\0';
 	EVENT(d, "protected", "protected on %s, generation %lu", failover_domain_peer_name(d),
 		(unsigned long)d->record.generation);
@@ -149,7 +149,7 @@ void failover_do_run_on(struct failover_domain *d)
 void failover_do_report_failure(struct failover_domain *d)
 {
 	bool gone = d->guest_died && d->exit_code == EXIT_CODE_UNKNOWN;
-	bool waits = gone || d->exit_code == EXIT_CODE_NOT_YET;
+	bool waits = gone || d->booting || d->exit_code == EXIT_CODE_NOT_YET;
 	char text[WHY_MAX];
 
 	snprintf(text, sizeof(text), "%s", d->why);
@@ -165,13 +165,45 @@ void failover_do_report_failure(struct failover_domain *d)
 			d, d->exit_code ? d->exit_code : EXIT_CODE_FAILED, "%s", text);
 }
 
+/* Whether it comes back its monitor will say; its standby is of no use in any case. */
+void failover_do_note_gone(struct failover_domain *d)
+{
+	snprintf(d->cause, sizeof(d->cause), "%s", d->why);
+	snprintf(d->why, sizeof(d->why), "%.300s: %s is to give its standby up", d->cause,
+		failover_domain_peer_name(d));
+	EVENT(d, "guest-gone", "%s", d->why);
+}
+
 void failover_do_guest_ended(struct failover_domain *d)
+{
+	const bool closing = d->state == FAILOVER_CLOSING;
+	char text[WHY_MAX];
+
+	snprintf(d->cause, sizeof(d->cause), "%s", d->why);
+	snprintf(text, sizeof(text), "%.300s; protection %s%s%s", d->cause,
+		closing ? "ends when " : "has ended", closing ? failover_domain_peer_name(d) : "",
+		closing ? " has let its standby go" : "");
+	EVENT(d, "guest-ended", "%s", text);
+	failover_domain_settle(d, EXIT_CODE_FAILED, "%s", text);
+}
+
+void failover_do_guest_restarts(struct failover_domain *d)
 {
 	char text[WHY_MAX];
 
-	snprintf(text, sizeof(text), "the guest is gone: %.400s; protection has ended", d->why);
-	EVENT(d, "guest-gone", "%s", text);
+	snprintf(d->cause, sizeof(d->cause), "%s", d->why);
+	d->booting = true;
+	d->attempts = 0;
+	snprintf(text, sizeof(text), "%.300s%s", d->cause, failover_domain_outlook(d));
+	EVENT(d, "guest-restarts", "%s", text);
 	failover_domain_settle(d, EXIT_CODE_FAILED, "%s", text);
+}
+
+void failover_do_note_closed(struct failover_domain *d)
+{
+	EVENT(d, "unprotected", "%s has let go: protection has ended on both hosts",
+		failover_domain_peer_name(d));
+	failover_domain_settle(d, EXIT_CODE_OK, "%s; protection has ended", d->cause);
 }
 
 static void on_unprotect_answer(void *data, const struct proto_frame *frame,

@@ -100,7 +100,7 @@ static void take_found(struct failover_domain *d, const Romulus__Report *r)
 			"its uuid is that of %s, which is known here: unprotect that one first",
 			other->record.name);
 	} else {
-		d->guest_died = false;
+		d->guest_died = d->guest_ended = false;
 		if (d->recorded && strcmp(d->record.uuid, d->uuid) != 0)
 			forget_old_guest(d);
 		failover_domain_on(d, FAILOVER_ON_FOUND);
@@ -336,14 +336,25 @@ static void run_command(struct failover_domain *d, char *const argv[])
 		on_command_done(d, -1, why.text);
 }
 
-/* Only ever after solo has been decided, so held output may go. */
-void failover_domain_repair(struct failover_domain *d)
+static void repair(struct failover_domain *d, bool release)
 {
 	char program[PATH_MAX];
 
 	snprintf(program, sizeof(program), "%s/romulus-primary", d->fo->libexec);
-	run_command(d, (char *const[]){program, "--repair", d->record.name, "--release",
-			       "--run-dir", d->fo->config->run_dir, NULL});
+	run_command(d,
+		(char *const[]){program, "--repair", d->record.name, "--uuid", d->record.uuid,
+			"--run-dir", d->fo->config->run_dir, release ? "--release" : NULL, NULL});
+}
+
+/* Only ever after solo has been decided, so held output may go. */
+void failover_domain_repair(struct failover_domain *d)
+{
+	repair(d, true);
+}
+
+void failover_domain_sweep(struct failover_domain *d)
+{
+	repair(d, false);
 }
 
 void failover_domain_discard(struct failover_domain *d)
@@ -356,7 +367,7 @@ void failover_domain_discard(struct failover_domain *d)
 	snprintf(program, sizeof(program), "%s/romulus-%s", d->fo->libexec,
 		standby ? "backup" : "primary");
 	snprintf(name, sizeof(name), "%s%s", d->record.name, standby ? STANDBY_SUFFIX : "");
-	run_command(
-		d, (char *const[]){program, "--discard", name, "--run-dir", d->fo->config->run_dir,
-			   "--state-dir", d->fo->config->state_dir, DISK_ARGUMENTS(disks)});
+	run_command(d, (char *const[]){program, "--discard", name, "--uuid", d->record.uuid,
+			       "--run-dir", d->fo->config->run_dir, "--state-dir",
+			       d->fo->config->state_dir, DISK_ARGUMENTS(disks)});
 }

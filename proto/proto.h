@@ -102,15 +102,20 @@ enum proto_report {
 	PROTO_REPORT_FAILED = 11, /* cannot go on; everything undone; worker exits next */
 	PROTO_REPORT_GUEST_GONE =
 		12, /* primary: guest shut down, crashed or was destroyed (text) */
+	PROTO_REPORT_GUEST_ENDED = 13,     /* monitor: it has ended for good (text) */
+	PROTO_REPORT_GUEST_RESTARTS = 14,  /* monitor: it has ended and is to start again (text) */
+	PROTO_REPORT_GUEST_RESTARTED = 15, /* monitor: it has; paused if so ordered */
 };
 
 /* Order.kind, daemon to worker. */
 enum proto_order {
 	PROTO_ORDER_CONNECT = 1,  /* primary: address, port, token, generation: begin to sync */
-	PROTO_ORDER_SOLO = 2,     /* primary: release all held output in order, stop replicating */
+	PROTO_ORDER_SOLO = 2,     /* primary: release all held output in order, stop replicating;
+				   * monitor: a guest that starts again may run */
 	PROTO_ORDER_STOP = 3,     /* primary: unprotect: release, remove every trace, exit */
 	PROTO_ORDER_TAKEOVER = 4, /* backup: granted: complete, rename, unpause */
 	PROTO_ORDER_DISCARD = 5,  /* backup: destroy the standby, exit */
+	PROTO_ORDER_RESTRAIN = 6, /* monitor: a guest that starts again stays paused */
 };
 
 const char *proto_type_name(unsigned int type);

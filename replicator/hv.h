@@ -44,6 +44,35 @@ struct hv_domain {
 
 void hv_domain_clear(struct hv_domain *dom);
 
+/* How a guest may shut down; the numbers are Xen's (xen/public/sched.h). */
+enum hv_end {
+	HV_END_POWEROFF,
+	HV_END_REBOOT,
+	HV_END_SUSPEND,
+	HV_END_CRASH,
+	HV_END_WATCHDOG,
+	HV_END_SOFT_RESET,
+	HV_ENDS,
+};
+
+/* What its configuration asks for then: on_poweroff and so on. */
+enum hv_then {
+	HV_THEN_DESTROY,
+	HV_THEN_RESTART,
+	HV_THEN_RENAME_RESTART,
+	HV_THEN_PRESERVE,
+	HV_THEN_DUMP_DESTROY,
+	HV_THEN_DUMP_RESTART,
+	HV_THEN_SOFT_RESET,
+};
+
+/* What is seen of a domain by its number, and of others with its uuid. */
+struct hv_sight {
+	bool exists, dying, shut_down;
+	enum hv_end end; /* valid when shut_down */
+	uint32_t other;  /* one with the same uuid and another number; 0: none */
+};
+
 /* Nanoseconds of the stages of one pause. */
 struct hv_pause {
 	uint64_t suspend_ns, capture_ns, resume_ns;
@@ -100,6 +129,27 @@ struct hv_ops {
 	int (*destroy)(struct hv *hv, const char *name, struct why *why);
 	/* Undo what a dead worker left on a domain: suspended guest, log-dirty, subscription. */
 	int (*repair)(struct hv *hv, uint32_t domid, struct why *why);
+
+	/*
+	 * For whoever watches a guest's end: a descriptor that is readable when a domain may have
+	 * appeared, shut down or gone; `heed` takes what made it so.
+	 */
+	int (*watch)(struct hv *hv, struct why *why);
+	void (*heed)(struct hv *hv);
+	/* Look at domain @domid (0: none) and for another one with @uuid. */
+	int (*look)(struct hv *hv, const char *uuid, uint32_t domid, struct hv_sight *ret,
+		struct why *why);
+	/* What the configuration of @domid asks for at each end. */
+	int (*endings)(struct hv *hv, uint32_t domid, enum hv_then ret[HV_ENDS], struct why *why);
+	/*
+	 * Carry @then out on @domid, which has shut down. *ret_domid: the domain that was started,
+	 * still paused, or 0.
+	 */
+	int (*finish)(struct hv *hv, uint32_t domid, enum hv_then then, uint32_t *ret_domid,
+		struct why *why);
+	/* Each pause needs an unpause of its own. */
+	int (*pause)(struct hv *hv, uint32_t domid, struct why *why);
+	int (*unpause)(struct hv *hv, uint32_t domid, struct why *why);
 };
 
 extern const struct hv_ops hv_xen_ops;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Xen as the replicator sees it: handles, what a domain is, whether it can be protected or hosted,
- * and the repair of a domain whose worker died. Saving is in hv_save.c, restoring in hv_restore.c.
+ * and the repair of a domain whose worker died. Saving is in hv_save.c, restoring in hv_restore.c,
+ * the end of a guest in hv_end.c.
  */
 #include "replicator/hv_xen.h"
 
@@ -297,4 +298,11 @@ const struct hv_ops hv_xen_ops = {
 	.activate = hv_xen_activate,
 	.destroy = hv_xen_destroy,
 	.repair = hv_xen_repair,
+	.watch = hv_xen_watch,
+	.heed = hv_xen_heed,
+	.look = hv_xen_look,
+	.endings = hv_xen_endings,
+	.finish = hv_xen_finish,
+	.pause = hv_xen_pause,
+	.unpause = hv_xen_unpause,
 };

@@ -40,6 +40,16 @@ int hv_xen_restore(struct hv *hv, const char *config_json, const char *name, int
 	uint32_t *ret_domid, struct why *why);
 int hv_xen_activate(struct hv *hv, uint32_t domid, const char *standby, const char *name,
 	struct hv_domain *ret, struct why *why);
+int hv_xen_watch(struct hv *hv, struct why *why);
+void hv_xen_heed(struct hv *hv);
+int hv_xen_look(
+	struct hv *hv, const char *uuid, uint32_t domid, struct hv_sight *ret, struct why *why);
+int hv_xen_endings(struct hv *hv, uint32_t domid, enum hv_then ret[HV_ENDS], struct why *why);
+int hv_xen_finish(struct hv *hv, uint32_t domid, enum hv_then then, uint32_t *ret_domid,
+	struct why *why);
+int hv_xen_pause(struct hv *hv, uint32_t domid, struct why *why);
+int hv_xen_unpause(struct hv *hv, uint32_t domid, struct why *why);
+
 int hv_xen_find(struct hv *hv, const char *name, struct hv_domain *ret, struct why *why);
 
 #endif

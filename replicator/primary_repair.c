@@ -3,25 +3,43 @@
 #include "replicator/primary.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "common/exit_codes.h"
 #include "common/log.h"
 #include "diskrep/command.h"
 #include "diskrep/drbd.h"
+#include "replicator/restrain.h"
 
 #define XL "/usr/sbin/xl"
 #define CREATE_MS 90000
 
+/* The guest has ended: nothing to mend but its network, and what it still had to say is dropped. */
+static int sweep(struct primary *p)
+{
+	if (!p->worker.uuid || netbuf_sweep(p->netbuf_dir, p->worker.uuid, 0, &p->why) >= 0)
+		return EXIT_CODE_OK;
+	log_error("%s", p->why.text);
+	return EXIT_CODE_FAILED;
+}
+
 int primary_repair(struct primary *p)
 {
+	const struct worker *w = &p->worker;
 	int r;
 
-	r = p->ops->find(p->hv, p->worker.repair, &p->dom, &p->why);
+	/* One that has started again meanwhile was waiting for this. */
+	if (w->release && w->uuid &&
+		restrain_let_go(p->ops, p->hv, w->run_dir, w->uuid, &p->why))
+		log_error("%s", p->why.text);
+	if (!w->release)
+		return sweep(p);
+	r = p->ops->find(p->hv, w->repair, &p->dom, &p->why);
 	if (r == -ENOENT)
-		return EXIT_CODE_OK;
+		return sweep(p);
 	if (!r)
 		r = p->ops->repair(p->hv, p->dom.domid, &p->why);
-	if (p->worker.release && netbuf_sweep(p->netbuf_dir, p->dom.uuid, 1, &p->why) < 0)
+	if (netbuf_sweep(p->netbuf_dir, w->uuid ? w->uuid : p->dom.uuid, 1, &p->why) < 0)
 		r = -EIO;
 	if (r)
 		log_error("%s", p->why.text);
@@ -35,8 +53,9 @@ int primary_discard(struct primary *p)
 	int r;
 
 	r = p->ops->find(p->hv, p->worker.discard, &p->dom, &p->why);
-	if (r == -ENOENT)
-		return EXIT_CODE_OK;
+	/* Another guest of that name is not ours to destroy. */
+	if (r == -ENOENT || (!r && p->worker.uuid && strcmp(p->worker.uuid, p->dom.uuid) != 0))
+		return sweep(p);
 	if (!r)
 		r = p->ops->destroy(p->hv, p->worker.discard, &p->why);
 	if (!r && netbuf_sweep(p->netbuf_dir, p->dom.uuid, 0, &p->why) < 0)

@@ -49,6 +49,8 @@ static const struct worker_option {
 	{"discard", TEXT, FIELD(discard)},
 	{"start", TEXT, FIELD(start)},
 	{"release", FLAG, FIELD(release)},
+	{"restrain", FLAG, FIELD(restrain)},
+	{"adopt", FLAG, FIELD(adopt)},
 };
 
 static int store_number(struct worker *w, const struct worker_option *o, const char *text)

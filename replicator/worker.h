@@ -31,6 +31,8 @@ struct worker {
 	const char *discard; /* --discard NAME: destroy a standby, and exit */
 	const char *start;   /* --start FILE: start --domain from its disks, and exit */
 	bool release;        /* with --repair: let held output go and remove the plug */
+	bool restrain;       /* monitor: a guest that starts again is paused */
+	bool adopt;          /* monitor: nobody else watches the guest */
 
 	struct proto_session *daemon;
 	struct proto_identity *identity; /* NULL: the stream is plain */

@@ -283,6 +283,7 @@ static void command(void *host, enum failover_command what)
 {
 	static void (*const commands[])(struct host *) = {
 		[FAILOVER_RUN_REPAIR] = command_repair,
+		[FAILOVER_RUN_SWEEP] = command_sweep,
 		[FAILOVER_RUN_DISCARD] = command_discard,
 		[FAILOVER_RUN_START] = command_start,
 	};
@@ -352,6 +353,12 @@ static void particular(void *host, enum failover_action action)
 		if (h->guest_died)
 			command_start(h);
 		return;
+	case FAILOVER_DO_NOTE_GONE:
+		fate_tempt(h, 300 * MS);
+		return;
+	case FAILOVER_DO_GUEST_RESTARTS:
+		h->attempts = 0;
+		return;
 	case FAILOVER_DO_ASK_UNPROTECT:
 		fate_tempt(h, 300 * MS);
 		if (sim_chance(100))
@@ -383,8 +390,11 @@ static void particular(void *host, enum failover_action action)
 		return;
 	case FAILOVER_DO_ANNOUNCE:
 		sim.taken_over++;
+		h->guest_ended = false;
 		return;
 	case FAILOVER_DO_GUEST_ENDED:
+		fate_tempt(h, 300 * MS);
+		/* fall through */
 	case FAILOVER_DO_FORGET:
 	case FAILOVER_DO_NOTE_BROKEN:
 	case FAILOVER_DO_NOTE_STUCK:
@@ -398,6 +408,13 @@ static void particular(void *host, enum failover_action action)
 static const struct failover_hands hands = {
 	promise, particular, order, command, withdraw, dismiss, kill_worker, later, beat};
 
+void daemon_note_restarted(struct host *h)
+{
+	if (h->daemon && h->restarts)
+		h->retry_at = 0;
+	h->restarts = false;
+}
+
 void daemon_note_started(struct host *h)
 {
 	h->guest_died = h->commanding = false;
@@ -407,6 +424,7 @@ void daemon_note_started(struct host *h)
 bool daemon_on(struct host *h, enum failover_event event)
 {
 	const enum failover_state before = h->state;
+	const unsigned int life = h->life;
 	struct failover_step step;
 
 	if (!h->daemon || !failover_machine_step(h->state, event,
@@ -419,6 +437,8 @@ bool daemon_on(struct host *h, enum failover_event event)
 	sim_say(h, "%s in %s -> %s", failover_event_name(event), failover_state_name(before),
 		failover_state_name(step.next));
 	failover_plan_run(&h->state, &step, &hands, h);
+	if (!daemon_gone(h, life))
+		h->restrained = failover_decide_restrains(h->state, &h->record);
 	return true;
 }
 
@@ -426,7 +446,7 @@ bool daemon_on(struct host *h, enum failover_event event)
 void daemon_report(struct host *h, enum failover_event event)
 {
 	if (event == FAILOVER_ON_FOUND)
-		h->guest_died = false;
+		h->guest_died = h->guest_ended = false;
 	/* Its uuid is that of another domain here. */
 	if (event == FAILOVER_ON_FOUND && !sim.healing && sim_chance(10))
 		event = FAILOVER_ON_REFUSED;
@@ -454,6 +474,32 @@ static void try_again(struct host *h)
 		daemon_on(h, FAILOVER_ON_RETRY);
 }
 
+/* romulus-monitor and what domain_monitor.c makes of it. */
+static void monitor(struct host *h)
+{
+	const bool watched = h->recorded && !h->guest_died && !h->guest_ended &&
+			     failover_decide_watches(h->state, &h->record);
+	const unsigned int life = h->life;
+
+	if (h->guest.exists || !watched) {
+		h->missed_at = 0;
+		return;
+	}
+	if (!h->missed_at)
+		h->missed_at = sim.now + (sim_chance(700) ? 0 : sim_between(0, 15 * SECOND));
+	if (sim.now < h->missed_at || (h->back_at && h->restarts))
+		return;
+	if (h->back_at) {
+		h->restarts = true;
+		daemon_on(h, FAILOVER_ON_GUEST_RESTARTS);
+		return;
+	}
+	h->restarts = false;
+	daemon_on(h, FAILOVER_ON_GUEST_ENDED);
+	if (!daemon_gone(h, life))
+		h->guest_ended = !failover_decide_watches(h->state, &h->record);
+}
+
 static void tick(struct host *h, uint64_t life, uint64_t b)
 {
 	if (daemon_gone(h, (unsigned int)life) || daemon_waits(h, tick, life, b))
@@ -468,6 +514,8 @@ static void tick(struct host *h, uint64_t life, uint64_t b)
 		return;
 	try_again(h);
 	keep_protected(h);
+	if (!daemon_gone(h, (unsigned int)life))
+		monitor(h);
 }
 
 static void resume(struct host *h)
@@ -510,7 +558,8 @@ void daemon_start(struct host *h, uint64_t a, uint64_t b)
 	h->life++;
 	h->state = FAILOVER_IDLE;
 	h->record = h->on_disk;
-	h->guest_died = false;
+	h->guest_died = h->guest_ended = h->restarts = false;
+	h->missed_at = 0;
 	h->vacant = h->gossip_known = h->requesting = h->asker = h->commanding = false;
 	h->newest = (struct failover_newest){0};
 	h->replay = (struct failover_replay){0};

@@ -29,6 +29,7 @@ void host_lose_power(struct host *h, const char *why)
 	daemon_kill(h);
 	worker_kill(h);
 	guest_end(h);
+	h->back_at = 0;
 	h->power = false;
 	/* Somebody switches it on again. */
 	sim_after(sim_between(SECOND, 20 * SECOND), h, power_on, 0, 0);
@@ -84,6 +85,12 @@ static void shut_down(struct host *h, uint64_t a, uint64_t b)
 	sim.ended = true;
 }
 
+static void reboot(struct host *h, uint64_t a, uint64_t b)
+{
+	if (!sim.healing)
+		guest_reboot(h);
+}
+
 static void unprotect(struct host *h, uint64_t a, uint64_t b)
 {
 	if (!sim.healing)
@@ -126,14 +133,14 @@ static void cut_off(struct host *h)
 
 void fate_tempt(struct host *h, uint64_t within)
 {
-	static sim_handler *const happens[] = {stand_still, shut_down, unprotect};
+	static sim_handler *const happens[] = {stand_still, shut_down, unprotect, reboot};
 
 	if (sim.healing || !sim_chance(130))
 		return;
 	if (sim_chance(250))
 		cut_off(h);
 	else
-		sim_after(sim_random(within), h, happens[sim_random(3)], 0, 0);
+		sim_after(sim_random(within), h, happens[sim_random(ARRAY_SIZE(happens))], 0, 0);
 }
 
 static void let_heartbeats_through(struct host *h, uint64_t a, uint64_t b)
@@ -210,6 +217,10 @@ static void strike(struct host *unused, uint64_t a, uint64_t b)
 			break;
 		case 3:
 			shut_down(h, 0, 0);
+			break;
+		case 7:
+		case 8:
+			reboot(h, 0, 0);
 			break;
 		case 4:
 		case 5:

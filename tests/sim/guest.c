@@ -30,6 +30,7 @@ static void let_out(struct host *h, uint64_t last)
 
 void guest_begin(struct host *h, uint64_t count, const char *from)
 {
+	h->back_at = 0;
 	sim_say(h, "guest runs from %llu (%s), client has seen %llu", (unsigned long long)count,
 		from, (unsigned long long)sim.seen);
 	h->guest = (struct guest){.exists = true,
@@ -58,6 +59,39 @@ void guest_release_all(struct host *h)
 	h->guest.plugged = h->guest.suspended = false;
 	if (h->guest.exists)
 		let_out(h, h->guest.count);
+}
+
+/*
+ * The same guest from its disks, so its lineage is that of the one before it: where the other host
+ * has taken over meanwhile this one is replaced already. Whoever watched it pauses it if it must
+ * not be heard, without a daemon too.
+ */
+static void start_again(struct host *h, uint64_t boot, uint64_t b)
+{
+	if (!h->power || h->boot != boot || !h->back_at)
+		return;
+	h->back_at = 0;
+	if (!sim.healing && sim_chance(100)) {
+		sim_say(h, "its guest does not start again");
+		sim.ended = true;
+		return;
+	}
+	sim_say(h, "its guest has started again%s", h->restrained ? ", restrained" : "");
+	h->guest.exists = true;
+	h->guest.suspended = false;
+	h->guest.plugged = h->restrained && sim.bug != BUG_RESTART_SPEAKS;
+	h->guest.closed = h->guest.out = h->guest.count;
+	daemon_note_restarted(h);
+}
+
+void guest_reboot(struct host *h)
+{
+	if (!h->guest.exists || h->back_at)
+		return;
+	sim_say(h, "its guest reboots");
+	guest_end(h);
+	h->back_at = sim.now + sim_between(SECOND, 5 * SECOND);
+	sim_after(h->back_at - sim.now, h, start_again, h->boot, 0);
 }
 
 /* A host that stands still has no guest that counts. */

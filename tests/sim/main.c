@@ -27,6 +27,7 @@ static const char *const bugs[BUG_COUNT] = {
 	[BUG_SOLO_WITHOUT_GRANT] = "solo-without-grant",
 	[BUG_PUT_WITHOUT_COMPARE] = "put-without-compare",
 	[BUG_CLAIM_IS_DECISION] = "claim-is-decision",
+	[BUG_RESTART_SPEAKS] = "restart-speaks",
 };
 
 static struct {
@@ -114,6 +115,8 @@ static void judge(void)
 		b->name, failover_state_name(b->state), running);
 	if (mute(a) || mute(b))
 		sim_violated("the guest is mute although everything works (invariant 5)");
+	if (a->state == FAILOVER_CLOSING || b->state == FAILOVER_CLOSING)
+		sim_violated("the guest has ended and the backup was never told");
 	if (sim.ended || !sim.protections) /* else it was never ours */
 		return;
 	if (!wanted)

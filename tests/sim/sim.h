@@ -47,6 +47,7 @@ enum bug {
 	BUG_SOLO_WITHOUT_GRANT,
 	BUG_PUT_WITHOUT_COMPARE,
 	BUG_CLAIM_IS_DECISION,
+	BUG_RESTART_SPEAKS,
 	BUG_COUNT,
 };
 
@@ -107,6 +108,9 @@ struct host {
 	bool disk_current;     /* no newer content is known to be elsewhere */
 	struct guest guest;
 	struct worker worker;
+	uint64_t back_at;   /* the guest is to start again then; 0: it is not */
+	bool restrained;    /* but is not to be heard */
+	uint64_t missed_at; /* when the monitor will have seen that it is gone */
 
 	struct failover_record on_disk;
 	bool recorded; /* it is */
@@ -115,6 +119,7 @@ struct host {
 	struct failover_record record;
 	enum failover_state state;
 	bool vacant, guest_died;
+	bool guest_ended, restarts; /* its monitor has said so */
 	struct failover_detector detector;
 	struct failover_gossip gossip; /* of the peer */
 	bool gossip_known;
@@ -184,6 +189,7 @@ void daemon_kill(struct host *h);
 bool daemon_on(struct host *h, enum failover_event event);
 void daemon_report(struct host *h, enum failover_event event); /* of its worker */
 void daemon_note_started(struct host *h);                      /* the guest, from its disks */
+void daemon_note_restarted(struct host *h);                    /* the guest, by itself */
 void daemon_ask_protect(struct host *h);
 void daemon_ask_unprotect(struct host *h);
 /* While it waits for the disk of its records, what comes in waits for it: @handler will be called.
@@ -214,6 +220,7 @@ void worker_order(struct host *h, enum proto_order order);
 /* What a stream brings, to the worker of @h. */
 sim_handler primary_lost, backup_lost, backup_greeting, backup_begin, backup_end, backup_boundary;
 void command_repair(struct host *h);
+void command_sweep(struct host *h); /* of a guest that has ended */
 void command_discard(struct host *h);
 void command_start(struct host *h);
 
@@ -224,6 +231,8 @@ void guest_end(struct host *h);
 void guest_release_all(struct host *h);
 void guest_release_closed(struct host *h);
 void guest_tick(struct host *h, uint64_t a, uint64_t b);
+/* It ends; some time later the process that has created it starts it again. */
+void guest_reboot(struct host *h);
 
 /* ---- fate.c: power, crashes, cables -----------------------------------------------------------
  */

@@ -274,8 +274,12 @@ void worker_fails(struct host *h)
 		end_with(h, FAILOVER_ON_FAILED);
 	if (w->primary.state != PRIMARY_RUNNING)
 		return;
-	guest_end(h);
-	sim.ended = true;
+	if (sim_chance(500)) {
+		guest_reboot(h);
+	} else {
+		guest_end(h);
+		sim.ended = true;
+	}
 	end_with(h, FAILOVER_ON_GUEST_GONE);
 }
 
@@ -314,6 +318,10 @@ static void obey(struct host *h, uint64_t life, uint64_t event)
 	if (w->suspended || w->primary.state == PRIMARY_SHIPPING ||
 		w->primary.state == PRIMARY_WAITING) {
 		sim_after(20 * MS, h, obey, life, event);
+		return;
+	}
+	if (event == PRIMARY_EV_DISCARD && !h->guest.exists) {
+		end_with(h, FAILOVER_ON_GUEST_GONE);
 		return;
 	}
 	actions = (int)step(h, (enum primary_event)event, 0);
@@ -517,6 +525,11 @@ static void discard_guest(struct host *h, uint64_t life, uint64_t boot)
 
 	if (!h->power || h->boot != boot)
 		return;
+	/* It is about to start again, and is destroyed when it has. */
+	if (h->back_at) {
+		sim_after(h->back_at - sim.now, h, discard_guest, life, boot);
+		return;
+	}
 	if (done)
 		guest_end(h);
 	finish(h, life, done);
@@ -537,6 +550,18 @@ static void start(struct host *h, uint64_t life, uint64_t boot)
 		guest_begin(h, h->disk, "its disks");
 	if (h->life == life && h->daemon)
 		daemon_note_started(h);
+}
+
+/* What a guest that is no more had still to say is dropped: there is nothing left to let go. */
+static void sweep(struct host *h, uint64_t life, uint64_t boot)
+{
+	if (h->power && h->boot == boot)
+		finish(h, life, sim.healing || !sim_chance(30));
+}
+
+void command_sweep(struct host *h)
+{
+	run(h, sweep);
 }
 
 void command_repair(struct host *h)

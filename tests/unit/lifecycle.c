@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What is seen of a guest's end and what follows, and that a pause of ours is undone once. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "common/cleanup.h"
+#include "common/why.h"
+#include "replicator/lifecycle.h"
+#include "replicator/restrain.h"
+
+#define OLD 7u
+#define NEW 8u
+#define BEGIN (100 * NSEC_PER_SEC)
+
+static const enum hv_then thens[HV_ENDS] = {
+	[HV_END_POWEROFF] = HV_THEN_DESTROY,
+	[HV_END_REBOOT] = HV_THEN_RESTART,
+	[HV_END_SUSPEND] = HV_THEN_PRESERVE,
+	[HV_END_CRASH] = HV_THEN_PRESERVE,
+	[HV_END_WATCHDOG] = HV_THEN_DUMP_RESTART,
+	[HV_END_SOFT_RESET] = HV_THEN_SOFT_RESET,
+};
+
+static const struct hv_sight runs = {.exists = true};
+static const struct hv_sight gone = {.exists = false};
+static const struct hv_sight again = {.other = NEW};
+static const struct hv_sight killed = {.exists = true, .dying = true};
+
+static struct hv_sight shut(enum hv_end end, bool dying)
+{
+	return (struct hv_sight){.exists = true, .shut_down = true, .end = end, .dying = dying};
+}
+
+static unsigned int see(struct lifecycle *l, struct hv_sight s, uint64_t at)
+{
+	return lifecycle_step(l, thens, &s, BEGIN + at);
+}
+
+static struct lifecycle begun(void)
+{
+	struct lifecycle l;
+
+	lifecycle_begin(&l, OLD, BEGIN);
+	assert_int_equal(see(&l, runs, 0), 0);
+	return l;
+}
+
+static void assert_text(const struct lifecycle *l, const char *words)
+{
+	char text[WHY_MAX];
+
+	lifecycle_text(l, text, sizeof(text));
+	if (!strstr(text, words))
+		fail_msg("no \"%s\" in \"%s\"", words, text);
+}
+
+static void a_checkpoint_is_no_end(void **state)
+{
+	struct lifecycle l = begun();
+
+	for (uint64_t t = 0; t < 2 * LIFECYCLE_HAND_NS; t += NSEC_PER_SEC) {
+		assert_int_equal(see(&l, shut(HV_END_SUSPEND, false), t), 0);
+		assert_int_equal(l.state, LIFECYCLE_RUNS);
+	}
+	assert_int_equal(see(&l, runs, 2 * LIFECYCLE_HAND_NS), 0);
+}
+
+/* The process that created it does it all. */
+static void xl_restarts_it(void **state)
+{
+	struct lifecycle l = begun();
+
+	assert_int_equal(see(&l, shut(HV_END_REBOOT, false), 0), LIFECYCLE_SAY_RESTARTS);
+	assert_text(&l, "has rebooted and is started again (on_reboot)");
+	assert_int_equal(see(&l, shut(HV_END_REBOOT, true), 1), 0);
+	assert_int_equal(see(&l, gone, 2), 0);
+	assert_int_equal(see(&l, again, LIFECYCLE_RESTART_NS - 1), LIFECYCLE_SAY_RESTARTED);
+	assert_int_equal(l.domid, NEW);
+	assert_int_equal(see(&l, runs, LIFECYCLE_RESTART_NS), 0);
+	/* And the next time too. */
+	assert_int_equal(see(&l, shut(HV_END_REBOOT, false), 0), LIFECYCLE_SAY_RESTARTS);
+}
+
+static void nobody_restarts_it(void **state)
+{
+	struct lifecycle l = begun();
+
+	assert_int_equal(see(&l, shut(HV_END_WATCHDOG, false), 0), LIFECYCLE_SAY_RESTARTS);
+	assert_int_equal(see(&l, shut(HV_END_WATCHDOG, false), LIFECYCLE_HAND_NS - 1), 0);
+	assert_int_equal(
+		see(&l, shut(HV_END_WATCHDOG, false), LIFECYCLE_HAND_NS), LIFECYCLE_ACT);
+	assert_int_equal(l.then, HV_THEN_DUMP_RESTART);
+	assert_int_equal(lifecycle_acted(&l, NEW), LIFECYCLE_SAY_RESTARTED);
+	assert_int_equal(l.domid, NEW);
+	assert_int_equal(l.state, LIFECYCLE_RUNS);
+}
+
+static void it_cannot_be_restarted(void **state)
+{
+	struct lifecycle l = begun();
+
+	see(&l, shut(HV_END_REBOOT, false), 0);
+	assert_int_equal(see(&l, shut(HV_END_REBOOT, false), LIFECYCLE_HAND_NS), LIFECYCLE_ACT);
+	assert_int_equal(lifecycle_acted(&l, 0), LIFECYCLE_SAY_ENDED);
+	assert_text(&l, "was not started again as on_reboot asks for");
+	assert_int_equal(l.state, LIFECYCLE_OVER);
+}
+
+static void xl_fails_to_restart_it(void **state)
+{
+	struct lifecycle l = begun();
+
+	see(&l, shut(HV_END_REBOOT, false), 0);
+	assert_int_equal(see(&l, gone, 0), 0);
+	assert_int_equal(see(&l, gone, LIFECYCLE_RESTART_NS - 1), 0);
+	assert_int_equal(see(&l, gone, LIFECYCLE_RESTART_NS), LIFECYCLE_SAY_ENDED);
+	assert_int_equal(l.state, LIFECYCLE_OVER);
+}
+
+static void it_powers_off(void **state)
+{
+	struct lifecycle l = begun();
+
+	assert_int_equal(see(&l, shut(HV_END_POWEROFF, false), 0), LIFECYCLE_SAY_ENDED);
+	assert_text(&l, "has powered off and is destroyed (on_poweroff)");
+	assert_int_equal(l.state, LIFECYCLE_SHUT_DOWN);
+	assert_int_equal(see(&l, gone, 1), 0);
+	assert_int_equal(l.state, LIFECYCLE_OVER);
+
+	/* Nobody destroys it. */
+	l = begun();
+	see(&l, shut(HV_END_POWEROFF, false), 0);
+	assert_int_equal(
+		see(&l, shut(HV_END_POWEROFF, false), LIFECYCLE_HAND_NS), LIFECYCLE_ACT);
+	assert_int_equal(lifecycle_acted(&l, 0), 0);
+	assert_int_equal(l.state, LIFECYCLE_OVER);
+}
+
+/* It stays where it is, which is no restart, and nobody touches it. */
+static void a_crash_is_preserved(void **state)
+{
+	struct lifecycle l = begun();
+
+	assert_int_equal(see(&l, shut(HV_END_CRASH, false), 0), LIFECYCLE_SAY_ENDED);
+	assert_text(&l, "has crashed and is kept as it is (on_crash)");
+	assert_int_equal(l.state, LIFECYCLE_OVER);
+	assert_int_equal(see(&l, shut(HV_END_CRASH, false), 2 * LIFECYCLE_HAND_NS), 0);
+}
+
+static void it_is_destroyed_or_taken_away(void **state)
+{
+	struct lifecycle l = begun();
+
+	assert_int_equal(see(&l, killed, 0), LIFECYCLE_SAY_ENDED);
+	assert_text(&l, "was destroyed");
+	l = begun();
+	assert_int_equal(see(&l, shut(HV_END_SUSPEND, true), 0), LIFECYCLE_SAY_ENDED);
+	assert_text(&l, "saved or migrated");
+	assert_int_equal(l.state, LIFECYCLE_OVER);
+	/* In the middle of what on_reboot asks for, it is just that. */
+	l = begun();
+	assert_int_equal(see(&l, shut(HV_END_REBOOT, true), 0), LIFECYCLE_SAY_RESTARTS);
+}
+
+/* Between two looks: it may be xl's restart, or somebody's xl destroy. */
+static void it_is_gone_without_a_trace(void **state)
+{
+	struct lifecycle l = begun();
+
+	assert_int_equal(see(&l, gone, 0), 0);
+	assert_int_equal(see(&l, again, LIFECYCLE_TRACE_NS - 1),
+		LIFECYCLE_SAY_RESTARTS | LIFECYCLE_SAY_RESTARTED);
+	assert_int_equal(l.domid, NEW);
+	l = begun();
+	assert_int_equal(see(&l, gone, 0), 0);
+	assert_int_equal(see(&l, gone, LIFECYCLE_TRACE_NS), LIFECYCLE_SAY_ENDED);
+	assert_text(&l, "gone from this host");
+	/* Nor was it there in the first place. */
+	lifecycle_begin(&l, 0, BEGIN);
+	assert_int_equal(see(&l, gone, LIFECYCLE_TRACE_NS - 1), 0);
+	assert_int_equal(see(&l, gone, LIFECYCLE_TRACE_NS), LIFECYCLE_SAY_ENDED);
+}
+
+static void a_soft_reset_keeps_the_domain(void **state)
+{
+	struct lifecycle l = begun();
+
+	assert_int_equal(see(&l, shut(HV_END_SOFT_RESET, false), 0), LIFECYCLE_SAY_RESTARTS);
+	assert_int_equal(see(&l, runs, 1), LIFECYCLE_SAY_RESTARTED);
+	assert_int_equal(l.domid, OLD);
+}
+
+/* Every end with every wish says one thing, once, whatever follows. */
+static void what_is_said_is_said_once(void **state)
+{
+	for (int end = 0; end < HV_ENDS; end++)
+		for (int then = 0; then <= HV_THEN_SOFT_RESET; then++) {
+			enum hv_then all[HV_ENDS];
+			struct lifecycle l = begun();
+			struct hv_sight s = shut((enum hv_end)end, false);
+			unsigned int ended = 0, restarts = 0, a;
+
+			for (int i = 0; i < HV_ENDS; i++)
+				all[i] = (enum hv_then)then;
+			for (uint64_t t = 0; t < 200; t++) {
+				if (t == 10)
+					s = gone;
+				a = lifecycle_step(&l, all, &s, BEGIN + t * NSEC_PER_SEC);
+				ended += (a & LIFECYCLE_SAY_ENDED) != 0;
+				restarts += (a & LIFECYCLE_SAY_RESTARTS) != 0;
+			}
+			assert_int_equal(ended, 1);
+			assert_int_equal(restarts, end != HV_END_SUSPEND &&
+							   lifecycle_restarts((enum hv_then)then));
+			assert_int_equal(l.state, LIFECYCLE_OVER);
+		}
+}
+
+/* ---- a pause of ours ------------------------------------------------------------------------- */
+
+static int pauses, unpauses;
+
+static int count_pause(struct hv *hv, uint32_t domid, struct why *why)
+{
+	pauses++;
+	return 0;
+}
+
+static int count_unpause(struct hv *hv, uint32_t domid, struct why *why)
+{
+	unpauses++;
+	assert_int_equal(domid, NEW);
+	return 0;
+}
+
+static void a_pause_is_undone_once(void **state)
+{
+	static const struct hv_ops ops = {.pause = count_pause, .unpause = count_unpause};
+	static const char uuid[] = "00000000-0000-4000-8000-000000000001";
+	char dir[] = "/tmp/romulus-restrain-XXXXXX";
+	struct why why;
+
+	pauses = unpauses = 0;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(restrain_let_go(&ops, NULL, dir, uuid, &why), 0);
+	assert_int_equal(unpauses, 0);
+	assert_int_equal(restrain_pause(&ops, NULL, dir, uuid, OLD, &why), 0);
+	/* Two monitors, one after the other, see the same guest. */
+	assert_int_equal(restrain_pause(&ops, NULL, dir, uuid, NEW, &why), 0);
+	assert_int_equal(restrain_pause(&ops, NULL, dir, uuid, NEW, &why), 0);
+	assert_int_equal(pauses, 2);
+	assert_int_equal(restrain_let_go(&ops, NULL, dir, uuid, &why), 0);
+	assert_int_equal(restrain_let_go(&ops, NULL, dir, uuid, &why), 0);
+	assert_int_equal(unpauses, 1);
+	assert_int_equal(rmdir(dir), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_checkpoint_is_no_end),
+		cmocka_unit_test(xl_restarts_it),
+		cmocka_unit_test(nobody_restarts_it),
+		cmocka_unit_test(it_cannot_be_restarted),
+		cmocka_unit_test(xl_fails_to_restart_it),
+		cmocka_unit_test(it_powers_off),
+		cmocka_unit_test(a_crash_is_preserved),
+		cmocka_unit_test(it_is_destroyed_or_taken_away),
+		cmocka_unit_test(it_is_gone_without_a_trace),
+		cmocka_unit_test(a_soft_reset_keeps_the_domain),
+		cmocka_unit_test(what_is_said_is_said_once),
+		cmocka_unit_test(a_pause_is_undone_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
