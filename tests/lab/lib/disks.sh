@@ -228,3 +228,10 @@ disk_rejoin() {
 	wait_for 400 is_protected "$2" db || fail "protection did not return: $(status_json "$2"; drbd_state "$2")"
 	drbd_patient
 }
+
+# disks_end HOST: the primary's protection ends, and both hosts' disks are the same. Nothing is to write to them any more.
+disks_end() {
+	romulus_on "$1" unprotect db || fail "romulus unprotect failed with $?"
+	wait_for 120 drbd_settled "$1" || fail "DRBD does not settle: $(drbd_state "$1")"
+	[ "$(disk_compare)" = 0 ] || fail "the hosts' disks differ"
+}

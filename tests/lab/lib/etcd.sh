@@ -46,3 +46,13 @@ etcd_up() {
 }
 
 etcd_answers() { status_json "$1" | jq -e '.etcd.answers' >/dev/null; } # etcd_answers HOST
+
+# etcd_and_romulus_up: both hosts' romulusd reach it
+etcd_and_romulus_up() {
+	local host
+	etcd_up
+	romulus_up
+	for host in $HOSTS; do
+		wait_for 120 etcd_answers "$host" || fail "etcd does not answer $host: $(status_json "$host")"
+	done
+}

@@ -39,6 +39,4 @@ for i in 1 2; do
 done
 stamp_more 50
 stamp_agrees
-romulus_on "$from" unprotect db || fail "romulus unprotect failed with $?"
-wait_for 120 drbd_settled "$from" || fail "DRBD does not settle: $(drbd_state "$from")"
-[ "$(disk_compare)" = 0 ] || fail "the hosts' disks differ"
+disks_end "$from"

@@ -4,14 +4,6 @@
 TIMEOUT=300
 DEPLOY=no
 
-program=build/tests/unit/disk_kernel
-make -C "$TOP" --no-print-directory $program >/dev/null || fail "$program does not build"
-library=$(ldconfig -p | awk '/libcmocka\.so\.0/ { print $NF; exit }')
-tar -ch --transform 's,.*/,,' "$TOP/$program" "$library" 2>/dev/null |
-	host_ssh alpha 'mkdir -p /var/tmp/disk && tar -C /var/tmp/disk -xf -' || fail "cannot copy $program"
-out=$(host_ssh alpha 'cd /var/tmp/disk && ROMULUS_REQUIRE_DISK=1 LD_LIBRARY_PATH=. ./disk_kernel' 2>&1) ||
-	fail "on alpha: $out"
-echo "$out"
-grep -q 'PASSED' <<<"$out" || fail "nothing ran"
-grep -q 'SKIPPED' <<<"$out" && fail "tests were skipped"
-true
+. "$LAB_DIR/lib/unit.sh"
+
+unit_in_dom0 disk_kernel ROMULUS_REQUIRE_DISK

@@ -20,6 +20,4 @@ for i in $(seq "${ROUNDS:-4}"); do
 	from=$to
 done
 stamp_agrees
-romulus_on "$from" unprotect db || fail "romulus unprotect failed with $?"
-wait_for 120 drbd_settled "$from" || fail "DRBD does not settle: $(drbd_state "$from")"
-[ "$(disk_compare)" = 0 ] || fail "the hosts' disks differ"
+disks_end "$from"

@@ -12,11 +12,7 @@ nobody_was_fenced() { ! grep -q ' off ' "$STATE/power.log" || fail "a host was f
 alpha_is_back() { host_booted alpha && host_set_clock alpha && host_ssh alpha systemctl start romulusd; }
 
 trap etcd_stop EXIT
-etcd_up
-romulus_up
-for host in $HOSTS; do
-	wait_for 120 etcd_answers "$host" || fail "etcd does not answer $host: $(status_json "$host")"
-done
+etcd_and_romulus_up
 
 step "the primary and its member of etcd lose their power"
 power_cut_round

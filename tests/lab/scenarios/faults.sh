@@ -172,11 +172,7 @@ read -ra faults <<<"$(tr '\n\t' '  ' <<<"$FAULTS")"
 rm -f "$STATE/faults"
 step "SEED=$SEED"
 trap etcd_stop EXIT
-etcd_up
-romulus_up
-for host in $HOSTS; do
-	wait_for 120 etcd_answers "$host" || fail "etcd does not answer $host: $(status_json "$host")"
-done
+etcd_and_romulus_up
 protect db alpha beta
 for n in $(seq "$ROUNDS"); do round "$n" "${faults[RANDOM % ${#faults[@]}]}"; done
 mkdir -p "$(dirname "$TABLE")"

@@ -58,6 +58,4 @@ newest=$(stamp_writes)
 wait_for 400 is_protected alpha db || fail "protection did not return: $(status_json alpha; drbd_state alpha)"
 stamp_more 50
 stamp_agrees
-romulus_on alpha unprotect db || fail "romulus unprotect failed with $?"
-wait_for 120 drbd_settled alpha || fail "DRBD does not settle: $(drbd_state alpha)"
-[ "$(disk_compare)" = 0 ] || fail "the hosts' disks differ"
+disks_end alpha
