@@ -30,6 +30,7 @@ void host_lose_power(struct host *h, const char *why)
 	worker_kill(h);
 	guest_end(h);
 	h->power = false;
+	disk_power_off(h);
 	/* Somebody switches it on again. */
 	sim_after(sim_between(SECOND, 20 * SECOND), h, power_on, 0, 0);
 }
@@ -43,7 +44,7 @@ static void kill_daemon(struct host *h)
 	sim_after(sim_between(100 * MS, 8 * SECOND), h, daemon_start, 0, 0);
 }
 
-bool fate_crash(struct host *h, enum crash_point point)
+bool fate_crash(struct host *h, unsigned int point)
 {
 	const unsigned int life = h->life;
 
@@ -53,12 +54,12 @@ bool fate_crash(struct host *h, enum crash_point point)
 	crashes_taken[point]++;
 	switch (sim_random(3)) {
 	case 0:
-		sim_say(h, "crash point %d: worker", point);
+		sim_say(h, "crash point %u: worker", point);
 		if (h->worker.kind != WORKER_NONE)
 			worker_dies(h);
 		break;
 	case 1:
-		sim_say(h, "crash point %d: daemon", point);
+		sim_say(h, "crash point %u: daemon", point);
 		kill_daemon(h);
 		break;
 	default:
@@ -161,7 +162,7 @@ static void strike(struct host *unused, uint64_t a, uint64_t b)
 	if (sim.healing)
 		return;
 	sim_after(sim_between(FATE_EVERY_MIN, FATE_EVERY_MAX), NULL, strike, 0, 0);
-	switch (sim_random(11)) {
+	switch (sim_random(12)) {
 	case 0:
 		host_lose_power(h, "fate");
 		break;
@@ -188,6 +189,14 @@ static void strike(struct host *unused, uint64_t a, uint64_t b)
 		break;
 	case 6:
 		stand_still(h, 0, 0);
+		break;
+	case 11:
+		if (sim_chance(500)) {
+			disk_break();
+			break;
+		}
+		h->slow_until = sim.now + sim_between(SECOND, 15 * SECOND);
+		sim_say(h, "its disk is slow until %.3f s", (double)h->slow_until / SECOND);
 		break;
 	case 7:
 		for (int i = 0; i < HOSTS; i++)

@@ -27,6 +27,10 @@ static const char *const bugs[BUG_COUNT] = {
 	[BUG_SOLO_WITHOUT_GRANT] = "solo-without-grant",
 	[BUG_PUT_WITHOUT_COMPARE] = "put-without-compare",
 	[BUG_CLAIM_IS_DECISION] = "claim-is-decision",
+	[BUG_PLUG_BYPASS] = "plug-bypass",
+	[BUG_ROLLBACK_SKIP] = "rollback-skip",
+	[BUG_ROLLBACK_BENEATH] = "rollback-beneath",
+	[BUG_LINEAGE_SKIP] = "lineage-skip",
 };
 
 static struct {
@@ -68,6 +72,8 @@ static void begin(uint64_t seed, enum bug bug)
 					FAILOVER_ARBITER_FENCE, FAILOVER_ARBITER_ETCD_FENCE);
 	if (bug == BUG_GRANT_TWICE)
 		sim.arbiter = FAILOVER_ARBITER_FENCE;
+	sim.disks = sim.disks || bug == BUG_ROLLBACK_SKIP || bug == BUG_ROLLBACK_BENEATH ||
+		    bug == BUG_LINEAGE_SKIP;
 	if (bug == BUG_PUT_WITHOUT_COMPARE || bug == BUG_CLAIM_IS_DECISION)
 		sim.arbiter = FAILOVER_ARBITER_ETCD;
 	store_begin();
@@ -81,7 +87,8 @@ static void begin(uint64_t seed, enum bug bug)
 		sim_after(sim_random(SECOND), &sim.host[i], daemon_start, 0, 0);
 		guest_tick(&sim.host[i], 0, 0);
 	}
-	guest_begin(&sim.host[0], 0, "created");
+	disk_begin();
+	guest_begin(&sim.host[0], &(struct memory){0}, "created");
 	operator_protects(NULL, 0, 0);
 	fate_begin();
 }
