@@ -192,6 +192,7 @@ struct sim {
 	uint64_t seen;            /* highest count that the client has had a frame of */
 	const char *violation;
 	uint64_t generations; /* of data, so far */
+	uint64_t strokes;     /* of fate, so far, those that were spared included */
 	unsigned int crashes_left;
 	bool ended; /* the guest ended by itself, or nobody wants it protected */
 	uint64_t taken_over, solos, protections;
@@ -199,7 +200,17 @@ struct sim {
 
 extern struct sim sim;
 extern uint64_t transitions_taken[FAILOVER_STATE_COUNT][FAILOVER_EVENT_COUNT];
+
+/* ---- points.c: the deliberate bugs, the fault points ----------------------------------------- */
+
 extern uint64_t crashes_taken[CRASH_POINTS];
+
+const char *point_name(unsigned int point);
+const char *bug_name(enum bug bug);
+enum bug bug_named(const char *name); /* BUG_NONE: there is none */
+void points_list(FILE *f);
+/* What was met, for a person; false: with @all, something was not. */
+bool points_met(FILE *f, bool all);
 
 /* ---- world.c: time, chance, trace, the network ---------------------------------------------- */
 
@@ -294,6 +305,10 @@ bool disk_start(struct host *h, struct memory *ret);
 
 /* ---- fate.c: power, crashes, cables -----------------------------------------------------------
  */
+
+/* Strokes of fate that do not happen, by their number: see main.c on how a trace is made short. */
+#define STROKES_MAX 512u
+extern bool fate_spares[STROKES_MAX];
 
 void fate_begin(void);
 void fate_heal(void);
