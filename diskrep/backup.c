@@ -1,9 +1,4 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * The order of the takeover is what makes it repeatable: nothing arrives any more before the list
- * of what to roll back is complete, the list is on disk before the first block is written back, and
- * writing it back twice is writing it back once.
- */
 #include "diskrep/backup.h"
 
 #include <errno.h>
@@ -27,6 +22,7 @@
 #include "diskrep/resource.h"
 #include "diskrep/rollback.h"
 #include "diskrep/store.h"
+#include "diskrep/takeover.h"
 
 #define CONNECT_TIMEOUT_MS 10000
 
@@ -38,6 +34,7 @@ struct diskrep_backup {
 	struct diskrep_store *store;
 	struct diskrep_lineage lineage;
 	char rollback[PATH_MAX];
+	uint64_t epoch, rolled_back; /* of a takeover: to which checkpoint, how many bytes */
 };
 
 static int parse(struct diskrep_backup *b, const struct diskrep_backup_spec *spec, struct why *why)
@@ -340,7 +337,32 @@ int diskrep_backup_commit(struct diskrep_backup *b, uint64_t epoch, struct why *
 
 /* ---- taking over ----------------------------------------------------------------------------- */
 
-static int roll_back(struct diskrep_backup *b, uint64_t *ret_bytes, struct why *why)
+static int disconnect(struct diskrep_backup *b, struct why *why)
+{
+	return diskrep_drbd_disconnect(b->spec->resource, why);
+}
+
+static int dump(struct diskrep_backup *b, struct why *why)
+{
+	return diskrep_store_dump(b->store, b->epoch, b->rollback, why);
+}
+
+static int attach(struct diskrep_backup *b, struct why *why)
+{
+	return diskrep_drbd_attach(b->spec->resource, why);
+}
+
+static int claim(struct diskrep_backup *b, struct why *why)
+{
+	return diskrep_drbd_primary(b->spec->resource, false, why);
+}
+
+static int forget(struct diskrep_backup *b, struct why *why)
+{
+	return diskrep_rollback_forget(b->rollback, why);
+}
+
+static int roll_back(struct diskrep_backup *b, struct why *why)
 {
 	struct diskrep_rollback_stats stats = {0};
 	struct diskrep_drbd_status st;
@@ -359,7 +381,7 @@ static int roll_back(struct diskrep_backup *b, uint64_t *ret_bytes, struct why *
 	}
 	if (!fault_point(FAULT_ROLLBACK_SKIP))
 		r = diskrep_rollback_replay(b->rollback, devices, b->volumes_n - 1, &stats, why);
-	*ret_bytes = stats.bytes;
+	b->rolled_back = stats.bytes;
 	return r;
 }
 
@@ -381,26 +403,36 @@ static int promote(struct diskrep_backup *b, struct why *why)
 	return r ? r : diskrep_drbd_primary(b->spec->resource, force, why);
 }
 
+static int carry_out(
+	struct diskrep_backup *b, const struct diskrep_takeover_step *steps, struct why *why)
+{
+	static int (*const how[DISKREP_TAKEOVER_STEPS])(struct diskrep_backup *, struct why *) = {
+		[DISKREP_TAKEOVER_DISCONNECT] = disconnect,
+		[DISKREP_TAKEOVER_DUMP] = dump,
+		[DISKREP_TAKEOVER_ATTACH] = attach,
+		[DISKREP_TAKEOVER_PROMOTE] = promote,
+		[DISKREP_TAKEOVER_CLAIM] = claim,
+		[DISKREP_TAKEOVER_ROLL_BACK] = roll_back,
+		[DISKREP_TAKEOVER_FORGET] = forget,
+	};
+	int r = 0;
+
+	for (; !r && steps->what; steps++) {
+		r = how[steps->what](b, why);
+		if (steps->after < FAULT_COUNT)
+			fault_point(steps->after);
+	}
+	return r;
+}
+
 int diskrep_backup_take_over(
 	struct diskrep_backup *b, uint64_t epoch, uint64_t *ret_bytes, struct why *why)
 {
-	const char *res = b->spec->resource;
 	int r;
 
-	*ret_bytes = 0;
-	r = diskrep_drbd_disconnect(res, why);
-	fault_point(FAULT_DISKS_DISCONNECTED);
-	if (!r)
-		r = diskrep_store_dump(b->store, epoch, b->rollback, why);
-	fault_point(FAULT_DISKS_DUMPED);
-	if (!r)
-		r = promote(b, why);
-	fault_point(FAULT_DISKS_PROMOTED);
-	if (!r)
-		r = roll_back(b, ret_bytes, why);
-	fault_point(FAULT_DISKS_ROLLED_BACK);
-	if (!r)
-		r = diskrep_rollback_forget(b->rollback, why);
+	b->epoch = epoch;
+	r = carry_out(b, diskrep_takeover, why);
+	*ret_bytes = b->rolled_back;
 	return r;
 }
 
@@ -418,21 +450,7 @@ int diskrep_backup_retire(struct diskrep_backup *b, struct why *why)
 /* A rollback that was written down was decided upon: the disks are neither before nor after it. */
 static int finish_rollback(struct diskrep_backup *b, struct why *why)
 {
-	uint64_t bytes;
-	int r;
-
-	if (access(b->rollback, F_OK))
-		return 0;
-	r = diskrep_drbd_disconnect(b->spec->resource, why);
-	if (!r)
-		r = diskrep_drbd_attach(b->spec->resource, why);
-	if (!r)
-		r = diskrep_drbd_primary(b->spec->resource, false, why);
-	if (!r)
-		r = roll_back(b, &bytes, why);
-	if (!r)
-		r = diskrep_rollback_forget(b->rollback, why);
-	return r;
+	return access(b->rollback, F_OK) ? 0 : carry_out(b, diskrep_takeover_repair, why);
 }
 
 int diskrep_backup_repair(const struct diskrep_backup_spec *spec, struct why *why)

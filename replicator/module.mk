@@ -12,7 +12,7 @@ romulus-primary_lib := -lpthread -laio
 romulus-backup_src := replicator/backup_main.c replicator/backup_accept.c replicator/backup_receive.c \
 	replicator/backup_takeover.c replicator/backup_epoch.c replicator/receive.c \
 	replicator/feed.c replicator/standby.c replicator/hv_xen.c replicator/hv_save.c replicator/hv_capture.c replicator/hv_restore.c replicator/hv_end.c \
-	replicator/worker.c diskrep/backup.c $(diskrep_src) $(diskrep_store_src) $(proto_src) \
+	replicator/worker.c diskrep/backup.c diskrep/takeover.c $(diskrep_src) $(diskrep_store_src) $(proto_src) \
 	$(common_src)
 romulus-backup_pkg := $(proto_pkg) $(diskrep_pkg) xencontrol xenguest xenlight xenstore xenevtchn \
 	xenforeignmemory xentoollog

@@ -260,6 +260,9 @@ static bool promise(void *host, const struct failover_plan *p)
 
 	if (p->died)
 		h->guest_died = true;
+	/* From here on nobody may want it protected, whether or not this host lives to say so. */
+	if (p->promise == FAILOVER_PROMISE_REST || p->decision == FAILOVER_DECISION_ENDED)
+		sim.ended = true;
 	if (p->promise != FAILOVER_PROMISE_REST || h->recorded)
 		return persist(h, &r);
 	h->record = r;
@@ -387,6 +390,9 @@ static void particular(void *host, enum failover_action action)
 	case FAILOVER_DO_NOTE_RELEASED:
 		if (h->asker && h->asker_unprotects)
 			answer(h, ANSWER_UNPROTECTED);
+		return;
+	case FAILOVER_DO_TAKE_OVER:
+		fate_crash(h, FAULT_TAKEOVER_GRANT);
 		return;
 	case FAILOVER_DO_ANNOUNCE:
 		sim.taken_over++;

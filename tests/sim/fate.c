@@ -8,7 +8,28 @@
 #define FATE_EVERY_MIN (200 * MS)
 #define FATE_EVERY_MAX (8 * SECOND)
 
-uint64_t crashes_taken[CRASH_POINTS];
+bool fate_spares[STROKES_MAX];
+
+/*
+ * One more stroke of fate; false: it is spared. What it draws until spent() is its own, so that
+ * one that is spared leaves the rest of the world as it was.
+ */
+static bool strikes(uint64_t *ret_world)
+{
+	const uint64_t n = sim.strokes++;
+
+	if (n < STROKES_MAX && fate_spares[n])
+		return false;
+	*ret_world = sim.random;
+	sim.random = (sim.seed << 16) + n;
+	sim_random(1);
+	return true;
+}
+
+static void spent(uint64_t world)
+{
+	sim.random = world;
+}
 
 static void power_on(struct host *h, uint64_t a, uint64_t b)
 {
@@ -31,6 +52,7 @@ void host_lose_power(struct host *h, const char *why)
 	guest_end(h);
 	h->back_at = 0;
 	h->power = false;
+	disk_power_off(h);
 	/* Somebody switches it on again. */
 	sim_after(sim_between(SECOND, 20 * SECOND), h, power_on, 0, 0);
 }
@@ -44,27 +66,30 @@ static void kill_daemon(struct host *h)
 	sim_after(sim_between(100 * MS, 8 * SECOND), h, daemon_start, 0, 0);
 }
 
-bool fate_crash(struct host *h, enum crash_point point)
+bool fate_crash(struct host *h, unsigned int point)
 {
 	const unsigned int life = h->life;
+	uint64_t world;
 
-	if (sim.healing || !sim.crashes_left || !sim_chance(15))
+	if (sim.healing || !sim.crashes_left ||
+		!sim_chance(point == CRASH_BEFORE_RECORD ? 25 : 15) || !strikes(&world))
 		return false;
 	sim.crashes_left--;
 	crashes_taken[point]++;
 	switch (sim_random(3)) {
 	case 0:
-		sim_say(h, "crash point %d: worker", point);
+		sim_say(h, "its worker dies at %s", point_name(point));
 		if (h->worker.kind != WORKER_NONE)
 			worker_dies(h);
 		break;
 	case 1:
-		sim_say(h, "crash point %d: daemon", point);
+		sim_say(h, "romulusd dies at %s", point_name(point));
 		kill_daemon(h);
 		break;
 	default:
-		host_lose_power(h, "crash point");
+		host_lose_power(h, point_name(point));
 	}
+	spent(world);
 	return !h->daemon || h->life != life;
 }
 
@@ -91,6 +116,12 @@ static void reboot(struct host *h, uint64_t a, uint64_t b)
 		guest_reboot(h);
 }
 
+static void power_fails(struct host *h, uint64_t a, uint64_t b)
+{
+	if (!sim.healing)
+		host_lose_power(h, "fate");
+}
+
 static void unprotect(struct host *h, uint64_t a, uint64_t b)
 {
 	if (!sim.healing)
@@ -99,12 +130,19 @@ static void unprotect(struct host *h, uint64_t a, uint64_t b)
 
 void fate_cross(struct host *h)
 {
-	if (sim.healing)
+	uint64_t world;
+
+	if (sim.healing ||
+		!sim_chance(h->worker.kind == WORKER_BACKUP    ? 20
+			    : h->worker.kind == WORKER_PRIMARY ? 300
+							       : 0) ||
+		!strikes(&world))
 		return;
-	if (h->worker.kind == WORKER_BACKUP && sim_chance(20))
+	if (h->worker.kind == WORKER_BACKUP)
 		worker_standby_lost(h);
-	if (h->worker.kind == WORKER_PRIMARY && sim_chance(300))
+	else
 		worker_fails(h);
+	spent(world);
 }
 
 static void cut(struct host *h, uint64_t path, uint64_t both)
@@ -133,14 +171,18 @@ static void cut_off(struct host *h)
 
 void fate_tempt(struct host *h, uint64_t within)
 {
-	static sim_handler *const happens[] = {stand_still, shut_down, unprotect, reboot};
+	static sim_handler *const happens[] = {
+		stand_still, shut_down, unprotect, reboot, power_fails};
 
-	if (sim.healing || !sim_chance(130))
+	uint64_t world;
+
+	if (sim.healing || !sim_chance(130) || !strikes(&world))
 		return;
 	if (sim_chance(250))
 		cut_off(h);
 	else
 		sim_after(sim_random(within), h, happens[sim_random(ARRAY_SIZE(happens))], 0, 0);
+	spent(world);
 }
 
 static void let_heartbeats_through(struct host *h, uint64_t a, uint64_t b)
@@ -160,15 +202,12 @@ void fate_half_heal(void)
 	sim_after(10 * SECOND, NULL, let_heartbeats_through, 0, 0);
 }
 
-static void strike(struct host *unused, uint64_t a, uint64_t b)
+static void happen(void)
 {
 	struct host *h = &sim.host[sim_random(HOSTS)];
 	uint64_t path;
 
-	if (sim.healing)
-		return;
-	sim_after(sim_between(FATE_EVERY_MIN, FATE_EVERY_MAX), NULL, strike, 0, 0);
-	switch (sim_random(11)) {
+	switch (sim_random(12)) {
 	case 0:
 		host_lose_power(h, "fate");
 		break;
@@ -195,6 +234,14 @@ static void strike(struct host *unused, uint64_t a, uint64_t b)
 		break;
 	case 6:
 		stand_still(h, 0, 0);
+		break;
+	case 11:
+		if (sim_chance(500)) {
+			disk_break();
+			break;
+		}
+		h->slow_until = sim.now + sim_between(SECOND, 15 * SECOND);
+		sim_say(h, "its disk is slow until %.3f s", (double)h->slow_until / SECOND);
 		break;
 	case 7:
 		for (int i = 0; i < HOSTS; i++)
@@ -239,6 +286,19 @@ static void strike(struct host *unused, uint64_t a, uint64_t b)
 			break;
 		}
 	}
+}
+
+static void strike(struct host *unused, uint64_t a, uint64_t b)
+{
+	uint64_t world;
+
+	if (sim.healing)
+		return;
+	sim_after(sim_between(FATE_EVERY_MIN, FATE_EVERY_MAX), NULL, strike, 0, 0);
+	if (!strikes(&world))
+		return;
+	happen();
+	spent(world);
 }
 
 void fate_begin(void)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * sim [-s FIRST] [-n SEEDS] [-b BUG] [-v]: SEEDS schedules from seed FIRST on. A violation prints
- * its seed and the last lines of the trace, and ends with 1. With -b that is what must happen: 0
- * when the bug was caught, 1 when not.
+ * its seed and the last lines of the shortest trace that goes wrong in the same way, and ends
+ * with 1. With -b that is what must happen: 0 when the bug was caught, 1 when not; -v shows how.
+ * sim -l: the bugs, and the fault points of the product.
  */
 #include "tests/sim/sim.h"
 
@@ -17,18 +18,6 @@
 #define RECOVERY (150 * SECOND) /* nothing happens any more */
 #define DRIFT (20 * MS)         /* a second, more than any crystal's */
 #define ALL_TAKEN_IN 20000      /* schedules, as `make sim` runs them */
-
-static const char *const bugs[BUG_COUNT] = {
-	[BUG_NONE] = "none",
-	[BUG_ACK_BEFORE_COMPLETE] = "ack-before-complete",
-	[BUG_RELEASE_BEFORE_ACK] = "release-before-ack",
-	[BUG_GRANT_TWICE] = "grant-twice",
-	[BUG_FORGET_ON_RESTART] = "forget-on-restart",
-	[BUG_SOLO_WITHOUT_GRANT] = "solo-without-grant",
-	[BUG_PUT_WITHOUT_COMPARE] = "put-without-compare",
-	[BUG_CLAIM_IS_DECISION] = "claim-is-decision",
-	[BUG_RESTART_SPEAKS] = "restart-speaks",
-};
 
 static struct {
 	uint64_t schedules, taken_over, solos, protections, ended;
@@ -69,6 +58,8 @@ static void begin(uint64_t seed, enum bug bug)
 					FAILOVER_ARBITER_FENCE, FAILOVER_ARBITER_ETCD_FENCE);
 	if (bug == BUG_GRANT_TWICE)
 		sim.arbiter = FAILOVER_ARBITER_FENCE;
+	sim.disks = sim.disks || bug == BUG_ROLLBACK_SKIP || bug == BUG_ROLLBACK_BENEATH ||
+		    bug == BUG_LINEAGE_SKIP;
 	if (bug == BUG_PUT_WITHOUT_COMPARE || bug == BUG_CLAIM_IS_DECISION)
 		sim.arbiter = FAILOVER_ARBITER_ETCD;
 	store_begin();
@@ -82,7 +73,8 @@ static void begin(uint64_t seed, enum bug bug)
 		sim_after(sim_random(SECOND), &sim.host[i], daemon_start, 0, 0);
 		guest_tick(&sim.host[i], 0, 0);
 	}
-	guest_begin(&sim.host[0], 0, "created");
+	disk_begin();
+	guest_begin(&sim.host[0], &(struct memory){0}, "created");
 	operator_protects(NULL, 0, 0);
 	fate_begin();
 }
@@ -146,6 +138,24 @@ static const char *run(uint64_t seed, enum bug bug)
 	return sim.violation;
 }
 
+/* Spare whatever is not needed for it to go wrong in the same way. */
+static void shorten(uint64_t seed, enum bug bug, const char *violation)
+{
+	const uint64_t all = sim.strokes < STROKES_MAX ? sim.strokes : STROKES_MAX;
+	uint64_t needed = all;
+	const char *then;
+
+	for (uint64_t i = all; i-- > 0;) {
+		fate_spares[i] = true;
+		then = run(seed, bug);
+		fate_spares[i] = then && strcmp(then, violation) == 0;
+		needed -= fate_spares[i];
+	}
+	run(seed, bug);
+	printf("%llu of %llu strokes of fate are enough for it:\n", (unsigned long long)needed,
+		(unsigned long long)all);
+}
+
 /* Rows that say what must never happen, and why it does not. */
 static const struct {
 	enum failover_state state;
@@ -190,13 +200,9 @@ static bool coverage(bool all)
 					failover_event_name((enum failover_event)e),
 					failover_state_name((enum failover_state)s));
 		}
-	printf("%u of %u reachable transitions taken, the rarest %llu times; crash points:", taken,
-		rows, (unsigned long long)least);
-	for (int i = 0; i < CRASH_POINTS; i++) {
-		printf(" %llu", (unsigned long long)crashes_taken[i]);
-		taken -= all && !crashes_taken[i];
-	}
-	printf("\n");
+	printf("%u of %u reachable transitions taken, the rarest %llu times; ", taken, rows,
+		(unsigned long long)least);
+	good = points_met(stdout, all) && good;
 	return good && (!all || taken == rows);
 }
 
@@ -217,34 +223,41 @@ int main(int argc, char **argv)
 	double begun = seconds();
 	int c;
 
-	while ((c = getopt(argc, argv, "s:n:b:v")) != -1) {
+	while ((c = getopt(argc, argv, "s:n:b:vl")) != -1) {
 		if (c == 's')
 			first = strtoull(optarg, NULL, 0);
 		else if (c == 'n')
 			n = strtoull(optarg, NULL, 0);
 		else if (c == 'v')
 			verbose = true;
-		for (int i = 0; c == 'b' && i < BUG_COUNT; i++)
-			if (strcmp(optarg, bugs[i]) == 0)
-				bug = (enum bug)i;
+		else if (c == 'b')
+			bug = bug_named(optarg);
+		else if (c == 'l') {
+			points_list(stdout);
+			return 0;
+		}
 		if (c == '?' || (c == 'b' && !bug))
 			return 2;
 	}
 	for (uint64_t seed = first; seed < first + n && !violation; seed++)
 		violation = run(seed, bug);
+	if (violation && (!bug || verbose)) {
+		shorten(sim.seed, bug, violation);
+		sim_print_trace(stdout);
+	}
 	if (violation && bug) {
-		printf("%s: caught at seed %llu: %s\n", bugs[bug], (unsigned long long)sim.seed,
+		printf("%s: caught at seed %llu: %s\n", bug_name(bug), (unsigned long long)sim.seed,
 			violation);
 		return 0;
 	}
-	if (violation || verbose)
+	if (!violation && verbose)
 		sim_print_trace(stdout);
 	if (violation) {
 		printf("seed %llu: %s\n", (unsigned long long)sim.seed, violation);
 		return 1;
 	}
 	if (bug) {
-		printf("%s: not caught in %llu schedules\n", bugs[bug], (unsigned long long)n);
+		printf("%s: not caught in %llu schedules\n", bug_name(bug), (unsigned long long)n);
 		return 1;
 	}
 	covered = coverage(n >= ALL_TAKEN_IN);

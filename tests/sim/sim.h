@@ -6,13 +6,14 @@
  * replicator/primary_epoch.o, backup_epoch.o. What is simulated is what they ask for: processes,
  * disks, streams, the power switch, etcd.
  *
- * The guest counts. Its output is numbered by the count, its disk holds it, a checkpoint is a
- * count. So the invariants are about numbers:
+ * The guest counts the writes that its disk has completed and tells the count to its client, a
+ * checkpoint is the count and what each block must hold. So the invariants are about numbers:
  *   1, 4  a takeover, or a start from disks, begins at no less than the client has seen
  *   2     no frame comes from a guest that a later one has replaced, but for late ones
- *   3     after a takeover disk and memory are the same
+ *   3     after a takeover, and before a start from disks, the disk is what the guest wrote
  *   5     when everything works again the domain runs, is heard and is protected, or its state
  *         says what a person must do
+ *   6     when a resync has ended the two disks are the same
  */
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H
@@ -21,6 +22,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "common/fault.h"
+#include "diskrep/takeover.h"
 #include "failover/arbiter.h"
 #include "failover/decide.h"
 #include "failover/detector.h"
@@ -36,6 +39,8 @@
 #define HOSTS 2
 #define PATHS 2
 #define LINEAGES 256
+#define BLOCKS 48u    /* of the guest's disk */
+#define MARKER BLOCKS /* the marker volume: one block behind them */
 
 /* Deliberate bugs, each of which must be caught. */
 enum bug {
@@ -48,21 +53,24 @@ enum bug {
 	BUG_PUT_WITHOUT_COMPARE,
 	BUG_CLAIM_IS_DECISION,
 	BUG_RESTART_SPEAKS,
+	BUG_PLUG_BYPASS,
+	BUG_ROLLBACK_SKIP,
+	BUG_ROLLBACK_BENEATH,
+	BUG_LINEAGE_SKIP,
 	BUG_COUNT,
 };
 
-/* Places where a process or a host may die, counted for coverage. */
+/*
+ * Places where a process or a host may die, counted for coverage: the product's fault points, of
+ * which points.c says where each is met, and some more.
+ */
 enum crash_point {
-	CRASH_BEFORE_RECORD,
+	CRASH_BEFORE_RECORD = FAULT_COUNT,
 	CRASH_AFTER_RECORD,
 	CRASH_BEFORE_ORDER,
 	CRASH_SUSPENDED,
-	CRASH_CAPTURED,
 	CRASH_SHIPPED,
-	CRASH_BEFORE_ACK,
 	CRASH_AFTER_ACK,
-	CRASH_BEFORE_ROLLBACK,
-	CRASH_AFTER_ROLLBACK,
 	CRASH_FENCING,
 	CRASH_POINTS,
 };
@@ -70,6 +78,15 @@ enum crash_point {
 struct host;
 
 enum worker_kind { WORKER_NONE, WORKER_PRIMARY, WORKER_BACKUP };
+
+/* What a guest knows; a checkpoint is a copy of it. */
+struct memory {
+	uint64_t count;
+	uint64_t block[BLOCKS]; /* what its disk holds, but for one write that is not completed: */
+	bool writing;
+	unsigned int at;
+	uint64_t stamp;
+};
 
 struct worker {
 	enum worker_kind kind;
@@ -80,19 +97,44 @@ struct worker {
 	uint64_t said_at;  /* when the daemon has read all that was said */
 	struct primary_epoch primary;
 	struct backup_epoch backup;
-	bool suspended;      /* primary: it has the guest stopped */
-	uint64_t captured;   /* count of the epoch at hand */
-	uint64_t opening;    /* backup: count of the epoch that is arriving */
-	uint64_t checkpoint; /* backup: count of the last acked one */
+	bool suspended;   /* primary: it has the guest stopped, */
+	bool marking;     /* and waits for the marker to be written */
+	uint64_t lineage; /* backup: the data generation that it began with */
+	unsigned int looks;
+	struct memory opening;    /* backup: the epoch that is arriving */
+	struct memory checkpoint; /* backup: the last acked one */
 };
 
 struct guest {
 	bool exists, suspended;
 	unsigned int lineage; /* which of the instances, in the order in which they were let go */
-	uint64_t count;
+	struct memory memory;
+	bool written; /* the write is completed, which it has not seen yet */
 	bool plugged;
 	uint64_t closed; /* frames up to here are of closed epochs */
 	uint64_t out;    /* frames up to here have left */
+};
+
+/* A takeover that has begun; on disk. */
+struct rollback {
+	bool exists;
+	size_t n;
+	unsigned int block[BLOCKS];
+	uint64_t stamp[BLOCKS];
+	struct memory memory; /* what is then to be there */
+};
+
+struct disk {
+	uint64_t block[BLOCKS + 1];
+	uint64_t dirty; /* DRBD's bitmap: what the other host may not have */
+	uint64_t generation;
+	bool inconsistent; /* a resync is not at its end */
+	struct rollback rollback;
+	/* gone with the power: */
+	bool primary, alone;   /* alone: it does not connect by itself */
+	bool discards;         /* what it has and the other one has not */
+	bool store;            /* the undo store lies beneath DRBD, */
+	unsigned int expected; /* and waits for markers of this pairing */
 };
 
 struct host {
@@ -104,8 +146,8 @@ struct host {
 	uint64_t paused_until; /* the whole host stands still */
 	uint64_t busy_until;   /* its daemon waits for the disk of its records */
 	uint64_t clock;        /* nanoseconds of its own in a second of the world's */
-	uint64_t disk;         /* count that it holds */
-	bool disk_current;     /* no newer content is known to be elsewhere */
+	uint64_t slow_until;   /* its disk is */
+	struct disk disk;
 	struct guest guest;
 	struct worker worker;
 	uint64_t back_at;   /* the guest is to start again then; 0: it is not */
@@ -153,6 +195,8 @@ struct sim {
 	uint64_t began[LINEAGES]; /* the count that each one began with */
 	uint64_t seen;            /* highest count that the client has had a frame of */
 	const char *violation;
+	uint64_t generations; /* of data, so far */
+	uint64_t strokes;     /* of fate, so far, those that were spared included */
 	unsigned int crashes_left;
 	bool ended; /* the guest ended by itself, or nobody wants it protected */
 	uint64_t taken_over, solos, protections;
@@ -160,7 +204,17 @@ struct sim {
 
 extern struct sim sim;
 extern uint64_t transitions_taken[FAILOVER_STATE_COUNT][FAILOVER_EVENT_COUNT];
+
+/* ---- points.c: the deliberate bugs, the fault points ----------------------------------------- */
+
 extern uint64_t crashes_taken[CRASH_POINTS];
+
+const char *point_name(unsigned int point);
+const char *bug_name(enum bug bug);
+enum bug bug_named(const char *name); /* BUG_NONE: there is none */
+void points_list(FILE *f);
+/* What was met, for a person; false: with @all, something was not. */
+bool points_met(FILE *f, bool all);
 
 /* ---- world.c: time, chance, trace, the network ---------------------------------------------- */
 
@@ -214,11 +268,13 @@ void worker_spawn(struct host *h, enum worker_kind kind);
 void worker_kill(struct host *h); /* with its daemon, or by it */
 void worker_dies(struct host *h); /* by itself: the daemon notices in a moment */
 void worker_standby_lost(struct host *h);
+void worker_marked(struct host *h, uint64_t stamp);   /* primary: the marker is written */
+void worker_boundary(struct host *h, uint64_t epoch); /* backup: the store has met it */
 void worker_fails(struct host *h); /* primary: for want of a guest, or of the stream */
 void worker_connect(struct host *h);
 void worker_order(struct host *h, enum proto_order order);
 /* What a stream brings, to the worker of @h. */
-sim_handler primary_lost, backup_lost, backup_greeting, backup_begin, backup_end, backup_boundary;
+sim_handler primary_lost, backup_lost, backup_greeting, backup_begin, backup_end;
 void command_repair(struct host *h);
 void command_sweep(struct host *h); /* of a guest that has ended */
 void command_discard(struct host *h);
@@ -226,7 +282,7 @@ void command_start(struct host *h);
 
 /* ---- guest.c: the domain, what its client sees ----------------------------------------------- */
 
-void guest_begin(struct host *h, uint64_t count, const char *from);
+void guest_begin(struct host *h, const struct memory *m, const char *from);
 void guest_end(struct host *h);
 void guest_release_all(struct host *h);
 void guest_release_closed(struct host *h);
@@ -234,8 +290,33 @@ void guest_tick(struct host *h, uint64_t a, uint64_t b);
 /* It ends; some time later the process that has created it starts it again. */
 void guest_reboot(struct host *h);
 
+/* ---- disk.c: the guest's disk, DRBD, the undo store ------------------------------------------ */
+
+void disk_begin(void);
+void disk_end(void); /* of all schedules */
+void disk_write(struct host *h, unsigned int block, uint64_t stamp);
+void disk_power_off(struct host *h);
+void disk_break(void);            /* DRBD's connection, nobody else's */
+void disk_lead(struct host *h);   /* as a primary's worker does that begins */
+bool disk_follow(struct host *h); /* as a backup's does */
+void disk_insert_store(struct host *h);
+void disk_expect(struct host *h, unsigned int nonce);
+bool disk_in_step(const struct host *h);  /* it follows, and has all */
+bool disk_unbroken(const struct host *h); /* and has since the worker began */
+bool disk_commit(struct host *h, uint64_t epoch);
+bool disk_step(struct host *h, enum diskrep_takeover_do what);
+bool disk_repair(struct host *h);
+/* Invariant 3: @what is what is wrong if the disk is not that of @m. */
+void disk_check(const struct host *h, const struct memory *m, const char *what);
+/* Of a guest that had *ret in memory when it died; it then has what it reads from the disk. */
+bool disk_start(struct host *h, struct memory *ret);
+
 /* ---- fate.c: power, crashes, cables -----------------------------------------------------------
  */
+
+/* Strokes of fate that do not happen, by their number: see main.c on how a trace is made short. */
+#define STROKES_MAX 512u
+extern bool fate_spares[STROKES_MAX];
 
 void fate_begin(void);
 void fate_heal(void);
@@ -246,7 +327,10 @@ void fate_cross(struct host *h);
 /* The paths are mended, the stream's perhaps later, and heartbeats still dropped for a while. */
 void fate_half_heal(void);
 void host_lose_power(struct host *h, const char *why);
-/* May kill the daemon, the worker or the host here. True: @h's daemon is not there any more. */
-bool fate_crash(struct host *h, enum crash_point point);
+/*
+ * May kill the daemon, the worker or the host here, at one of enum crash_point or enum fault. True:
+ * @h's daemon is not there any more.
+ */
+bool fate_crash(struct host *h, unsigned int point);
 
 #endif

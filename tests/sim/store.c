@@ -91,6 +91,13 @@ static void given_up(struct host *h, uint64_t index, uint64_t serial)
 		finish(&requests[index], NULL);
 }
 
+/* Until its host has heard and decided, it is a claim. */
+static struct entry enter(const struct letter *l)
+{
+	fate_tempt(l->from, 15 * MS);
+	return (struct entry){l->from, l->entry.decided};
+}
+
 static void carried_out(struct host *unused, uint64_t index, uint64_t b)
 {
 	struct letter *l = &letters[index];
@@ -99,7 +106,7 @@ static void carried_out(struct host *unused, uint64_t index, uint64_t b)
 
 	if (l->operation == FAILOVER_ETCD_ENTER &&
 		(!e->owner || sim.bug == BUG_PUT_WITHOUT_COMPARE))
-		*e = (struct entry){l->from, l->entry.decided};
+		*e = enter(l);
 	else if (l->operation == FAILOVER_ETCD_DECIDE && e->owner == l->from)
 		e->decided = true;
 	l->answer = (struct failover_etcd_answer){

@@ -8,6 +8,8 @@
 
 #define ACK_TIMEOUT (2 * SECOND)
 #define RETRANSMIT (200 * MS)
+#define LOOK (200 * MS)          /* of a backup that waits until its disks are in step, */
+#define FOLLOWS_FOR (5 * SECOND) /* and says later that it is not ready */
 
 static unsigned int lives;
 
@@ -125,9 +127,11 @@ static void say(struct host *h, enum failover_event event)
 	sim_after(w->said_at - sim.now, h, reported, w->life, event);
 }
 
-/* Its last word. */
+/* Its last word; a backup's disks are as they were. */
 static void end_with(struct host *h, enum failover_event event)
 {
+	if (h->worker.kind == WORKER_BACKUP)
+		h->disk.store = false;
 	say(h, event);
 	die(h, sim_between(0, 5 * MS));
 }
@@ -158,6 +162,7 @@ static void found(struct host *h, uint64_t life, uint64_t b)
 	}
 	if (h->guest.plugged) /* what a dead worker has left */
 		guest_release_all(h);
+	disk_lead(h);
 	say(h, FAILOVER_ON_FOUND);
 }
 
@@ -218,10 +223,25 @@ static void shipped(struct host *h, uint64_t life, uint64_t b)
 	fate_crash(h, CRASH_SHIPPED);
 }
 
+/* Memory of epochs that are under way; each is taken long before its place is used again. */
+#define CAPTURES 256u
+static struct memory captures[CAPTURES];
+static size_t next_capture;
+
+void worker_marked(struct host *h, uint64_t stamp)
+{
+	struct worker *w = &h->worker;
+
+	if (w->kind == WORKER_PRIMARY && stamp >> 32 == w->life &&
+		(uint32_t)stamp == w->primary.epoch)
+		w->marking = false;
+}
+
 static void captured(struct host *h, uint64_t life, uint64_t b)
 {
 	struct worker *w = &h->worker;
 	const uint64_t ship = sim_between(2 * MS, 80 * MS), epoch = w->primary.epoch;
+	struct memory *copy;
 
 	if (stale(h, life))
 		return;
@@ -229,15 +249,21 @@ static void captured(struct host *h, uint64_t life, uint64_t b)
 		end_with(h, FAILOVER_ON_GUEST_GONE);
 		return;
 	}
+	if (w->marking) {
+		sim_after(2 * MS, h, captured, life, 0);
+		return;
+	}
 	step(h, PRIMARY_EV_CAPTURED, 0);
-	w->captured = h->guest.closed = h->guest.count;
-	if (fate_crash(h, CRASH_CAPTURED) || stale(h, life))
+	h->guest.closed = h->guest.memory.count;
+	copy = &captures[next_capture = (next_capture + 1) % CAPTURES];
+	*copy = h->guest.memory;
+	if (fate_crash(h, FAULT_CAPTURED) || stale(h, life))
 		return;
 	h->guest.suspended = w->suspended = false;
 	step(h, PRIMARY_EV_RESUMED, 0);
-	if (sim.disks)
-		send(h, 0, backup_boundary, epoch, 0);
-	send(h, 0, backup_begin, epoch, w->captured);
+	if (fate_crash(h, FAULT_SHIP) || stale(h, life))
+		return;
+	send(h, 0, backup_begin, epoch, next_capture);
 	send(h, ship + 20 * MS, backup_end, epoch, 0);
 	sim_after(ship, h, shipped, life, 0);
 	sim_after(ACK_TIMEOUT, h, ack_due, life, epoch);
@@ -255,10 +281,13 @@ static void checkpoint(struct host *h, uint64_t life, uint64_t b)
 		return;
 	}
 	if (step(h, PRIMARY_EV_SUSPEND, 0) & PRIMARY_INSTALL) {
-		h->guest.plugged = true;
-		h->guest.closed = h->guest.count;
+		h->guest.plugged = sim.bug != BUG_PLUG_BYPASS;
+		h->guest.closed = h->guest.memory.count;
 	}
 	h->guest.suspended = w->suspended = true;
+	w->marking = sim.disks;
+	if (sim.disks)
+		disk_write(h, MARKER, life << 32 | w->primary.epoch);
 	if (!fate_crash(h, CRASH_SUSPENDED) && !stale(h, life))
 		sim_after(sim_between(5 * MS, 60 * MS), h, captured, life, 0);
 }
@@ -337,19 +366,31 @@ static void obey(struct host *h, uint64_t life, uint64_t event)
 
 static void listening(struct host *h, uint64_t life, uint64_t b)
 {
+	struct worker *w = &h->worker;
+
 	if (stale(h, life))
 		return;
 	/* A stale guest of that name, no memory, disks that are not in step. */
-	if (h->guest.exists || (!sim.healing && sim_chance(20)))
+	if (h->guest.exists || (!w->looks && !sim.healing && sim_chance(20)) ||
+		(sim.disks && !w->looks && !disk_follow(h)) || w->looks > FOLLOWS_FOR / LOOK) {
 		end_with(h, FAILOVER_ON_FAILED);
-	else
-		say(h, FAILOVER_ON_LISTENING);
+		return;
+	}
+	if (sim.disks && !disk_in_step(h)) {
+		w->looks++;
+		sim_after(LOOK, h, listening, life, 0);
+		return;
+	}
+	if (sim.disks)
+		disk_insert_store(h);
+	say(h, FAILOVER_ON_LISTENING);
 }
 
 void backup_greeting(struct host *h, uint64_t a, uint64_t b)
 {
 	struct backup_epoch *m = &h->worker.backup;
 
+	disk_expect(h, h->worker.peer);
 	backup_epoch_step(m, BACKUP_EV_CONFIG, 0);
 	backup_epoch_step(m, BACKUP_EV_BEGIN, 0);
 	backup_epoch_step(m, BACKUP_EV_PAGES, 0);
@@ -361,7 +402,7 @@ static void commit(struct host *h)
 	struct worker *w = &h->worker;
 	const unsigned int life = w->life;
 
-	if (fate_crash(h, CRASH_BEFORE_ACK) || stale(h, life))
+	if (fate_crash(h, FAULT_ACK_DELAY) || stale(h, life))
 		return;
 	w->checkpoint = w->opening;
 	send(h, 0, take_ack, w->backup.acked, 0);
@@ -369,6 +410,8 @@ static void commit(struct host *h)
 		say(h, FAILOVER_ON_SYNCED);
 		fate_tempt(sim_other(h), 30 * MS);
 	}
+	if (sim.disks && !disk_commit(h, w->backup.acked))
+		worker_standby_lost(h);
 	fate_crash(h, CRASH_AFTER_ACK);
 }
 
@@ -378,7 +421,7 @@ void backup_begin(struct host *h, uint64_t epoch, uint64_t value)
 
 	if (backup_epoch_step(&w->backup, BACKUP_EV_BEGIN, epoch) < 0)
 		return;
-	w->opening = value;
+	w->opening = captures[value];
 	if (sim.bug == BUG_ACK_BEFORE_COMPLETE)
 		send(h, 100 * MS, take_ack, epoch, 0);
 }
@@ -397,12 +440,26 @@ void backup_end(struct host *h, uint64_t epoch, uint64_t b)
 		commit(h);
 }
 
-void backup_boundary(struct host *h, uint64_t epoch, uint64_t b)
+/* What the disks' followed without a break is a boundary, and nothing else. */
+static void boundary(struct host *h, uint64_t life, uint64_t epoch)
 {
-	int actions = backup_epoch_step(&h->worker.backup, BACKUP_EV_BOUNDARY, epoch);
+	int actions;
 
+	if (stale(h, life))
+		return;
+	if (!disk_unbroken(h) && sim.bug != BUG_LINEAGE_SKIP) {
+		worker_standby_lost(h);
+		return;
+	}
+	actions = backup_epoch_step(&h->worker.backup, BACKUP_EV_BOUNDARY, epoch);
 	if (actions > 0 && actions & BACKUP_COMMIT)
 		commit(h);
+}
+
+void worker_boundary(struct host *h, uint64_t epoch)
+{
+	if (h->worker.kind == WORKER_BACKUP)
+		sim_after(sim_between(100, 3 * MS), h, boundary, h->worker.life, epoch);
 }
 
 void backup_lost(struct host *h, uint64_t a, uint64_t b)
@@ -441,19 +498,30 @@ static void activated(struct host *h, uint64_t life, uint64_t b)
 		end_with(h, FAILOVER_ON_FAILED);
 		return;
 	}
-	if (sim.disks && h->disk != h->worker.checkpoint)
-		sim_violated("disk and memory differ after a takeover (invariant 3)");
-	guest_begin(h, h->worker.checkpoint, "takeover");
+	if (sim.disks)
+		disk_check(h, &h->worker.checkpoint,
+			"disk and memory differ after a takeover (invariant 3)");
+	guest_begin(h, &h->worker.checkpoint, "takeover");
 	end_with(h, FAILOVER_ON_RUNNING);
 }
 
-static void rolled_back(struct host *h, uint64_t life, uint64_t b)
+static void resume(struct host *h)
 {
-	if (stale(h, life) || fate_crash(h, CRASH_BEFORE_ROLLBACK) || stale(h, life))
+	sim_after(sim_between(100 * MS, 3 * SECOND), h, activated, h->worker.life, 0);
+}
+
+static void take_over_disks(struct host *h, uint64_t life, uint64_t i)
+{
+	const struct diskrep_takeover_step *s = &diskrep_takeover[i];
+
+	if (stale(h, life))
 		return;
-	h->disk = h->worker.checkpoint;
-	if (!fate_crash(h, CRASH_AFTER_ROLLBACK) && !stale(h, life))
-		sim_after(sim_between(100 * MS, 3 * SECOND), h, activated, life, 0);
+	if (!s->what)
+		resume(h);
+	else if (!disk_step(h, s->what))
+		end_with(h, FAILOVER_ON_FAILED);
+	else if (s->after == FAULT_COUNT || (!fate_crash(h, s->after) && !stale(h, life)))
+		sim_after(sim_between(MS, 200 * MS), h, take_over_disks, life, i + 1);
 }
 
 static void take_over(struct host *h)
@@ -462,8 +530,10 @@ static void take_over(struct host *h)
 		return;
 	if (backup_epoch_step(&h->worker.backup, BACKUP_EV_TAKEOVER, 0) < 0)
 		end_with(h, FAILOVER_ON_FAILED);
+	else if (sim.disks)
+		take_over_disks(h, h->worker.life, 0);
 	else
-		sim_after(sim_between(10 * MS, SECOND), h, rolled_back, h->worker.life, 0);
+		resume(h);
 }
 
 void worker_order(struct host *h, enum proto_order order)
@@ -539,15 +609,17 @@ static void discard_guest(struct host *h, uint64_t life, uint64_t boot)
 static void discard_standby(struct host *h, uint64_t life, uint64_t boot)
 {
 	if (h->power && h->boot == boot)
-		finish(h, life, sim.healing || !sim_chance(50));
+		finish(h, life, (sim.healing || !sim_chance(50)) && disk_repair(h));
 }
 
 static void start(struct host *h, uint64_t life, uint64_t boot)
 {
+	struct memory known = h->guest.memory;
+
 	if (!h->power || h->boot != boot)
 		return;
-	if (!h->guest.exists && sim.disks)
-		guest_begin(h, h->disk, "its disks");
+	if (!h->guest.exists && sim.disks && disk_start(h, &known))
+		guest_begin(h, &known, "its disks");
 	if (h->life == life && h->daemon)
 		daemon_note_started(h);
 }

@@ -15,6 +15,7 @@
 
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "common/fault.h"
 #include "common/why.h"
 #include "proto/proto.h"
 #include "tests/unit/pair.h"
@@ -173,6 +174,24 @@ static void versions_must_overlap(void **state)
 	close_pair(&p);
 }
 
+/* What the lab sends to a daemon to see it refused. */
+static void the_fault_point_speaks_another_version(void **state)
+{
+	struct pair p = open_pair(true);
+	struct side x = open_side(p.a, "alice"), y = open_side(p.b, "bob");
+
+	setenv("ROMULUS_FAULT", "hello-version=fail", 1);
+	assert_int_equal(fault_init(NULL), 0);
+	shake_both(&x, &y);
+	assert_int_equal(x.err, -EPROTONOSUPPORT);
+	assert_int_equal(y.err, -EPROTONOSUPPORT);
+	close_side(&x);
+	close_side(&y);
+	close_pair(&p);
+	unsetenv("ROMULUS_FAULT");
+	assert_int_equal(fault_init(NULL), 0);
+}
+
 static void hello_must_come_first_and_fit(void **state)
 {
 	struct pair p = open_pair(true);
@@ -224,6 +243,7 @@ int main(void)
 		cmocka_unit_test(hello_over_tcp),
 		cmocka_unit_test(token_decides),
 		cmocka_unit_test(versions_must_overlap),
+		cmocka_unit_test(the_fault_point_speaks_another_version),
 		cmocka_unit_test(hello_must_come_first_and_fit),
 		cmocka_unit_test(addresses_are_numeric_and_errors_sentences),
 	};
