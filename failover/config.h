@@ -98,8 +98,9 @@ struct failover_config {
 	char *transport; /* "tls" or "plain" */
 	char *state_dir;
 	char *run_dir;
-	char *group;   /* whose members may look at the status; "": nobody but root */
-	char *pki_dir; /* of this host's certificate */
+	char *group;      /* whose members may look at the status; "": nobody but root */
+	char *pki_dir;    /* of this host's certificate */
+	char *xendomains; /* its settings: what else starts guests at boot */
 	long port;
 	long heartbeat_ms;
 	long dead_after_ms;

@@ -283,6 +283,7 @@ static const struct {
 	{"etcd|key", check_absolute},
 	{"etcd|timeout", check_etcd_timeout},
 	{"pki-dir", check_absolute},
+	{"xendomains", check_absolute},
 	{"peer|arbiter", check_word},
 	{"peer|path|local", check_address},
 	{"peer|path|remote", check_address},
@@ -306,13 +307,14 @@ static const struct {
 
 static cfg_t *make_parser(void)
 {
-	cfg_opt_t top[10 + ARRAY_SIZE(numbers)] = {
+	cfg_opt_t top[11 + ARRAY_SIZE(numbers)] = {
 		CFG_STR("host", NULL, CFGF_NODEFAULT),
 		CFG_STR("transport", "tls", CFGF_NONE),
 		CFG_STR("state-dir", "/var/lib/romulus", CFGF_NONE),
 		CFG_STR("run-dir", "/run/romulus", CFGF_NONE),
 		CFG_STR("group", "", CFGF_NONE),
 		CFG_STR("pki-dir", PROTO_PKI_DIR, CFGF_NONE),
+		CFG_STR("xendomains", "/etc/default/xendomains", CFGF_NONE),
 		CFG_SEC("peer", peer_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("domain", domain_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("etcd", etcd_options, CFGF_NODEFAULT),

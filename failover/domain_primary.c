@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "failover/autostart.h"
 #include "failover/domain_roles.h"
 #include "failover/worker.h"
 
@@ -11,6 +12,13 @@ bool failover_do_spawn_primary(struct failover_domain *d)
 {
 	struct why why;
 
+	if (failover_autostart_find(d->fo->config->xendomains, NAME(d), &why) < 0) {
+		failover_domain_try_later(d);
+		if (strcmp(d->why, why.text) != 0)
+			EVENT(d, "failed", "%s", why.text);
+		failover_domain_settle(d, EXIT_CODE_PREFLIGHT, "%s", why.text);
+		return false;
+	}
 	if (!d->not_yet)
 		EVENT(d, "protect-begin", "protecting on %s", d->attempt_peer->conf->name);
 	if (failover_domain_spawn_primary(d, &why) == 0)

@@ -14,16 +14,18 @@
 #include "common/clock.h"
 #include "common/fault.h"
 #include "common/log.h"
+#include "failover/autostart.h"
 #include "failover/daemon.h"
 #include "failover/disk_command.h"
 #include "failover/pki_command.h"
 
 static int usage(FILE *to, int code)
 {
-	fputs("usage: romulusd [-c FILE] [--check-config] [--timeouts] [--libexec DIR] "
-	      "[--version]\n"
+	fputs("usage: romulusd [-c FILE] [--check-config] [--check-autostart] [--timeouts] "
+	      "[--libexec DIR] [--version]\n"
 	      "  -c, --config FILE  read FILE instead of " FAILOVER_CONFIG_FILE "\n"
 	      "  --check-config     say whether FILE is good (exit status 0 or 78) and end\n"
+	      "  --check-autostart  exit status 1 if xendomains would start a protected guest\n"
 	      "  --timeouts         print all times that follow from FILE and end\n"
 	      "  --libexec DIR      where the workers are (" ROMULUS_LIBEXECDIR ")\n",
 		to);
@@ -134,6 +136,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"check-config", no_argument, NULL, 'k'},
+		{"check-autostart", no_argument, NULL, 'a'},
 		{"timeouts", no_argument, NULL, 't'},
 		{"libexec", required_argument, NULL, 'l'},
 		{"disk", no_argument, NULL, 'd'},
@@ -144,7 +147,7 @@ int main(int argc, char **argv)
 	};
 	static struct failover fo = {.libexec = ROMULUS_LIBEXECDIR};
 	const char *file = FAILOVER_CONFIG_FILE;
-	bool check = false, timeouts = false, disk = false, pki = false;
+	bool check = false, autostart = false, timeouts = false, disk = false, pki = false;
 	struct why why = {""};
 	int c, r;
 
@@ -156,6 +159,9 @@ int main(int argc, char **argv)
 			break;
 		case 'k':
 			check = true;
+			break;
+		case 'a':
+			autostart = true;
 			break;
 		case 't':
 			timeouts = true;
@@ -180,9 +186,12 @@ int main(int argc, char **argv)
 	}
 	if (optind != argc && !disk && !pki)
 		return usage(stderr, EXIT_CODE_USAGE);
-	if (failover_config_load(file, &fo.config, &why) < 0) {
-		if (check || timeouts || disk || pki)
-			fprintf(check || timeouts ? stdout : stderr, "%s\n", why.text);
+	r = failover_config_load(file, &fo.config, &why);
+	if (r == -ENOENT && autostart) /* installed, and never set up */
+		return 0;
+	if (r < 0) {
+		if (check || autostart || timeouts || disk || pki)
+			fprintf(check || autostart || timeouts ? stdout : stderr, "%s\n", why.text);
 		else
 			log_error("%s", why.text);
 		return EXIT_CODE_CONFIG;
@@ -195,6 +204,11 @@ int main(int argc, char **argv)
 		failover_config_print(fo.config);
 		failover_config_free(fo.config);
 		return 0;
+	}
+	if (autostart) {
+		r = failover_autostart_check(fo.config);
+		failover_config_free(fo.config);
+		return r;
 	}
 	failover_timeouts_init(&fo.timeouts, fo.config);
 	if (timeouts) {
