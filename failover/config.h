@@ -109,6 +109,8 @@ struct failover_config {
 	long staging_mb;
 	long netbuf_limit_mb;
 	long reprotect_delay_ms;
+	bool watchdog; /* the hypervisor's, while a guest is protected here */
+	long watchdog_timeout_s;
 	struct failover_etcd_config etcd;
 	struct failover_peer_config *peers;
 	size_t peers_n;

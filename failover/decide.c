@@ -79,6 +79,12 @@ bool failover_decide_asks(enum failover_state state, bool stay_mute)
 	return failover_machine_needs_grant(state) && !(stay_mute && state == FAILOVER_WANT_SOLO);
 }
 
+bool failover_decide_watched(enum failover_state state)
+{
+	return state == FAILOVER_PROTECTED || state == FAILOVER_WANT_SOLO ||
+	       state == FAILOVER_STOPPING || state == FAILOVER_LEAVING;
+}
+
 bool failover_decide_free(enum failover_state state)
 {
 	return state == FAILOVER_IDLE || state == FAILOVER_RELEASED || state == FAILOVER_VACANT;

@@ -67,6 +67,9 @@ enum failover_admission failover_decide_prepare(
  */
 bool failover_decide_asks(enum failover_state state, bool stay_mute);
 
+/* A guest of this host that another one may take over, or has taken over: see watchdog.h. */
+bool failover_decide_watched(enum failover_state state);
+
 /* Nothing of the domain is here that a new standby would disturb. */
 bool failover_decide_free(enum failover_state state);
 

@@ -45,6 +45,14 @@ static void say_status(struct failover *fo)
 		fo->peers_n, guarded, fo->domains_n);
 }
 
+static bool watched(const struct failover *fo)
+{
+	for (const struct failover_domain *d = fo->domains; d; d = d->next)
+		if (failover_decide_watched(d->state))
+			return true;
+	return false;
+}
+
 /* Once a day, so that nobody can say that he was not told. */
 static void watch_expiry(struct failover *fo, uint64_t now)
 {
@@ -69,6 +77,7 @@ static int on_tick(sd_event_source *s, uint64_t usec, void *data)
 	failover_domains_tick(fo, now);
 	failover_etcd_watch_tick(fo, now);
 	failover_peers_beat(fo);
+	failover_watchdog_tick(&fo->watchdog, watched(fo), now);
 	watch_expiry(fo, now);
 	if (fo->sequence % 20 == 0)
 		say_status(fo);
@@ -108,6 +117,9 @@ static int run(struct failover *fo, struct why *why)
 	if (r < 0)
 		return r;
 	failover_domains_load(fo);
+	if (c->watchdog && failover_watchdog_open(&fo->watchdog, &failover_watchdog_xen, c->run_dir,
+				   (uint32_t)c->watchdog_timeout_s, &fo->events, why) < 0)
+		failover_event(&fo->events, NULL, "watchdog", "%s", why->text);
 	r = sd_event_add_time_relative(fo->event, &fo->tick, CLOCK_MONOTONIC, 0, 1000, on_tick, fo);
 	if (r < 0)
 		return why_set(why, r, "no timer: %s", strerror(-r));
@@ -121,6 +133,7 @@ static int run(struct failover *fo, struct why *why)
 static void dispose(struct failover *fo)
 {
 	sd_notify(0, "STOPPING=1");
+	failover_watchdog_close(&fo->watchdog);
 	failover_domains_free(fo);
 	failover_control_close(fo);
 	failover_peers_close(fo);
