@@ -83,6 +83,10 @@ void cli_status_print(FILE *out, const json_t *status)
 		fprintf(out, "no protected domains on %s\n", cli_text(status, "host"));
 	json_array_foreach (peers, i, item)
 		peer_lines(out, item);
+	if (strcmp(cli_text(status, "watchdog"), "failed") == 0)
+		fprintf(out, "watchdog: FAILED, see romulus events\n");
+	else if (json_object_get(status, "watchdog"))
+		fprintf(out, "watchdog: %s\n", cli_text(status, "watchdog"));
 	if (json_object_get(status, "etcd"))
 		etcd_line(out, json_object_get(status, "etcd"));
 	if (strcmp(cli_text(status, "transport"), "plain") == 0)

@@ -35,10 +35,10 @@ plugins += romulus-undo.so
 diskrep_undo_src := diskrep/undo_store.c diskrep/undo.c diskrep/backing.c diskrep/buffers.c \
 	diskrep/rollback_write.c diskrep/directory.c diskrep/marker.c diskrep/probe.c \
 	diskrep/order.c
-romulus-undo.so_src := diskrep/undo_plugin.c diskrep/undo_control.c diskrep/control.c \
+romulus-undo.so_src := diskrep/undo_plugin.c diskrep/confine.c diskrep/undo_control.c diskrep/control.c \
 	$(diskrep_undo_src) $(common_src)
 romulus-undo.so_lib := -lpthread
-romulus-undo.so_pkg := nbdkit
+romulus-undo.so_pkg := nbdkit libseccomp libcap-ng
 
 unit_tests += tests/unit/marker tests/unit/undo tests/unit/rollback tests/unit/control \
 	tests/unit/undo_store tests/unit/store
@@ -70,3 +70,7 @@ tests/unit/selftest_lib := -Wl,--wrap=io_setup,--wrap=io_destroy,--wrap=io_submi
 test_programs += tests/lab/disk_driver
 tests/lab/disk_driver_src := tests/lab/disk_driver.c $(diskrep_src) $(common_src)
 tests/lab/disk_driver_pkg := $(diskrep_pkg)
+unit_tests += tests/unit/confine
+tests/unit/confine_src := tests/unit/confine.c diskrep/confine.c $(common_src)
+tests/unit/confine_pkg := cmocka libseccomp libcap-ng
+tests/unit/confine_lib := -lpthread

@@ -18,6 +18,7 @@
 
 #include "common/log.h"
 #include "common/why.h"
+#include "diskrep/confine.h"
 #include "diskrep/undo_control.h"
 #include "diskrep/undo_store.h"
 
@@ -123,9 +124,13 @@ static void stop_now(void)
 
 static int undo_after_fork(void)
 {
+	struct why why;
+
 	prepare_for_low_memory();
 	/* DRBD's disks hang from this process: it must not end with the worker that started it. */
 	prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
+	if (diskrep_confine(&why) < 0)
+		log_warning("the undo store has more rights than it needs: %s", why.text);
 	if (diskrep_undo_control_start(&control, &store, stop_now) < 0) {
 		nbdkit_error("no thread for the control socket");
 		return -1;

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/why.h"
+#include "failover/autostart.h"
 #include "failover/config_parts.h"
 
 int failover_config_load(const char *file, struct failover_config **ret, struct why *why)
@@ -77,6 +79,7 @@ struct failover_config *failover_config_free(struct failover_config *c)
 	free(c->run_dir);
 	free(c->group);
 	free(c->pki_dir);
+	free(c->xendomains);
 	free(c);
 	return NULL;
 }
@@ -134,6 +137,8 @@ bool failover_config_is_plain(const struct failover_config *c)
 
 void failover_config_print(const struct failover_config *c)
 {
+	struct why why;
+
 	printf("ok\nhost %s, transport %s, port %ld\n", c->host, c->transport, c->port);
 	printf("heartbeat every %ld ms, dead after %ld ms, ack within %ld ms\n", c->heartbeat_ms,
 		c->dead_after_ms, c->ack_timeout_ms);
@@ -152,6 +157,8 @@ void failover_config_print(const struct failover_config *c)
 		printf("domain %s, interval %ld ms, staging %ld MB\n", c->domains[i].name,
 			failover_config_interval_ms(c, c->domains[i].name),
 			failover_config_staging_mb(c, c->domains[i].name));
+		if (failover_autostart_find(c->xendomains, c->domains[i].name, &why) < 0)
+			printf("  cannot be protected: %s\n", why.text);
 		if (c->domains[i].start)
 			printf("  started from %s when it died with its host\n",
 				c->domains[i].start);

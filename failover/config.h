@@ -98,8 +98,9 @@ struct failover_config {
 	char *transport; /* "tls" or "plain" */
 	char *state_dir;
 	char *run_dir;
-	char *group;   /* whose members may look at the status; "": nobody but root */
-	char *pki_dir; /* of this host's certificate */
+	char *group;      /* whose members may look at the status; "": nobody but root */
+	char *pki_dir;    /* of this host's certificate */
+	char *xendomains; /* its settings: what else starts guests at boot */
 	long port;
 	long heartbeat_ms;
 	long dead_after_ms;
@@ -108,6 +109,8 @@ struct failover_config {
 	long staging_mb;
 	long netbuf_limit_mb;
 	long reprotect_delay_ms;
+	bool watchdog; /* the hypervisor's, while a guest is protected here */
+	long watchdog_timeout_s;
 	struct failover_etcd_config etcd;
 	struct failover_peer_config *peers;
 	size_t peers_n;

@@ -244,6 +244,8 @@ int failover_config_build(cfg_t *cfg, const char *file, struct failover_config *
 	c->run_dir = copy(cfg_getstr(cfg, "run-dir"));
 	c->group = copy(cfg_getstr(cfg, "group"));
 	c->pki_dir = copy(cfg_getstr(cfg, "pki-dir"));
+	c->xendomains = copy(cfg_getstr(cfg, "xendomains"));
+	c->watchdog = strcmp(cfg_getstr(cfg, "watchdog"), "hypervisor") == 0;
 	failover_config_take_numbers(cfg, c);
 	if (!c->host[0])
 		return lacks(file, "the file", "host", why);

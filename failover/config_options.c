@@ -45,6 +45,7 @@ static const struct number_option numbers[] = {
 	NUMBER("staging", 8, 65536, " MB", 256, staging_mb),
 	NUMBER("netbuf-limit", 1, 4096, " MB", 64, netbuf_limit_mb),
 	NUMBER("reprotect-delay", 100, 3600000, " ms", 5000, reprotect_delay_ms),
+	NUMBER("watchdog-timeout", 20, 600, " s", 60, watchdog_timeout_s),
 };
 
 static void note_error(cfg_t *cfg, const char *fmt, va_list ap)
@@ -183,10 +184,12 @@ static const char *const transports[] = {"tls", "plain", NULL};
 /* enum failover_arbiter_kind */
 static const char *const arbiters[] = {"manual", "fence", "etcd", "etcd+fence", NULL};
 static const char *const reprotects[] = {"auto", "manual", NULL};
+static const char *const watchdogs[] = {"none", "hypervisor", NULL};
 static const char *const losses[] = {"solo", "stay-mute", NULL};
 static const struct word_rule word_rules[] = {
 	{"transport", transports,
 		"\"tls\", or \"plain\" where all links between the hosts are trusted"},
+	{"watchdog", watchdogs, "\"none\" or \"hypervisor\""},
 	{"arbiter", arbiters, "\"manual\", \"fence\", \"etcd\" or \"etcd+fence\""},
 	{"reprotect", reprotects, "\"auto\" or \"manual\""},
 	{"on-backup-lost", losses, "\"solo\" or \"stay-mute\""},
@@ -283,6 +286,8 @@ static const struct {
 	{"etcd|key", check_absolute},
 	{"etcd|timeout", check_etcd_timeout},
 	{"pki-dir", check_absolute},
+	{"xendomains", check_absolute},
+	{"watchdog", check_word},
 	{"peer|arbiter", check_word},
 	{"peer|path|local", check_address},
 	{"peer|path|remote", check_address},
@@ -306,13 +311,15 @@ static const struct {
 
 static cfg_t *make_parser(void)
 {
-	cfg_opt_t top[10 + ARRAY_SIZE(numbers)] = {
+	cfg_opt_t top[12 + ARRAY_SIZE(numbers)] = {
 		CFG_STR("host", NULL, CFGF_NODEFAULT),
 		CFG_STR("transport", "tls", CFGF_NONE),
 		CFG_STR("state-dir", "/var/lib/romulus", CFGF_NONE),
 		CFG_STR("run-dir", "/run/romulus", CFGF_NONE),
 		CFG_STR("group", "", CFGF_NONE),
 		CFG_STR("pki-dir", PROTO_PKI_DIR, CFGF_NONE),
+		CFG_STR("watchdog", "none", CFGF_NONE),
+		CFG_STR("xendomains", "/etc/default/xendomains", CFGF_NONE),
 		CFG_SEC("peer", peer_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("domain", domain_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("etcd", etcd_options, CFGF_NODEFAULT),

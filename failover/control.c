@@ -42,6 +42,14 @@ struct failover_control {
 	unsigned int n;
 };
 
+/* Whoever owned the slot may be gone as soon as this client waits for nothing. */
+static void let_go(struct failover_client *c)
+{
+	if (c->slot && *c->slot == c)
+		*c->slot = NULL;
+	c->slot = NULL;
+}
+
 static void client_free(struct failover_client *c)
 {
 	struct failover_client **p = &c->control->clients;
@@ -50,8 +58,7 @@ static void client_free(struct failover_client *c)
 		p = &(*p)->next;
 	*p = c->next;
 	c->control->n--;
-	if (c->slot && *c->slot == c)
-		*c->slot = NULL;
+	let_go(c);
 	sd_event_source_disable_unref(c->io);
 	sd_event_source_disable_unref(c->end);
 	close(c->fd);
@@ -71,8 +78,7 @@ static void leave(struct failover_client *c)
 	if (c->gone)
 		return;
 	c->gone = true;
-	if (c->slot && *c->slot == c)
-		*c->slot = NULL;
+	let_go(c);
 	sd_event_source_set_enabled(c->io, SD_EVENT_OFF);
 	sd_event_add_defer(c->control->fo->event, &c->end, on_end, c);
 }
@@ -123,6 +129,7 @@ void failover_client_exit(struct failover_client *c, enum exit_code code, const 
 
 	if (!c)
 		return;
+	let_go(c);
 	c->last_line = true;
 	snprintf(clean, sizeof(clean), "%s", text ? text : "");
 	text_clean(clean);

@@ -27,6 +27,7 @@
 #include "failover/replay.h"
 #include "failover/state.h"
 #include "failover/timeouts.h"
+#include "failover/watchdog.h"
 #include "proto/identity.h"
 #include "proto/proto.h"
 
@@ -90,6 +91,7 @@ struct failover {
 	sd_event *event;
 	struct failover_etcd *etcd; /* NULL: not configured */
 	struct failover_etcd_watch etcd_watch;
+	struct failover_watchdog watchdog;
 	char boot_id[FAILOVER_UUID_MAX];
 	uint64_t boot, sequence;
 	struct failover_endpoint *endpoints;

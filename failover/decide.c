@@ -163,6 +163,12 @@ bool failover_decide_restrains(enum failover_state state, const struct failover_
 	return failover_machine_restrains(settled(state, r));
 }
 
+bool failover_decide_watched(enum failover_state state)
+{
+	return state == FAILOVER_PROTECTED || state == FAILOVER_WANT_SOLO ||
+	       state == FAILOVER_STOPPING || state == FAILOVER_LEAVING;
+}
+
 bool failover_decide_free(enum failover_state state)
 {
 	return state == FAILOVER_IDLE || state == FAILOVER_RELEASED || state == FAILOVER_VACANT;

@@ -119,6 +119,9 @@ bool failover_decide_standby(enum failover_state state);
 /* After such a report of a worker nothing more is expected of it. */
 bool failover_decide_last_word(enum failover_event report);
 
+/* A guest of this host that another one may take over, or has taken over: see watchdog.h. */
+bool failover_decide_watched(enum failover_state state);
+
 /* Nothing of the domain is here that a new standby would disturb. */
 bool failover_decide_free(enum failover_state state);
 

@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "failover/autostart.h"
 #include "failover/child.h"
 #include "failover/domain_actions.h"
 #include "failover/worker.h"
@@ -315,6 +316,9 @@ static void resume(struct failover_domain *d)
 			"this host was restarted, so the guest is gone from here: %s may take it "
 			"over",
 			d->record.peer);
+	if (d->record.intent &&
+		failover_autostart_find(d->fo->config->xendomains, d->record.name, &why) < 0)
+		failover_event(&d->fo->events, d->record.name, "auto-start", "%s", why.text);
 	d->vacant = restart.vacant;
 	d->state = restart.state;
 	resumptions[restart.then](d);

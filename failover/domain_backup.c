@@ -5,6 +5,7 @@
 
 #include "common/cleanup.h"
 #include "common/fault.h"
+#include "failover/autostart.h"
 #include "failover/domain_roles.h"
 #include "failover/worker.h"
 
@@ -12,7 +13,8 @@ void failover_do_spawn_backup(struct failover_domain *d)
 {
 	struct why why;
 
-	if (failover_domain_spawn_backup(d, &why) == 0)
+	if (failover_autostart_find(d->fo->config->xendomains, NAME(d), &why) == 0 &&
+		failover_domain_spawn_backup(d, &why) == 0)
 		return;
 	d->exit_code = EXIT_CODE_FAILED;
 	snprintf(d->why, sizeof(d->why), "%s", why.text);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "failover/autostart.h"
 #include "failover/domain_roles.h"
 #include "failover/worker.h"
 
@@ -11,11 +12,14 @@ void failover_do_spawn_primary(struct failover_domain *d)
 {
 	struct why why;
 
-	if (!d->not_yet)
-		EVENT(d, "protect-begin", "protecting on %s", d->attempt_peer->conf->name);
-	if (failover_domain_spawn_primary(d, &why) == 0)
-		return;
-	d->exit_code = EXIT_CODE_FAILED;
+	d->exit_code = EXIT_CODE_PREFLIGHT;
+	if (failover_autostart_find(d->fo->config->xendomains, NAME(d), &why) == 0) {
+		if (!d->not_yet)
+			EVENT(d, "protect-begin", "protecting on %s", d->attempt_peer->conf->name);
+		if (failover_domain_spawn_primary(d, &why) == 0)
+			return;
+		d->exit_code = EXIT_CODE_FAILED;
+	}
 	snprintf(d->why, sizeof(d->why), "%s", why.text);
 	failover_domain_on(d, FAILOVER_ON_FAILED);
 }

@@ -14,16 +14,18 @@
 #include "common/clock.h"
 #include "common/fault.h"
 #include "common/log.h"
+#include "failover/autostart.h"
 #include "failover/daemon.h"
 #include "failover/disk_command.h"
 #include "failover/pki_command.h"
 
 static int usage(FILE *to, int code)
 {
-	fputs("usage: romulusd [-c FILE] [--check-config] [--timeouts] [--libexec DIR] "
-	      "[--version]\n"
+	fputs("usage: romulusd [-c FILE] [--check-config] [--check-autostart] [--timeouts] "
+	      "[--libexec DIR] [--version]\n"
 	      "  -c, --config FILE  read FILE instead of " FAILOVER_CONFIG_FILE "\n"
 	      "  --check-config     say whether FILE is good (exit status 0 or 78) and end\n"
+	      "  --check-autostart  exit status 1 if xendomains would start a protected guest\n"
 	      "  --timeouts         print all times that follow from FILE and end\n"
 	      "  --libexec DIR      where the workers are (" ROMULUS_LIBEXECDIR ")\n",
 		to);
@@ -41,6 +43,14 @@ static void say_status(struct failover *fo)
 		alive += failover_peer_alive(&fo->peers[i]);
 	sd_notifyf(0, "STATUS=%zu of %zu peers heard, %u of %zu domains protected", alive,
 		fo->peers_n, guarded, fo->domains_n);
+}
+
+static bool watched(const struct failover *fo)
+{
+	for (const struct failover_domain *d = fo->domains; d; d = d->next)
+		if (failover_decide_watched(d->state))
+			return true;
+	return false;
 }
 
 /* Once a day, so that nobody can say that he was not told. */
@@ -67,6 +77,7 @@ static int on_tick(sd_event_source *s, uint64_t usec, void *data)
 	failover_domains_tick(fo, now);
 	failover_etcd_watch_tick(fo, now);
 	failover_peers_beat(fo);
+	failover_watchdog_tick(&fo->watchdog, watched(fo), now);
 	watch_expiry(fo, now);
 	if (fo->sequence % 20 == 0)
 		say_status(fo);
@@ -106,6 +117,9 @@ static int run(struct failover *fo, struct why *why)
 	if (r < 0)
 		return r;
 	failover_domains_load(fo);
+	if (c->watchdog && failover_watchdog_open(&fo->watchdog, &failover_watchdog_xen, c->run_dir,
+				   (uint32_t)c->watchdog_timeout_s, &fo->events, why) < 0)
+		failover_event(&fo->events, NULL, "watchdog", "%s", why->text);
 	r = sd_event_add_time_relative(fo->event, &fo->tick, CLOCK_MONOTONIC, 0, 1000, on_tick, fo);
 	if (r < 0)
 		return why_set(why, r, "no timer: %s", strerror(-r));
@@ -119,6 +133,7 @@ static int run(struct failover *fo, struct why *why)
 static void dispose(struct failover *fo)
 {
 	sd_notify(0, "STOPPING=1");
+	failover_watchdog_close(&fo->watchdog);
 	failover_domains_free(fo);
 	failover_control_close(fo);
 	failover_peers_close(fo);
@@ -134,6 +149,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"check-config", no_argument, NULL, 'k'},
+		{"check-autostart", no_argument, NULL, 'a'},
 		{"timeouts", no_argument, NULL, 't'},
 		{"libexec", required_argument, NULL, 'l'},
 		{"disk", no_argument, NULL, 'd'},
@@ -144,7 +160,7 @@ int main(int argc, char **argv)
 	};
 	static struct failover fo = {.libexec = ROMULUS_LIBEXECDIR};
 	const char *file = FAILOVER_CONFIG_FILE;
-	bool check = false, timeouts = false, disk = false, pki = false;
+	bool check = false, autostart = false, timeouts = false, disk = false, pki = false;
 	struct why why = {""};
 	int c, r;
 
@@ -156,6 +172,9 @@ int main(int argc, char **argv)
 			break;
 		case 'k':
 			check = true;
+			break;
+		case 'a':
+			autostart = true;
 			break;
 		case 't':
 			timeouts = true;
@@ -180,9 +199,12 @@ int main(int argc, char **argv)
 	}
 	if (optind != argc && !disk && !pki)
 		return usage(stderr, EXIT_CODE_USAGE);
-	if (failover_config_load(file, &fo.config, &why) < 0) {
-		if (check || timeouts || disk || pki)
-			fprintf(check || timeouts ? stdout : stderr, "%s\n", why.text);
+	r = failover_config_load(file, &fo.config, &why);
+	if (r == -ENOENT && autostart) /* installed, and never set up */
+		return 0;
+	if (r < 0) {
+		if (check || autostart || timeouts || disk || pki)
+			fprintf(check || autostart || timeouts ? stdout : stderr, "%s\n", why.text);
 		else
 			log_error("%s", why.text);
 		return EXIT_CODE_CONFIG;
@@ -195,6 +217,11 @@ int main(int argc, char **argv)
 		failover_config_print(fo.config);
 		failover_config_free(fo.config);
 		return 0;
+	}
+	if (autostart) {
+		r = failover_autostart_check(fo.config);
+		failover_config_free(fo.config);
+		return r;
 	}
 	failover_timeouts_init(&fo.timeouts, fo.config);
 	if (timeouts) {

@@ -4,7 +4,8 @@ failover_core := failover/config.c failover/config_options.c failover/config_bui
 	failover/detector.c failover/timeouts.c failover/state.c failover/arbiter.c \
 	failover/arbiter_etcd.c failover/etcd.c failover/etcd_message.c failover/etcd_watch.c failover/fence_agent.c \
 	failover/child.c failover/events.c failover/domain_machine.c \
-	failover/decide.c failover/domain_plan.c failover/replay.c
+	failover/decide.c failover/domain_plan.c failover/replay.c failover/autostart.c \
+	failover/watchdog.c
 failover_src := $(failover_core) failover/address.c failover/disk_command.c failover/pki_command.c \
 	failover/hello.c failover/peers.c \
 	failover/listener.c failover/request.c failover/worker.c failover/domain.c \
@@ -12,10 +13,11 @@ failover_src := $(failover_core) failover/address.c failover/disk_command.c fail
 	failover/domain_work.c failover/domain_monitor.c failover/domain_start.c failover/domain_requests.c \
 	failover/control.c failover/status.c failover/announcement.c $(wildcard failover/announce.c)
 failover_pkg := libsystemd libconfuse jansson libcurl
-romulusd_src := failover/main.c $(failover_src) $(proto_src) $(common_src)
-romulusd_pkg := $(proto_pkg) $(failover_pkg) libnl-3.0 libnl-route-3.0
+romulusd_src := failover/main.c failover/watchdog_xen.c $(failover_src) $(proto_src) $(common_src)
+romulusd_pkg := $(proto_pkg) $(failover_pkg) libnl-3.0 libnl-route-3.0 xencontrol
 
-failover_test_names := arbiter config decide detector etcd etcd_cluster domain_machine domain_plan state
+failover_test_names := arbiter autostart config decide detector etcd etcd_cluster domain_machine domain_plan state \
+	watchdog
 unit_tests += $(failover_test_names:%=tests/unit/%)
 define failover_test
 tests/unit/$(1)_src := tests/unit/$(1).c $(failover_core) $(proto_src) $(common_src)
@@ -30,3 +32,8 @@ tests/unit/etcd_daemon_src := tests/unit/etcd_daemon.c tests/unit/etcd_rig.c $(f
 	$(common_src)
 tests/unit/etcd_daemon_pkg := cmocka $(failover_pkg) $(proto_pkg)
 $(BUILD)/tests/unit/etcd_daemon: | $(BUILD)/romulusd
+
+unit_tests += tests/unit/daemon
+tests/unit/daemon_src := tests/unit/daemon.c $(failover_core) $(proto_src) $(common_src)
+tests/unit/daemon_pkg := cmocka $(failover_pkg) $(proto_pkg)
+$(BUILD)/tests/unit/daemon: | $(BUILD)/romulusd

@@ -155,6 +155,13 @@ static bool is_forgotten(const struct failover_domain *d)
 	return d->state == FAILOVER_IDLE && !d->record.intent && !d->why[0];
 }
 
+static const char *watchdog_word(const struct failover_watchdog *w)
+{
+	if (!w->ops || w->complained)
+		return "failed";
+	return w->id ? "armed" : "not armed";
+}
+
 json_t *failover_status(struct failover *fo, const char *domain)
 {
 	json_t *peers = json_array(), *domains = json_array(), *j;
@@ -170,6 +177,9 @@ json_t *failover_status(struct failover *fo, const char *domain)
 		certificate_json(fo->identity), "rss_kb", rss_kb(), "datagrams_malformed",
 		(json_int_t)fo->malformed, "datagrams_from_strangers", (json_int_t)fo->strangers,
 		"peers", peers, "domains", domains);
+	if (j && fo->config->watchdog)
+		json_object_set_new(json_object_get(j, "status"), "watchdog",
+			json_string(watchdog_word(&fo->watchdog)));
 	if (j && fo->etcd)
 		json_object_set_new(
 			json_object_get(j, "status"), "etcd", failover_etcd_watch_json(fo));

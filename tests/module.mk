@@ -69,7 +69,7 @@ tests/fuzz/wire_pkg := $(proto_pkg)
 tests/fuzz/record_src := tests/fuzz/record.c failover/state.c $(fuzz_src)
 tests/fuzz/record_pkg := jansson
 tests/fuzz/config_src := tests/fuzz/config.c failover/config.c failover/config_options.c \
-	failover/config_build.c $(fuzz_src)
+	failover/config_build.c failover/autostart.c failover/state.c $(fuzz_src)
 tests/fuzz/config_pkg := libconfuse jansson
 tests/fuzz/control_src := tests/fuzz/control.c failover/status.c $(failover_core) $(proto_src) $(fuzz_src)
 tests/fuzz/control_pkg := $(failover_pkg) $(proto_pkg)

@@ -428,6 +428,25 @@ static void a_generation_is_above_all_that_is_known(void **state)
 	assert_int_equal(failover_decide_generation(&r, OURS + 2, &later), OURS + 5);
 }
 
+/* Wherever the other host may act, or has acted; where the guest is this host's alone, never. */
+static void what_another_host_may_take_over_is_watched(void **state)
+{
+	for (int i = 0; i < FAILOVER_STATE_COUNT; i++) {
+		const enum failover_state s = (enum failover_state)i;
+		const bool watched = failover_decide_watched(s);
+
+		if (as_primary(s) && failover_decide_wish(s) != FAILOVER_DECISION_NONE)
+			assert_true(watched);
+		if (!as_primary(s) || s == FAILOVER_SOLO || s == FAILOVER_TAKEN_OVER)
+			assert_false(watched);
+	}
+	assert_true(failover_decide_watched(FAILOVER_PROTECTED));
+	assert_true(failover_decide_watched(FAILOVER_LEAVING));
+	assert_false(failover_decide_watched(FAILOVER_IDLE));
+	assert_false(
+		failover_decide_watched(FAILOVER_SYNCING)); /* no checkpoint: nothing to take */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -449,6 +468,7 @@ int main(void)
 		cmocka_unit_test(admission_is_for_hosts_that_are_free),
 		cmocka_unit_test(free_states_take_a_prepare_to_opening),
 		cmocka_unit_test(a_claim_is_a_running_guest_of_no_earlier_generation),
+		cmocka_unit_test(what_another_host_may_take_over_is_watched),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

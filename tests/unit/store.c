@@ -486,20 +486,65 @@ static void a_store_outlives_its_worker(void **state)
 	assert_null(diskrep_store_find(&spec));
 }
 
-static void a_killed_store_is_gone(void **state)
+static int store_pid(void)
 {
-	struct diskrep_store_news news;
-	struct pollfd p;
+	CLEANUP_FCLOSE FILE *f = NULL;
 	char path[96];
-	FILE *f;
 	int pid = 0;
 
-	start(1 << 20);
 	snprintf(path, sizeof(path), "%s/store-db.pid", dir);
 	f = fopen(path, "re");
 	assert_non_null(f);
 	assert_int_equal(fscanf(f, "%d", &pid), 1);
-	fclose(f);
+	return pid;
+}
+
+/* Every thread of it, those of the connections too. */
+static void every_thread_of_it_is_confined(void **state)
+{
+	struct dirent *e;
+	char path[64];
+	size_t threads = 0;
+	DIR *tasks;
+
+	start(1 << 20);
+	snprintf(path, sizeof(path), "/proc/%d/task", store_pid());
+	tasks = opendir(path);
+	assert_non_null(tasks);
+	while ((e = readdir(tasks))) {
+		CLEANUP_FCLOSE FILE *f = NULL;
+		char file[340], line[256];
+		unsigned long long rights = 0, mode = ~0ull;
+
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(file, sizeof(file), "%s/%s/status", path, e->d_name);
+		f = fopen(file, "re");
+		while (f && fgets(line, sizeof(line), f)) {
+			if (strncmp(line, "CapEff:", 7) == 0 || strncmp(line, "CapBnd:", 7) == 0)
+				rights |= strtoull(line + 7, NULL, 16);
+			if (strncmp(line, "Seccomp:", 8) == 0)
+				mode = strtoull(line + 8, NULL, 10);
+		}
+		if (mode == ~0ull)
+			continue; /* one whose connection has just ended */
+		assert_int_equal(rights & ~(1ull << 14), 0); /* all but CAP_IPC_LOCK */
+		assert_int_equal(mode, 2);
+		threads++;
+	}
+	closedir(tasks);
+	assert_true(threads > VOLUMES);
+	stop();
+}
+
+static void a_killed_store_is_gone(void **state)
+{
+	struct diskrep_store_news news;
+	struct pollfd p;
+	int pid;
+
+	start(1 << 20);
+	pid = store_pid();
 	assert_true(getsid(pid) == pid);
 	kill(pid, SIGKILL);
 	assert_int_equal(next_news().kind, DISKREP_STORE_GONE);
@@ -620,6 +665,7 @@ int main(void)
 		STORE_TEST(probes_are_counted_and_cost_nothing),
 		STORE_TEST(news_during_a_call_is_kept),
 		STORE_TEST(a_store_outlives_its_worker),
+		STORE_TEST(every_thread_of_it_is_confined),
 		STORE_TEST(a_killed_store_is_gone),
 		STORE_TEST(it_stops_while_disks_are_connected),
 		STORE_TEST(a_store_that_cannot_start_says_so),

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Two daemons on the loopback interface and what their operators ask of them. Their workers are
+ * this program under another name: it says what a worker says and has no guest.
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/why.h"
+#include "failover/state.h"
+#include "proto/proto.h"
+
+#define UUID "deadbeef-0102-0304-0506-0708090a0b0c"
+#define PATIENCE (60 * NSEC_PER_SEC)
+#define DAEMON_FD 3
+
+static char dir[64], self[PATH_MAX], build[PATH_MAX];
+static uint16_t port;
+
+struct host {
+	const char *name, *peer, *address, *peer_address;
+	pid_t pid;
+};
+
+static struct host alpha = {"alpha", "beta", "127.0.0.1", "127.0.0.2", 0};
+static struct host beta = {"beta", "alpha", "127.0.0.2", "127.0.0.1", 0};
+
+/* ---- what a worker says ---------------------------------------------------------------------- */
+
+static void say(struct proto_session *s, enum proto_report kind)
+{
+	static const uint8_t token[PROTO_TOKEN_BYTES];
+	Romulus__Report report = ROMULUS__REPORT__INIT;
+	struct why why;
+
+	report.kind = kind;
+	report.domain = "db";
+	report.uuid = UUID;
+	report.type = "pvh";
+	report.hypervisor = "4.17";
+	report.memory_kb = 65536;
+	report.port = 7;
+	report.token = (ProtobufCBinaryData){sizeof(token), (uint8_t *)token};
+	proto_session_send(s, PROTO_REPORT, &report.base, UINT64_MAX, &why);
+}
+
+/* A file LIBEXEC/WORKER.silent keeps it from saying anything. */
+static int be_worker(const char *path, int argc, char **argv)
+{
+	const bool primary = strstr(path, "primary");
+	struct proto_session *s;
+	struct proto_frame frame;
+	char silent[PATH_MAX];
+	struct why why;
+
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], "--repair") == 0 || strcmp(argv[i], "--discard") == 0)
+			return 0;
+	snprintf(silent, sizeof(silent), "%s.silent", path);
+	s = proto_session_new(DAEMON_FD);
+	if (!s)
+		return 1;
+	if (access(silent, F_OK) < 0)
+		say(s, primary ? PROTO_REPORT_FOUND : PROTO_REPORT_LISTENING);
+	while (proto_session_receive(s, UINT64_MAX, &frame, &why) > 0) {
+		const uint32_t order = ((const Romulus__Order *)frame.message)->kind;
+
+		if (order == PROTO_ORDER_CONNECT) {
+			say(s, PROTO_REPORT_PROTECTED);
+			continue;
+		}
+		say(s, PROTO_REPORT_DONE);
+		break;
+	}
+	proto_session_free(s);
+	return 0;
+}
+
+/* ---- a host ---------------------------------------------------------------------------------- */
+
+static void shell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static void shell(const char *fmt, ...)
+{
+	char line[4096];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	if (system(line) != 0)
+		fail_msg("failed: %s", line);
+}
+
+static const char *of(const struct host *h, const char *name)
+{
+	static char path[4][PATH_MAX];
+	static unsigned int n;
+	char *ret = path[n++ % 4];
+
+	snprintf(ret, PATH_MAX, "%s/%s/%s", dir, h->name, name);
+	return ret;
+}
+
+/* @more: in the peer's section; @top: outside of it. */
+static void configure(const struct host *h, const char *more, const char *top)
+{
+	CLEANUP_FCLOSE FILE *f = fopen(of(h, "conf"), "we");
+
+	assert_non_null(f);
+	fprintf(f,
+		"host = \"%s\"\ntransport = \"plain\"\nport = %u\nstate-dir = \"%s\"\n"
+		"run-dir = \"%s\"\nxendomains = \"%s\"\npeer \"%s\" {\n"
+		"path \"a\" { local = \"%s\" remote = \"%s\" }\n%s\n}\n%s\n",
+		h->name, port, of(h, "state"), of(h, "run"), of(h, "xendomains"), h->peer,
+		h->address, h->peer_address, more, top);
+}
+
+static void run(struct host *h)
+{
+	char program[PATH_MAX + 16];
+	int fd;
+
+	snprintf(program, sizeof(program), "%s/romulusd", build);
+	h->pid = fork();
+	assert_true(h->pid >= 0);
+	if (h->pid > 0)
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	fd = open(of(h, "log"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	dup2(fd, 1);
+	dup2(fd, 2);
+	execl(program, program, "-c", of(h, "conf"), "--libexec", of(h, "libexec"), NULL);
+	_exit(127);
+}
+
+static void end(struct host *h)
+{
+	int status = -1;
+
+	kill(h->pid, SIGTERM);
+	waitpid(h->pid, &status, 0);
+	h->pid = 0;
+	if (status) /* the sanitizers too have nothing to say */
+		shell("cat %s; false", of(h, "log"));
+}
+
+/* Connected, the question asked; -1: nobody listens yet. */
+static int ask(const struct host *h, const char *question)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", of(h, "run/control.sock"));
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
+		write(fd, question, strlen(question)) == (ssize_t)strlen(question))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* All that comes back; the caller's to free. */
+static char *answer(int fd)
+{
+	char *text = calloc(1, 65536);
+	size_t n = 0;
+	ssize_t got;
+
+	while (fd >= 0 && n < 65535 && (got = read(fd, text + n, 65535 - n)) > 0)
+		n += (size_t)got;
+	if (fd >= 0)
+		close(fd);
+	return text;
+}
+
+static void await(const struct host *h, const char *expect)
+{
+	const uint64_t last = clock_now_ns() + PATIENCE;
+	CLEANUP_FREE char *text = NULL;
+
+	do {
+		free(text);
+		usleep(10000);
+		text = answer(ask(h, "{\"command\":\"status\"}\n"));
+	} while (!strstr(text, expect) && clock_now_ns() < last);
+	if (!strstr(text, expect))
+		fail_msg("%s does not say %s: %s", h->name, expect, text);
+}
+
+static void expect_in(const char *text, const char *expect)
+{
+	if (!strstr(text, expect))
+		fail_msg("not \"%s\": %s", expect, text);
+}
+
+#define PROTECT(host) ask(host, "{\"command\":\"protect\",\"domain\":\"db\",\"host\":\"beta\"}\n")
+#define UNPROTECT(host) ask(host, "{\"command\":\"unprotect\",\"domain\":\"db\"}\n")
+
+static void both_up(void)
+{
+	run(&alpha);
+	run(&beta);
+	await(&alpha, "\"alive\":true");
+	await(&beta, "\"alive\":true");
+}
+
+static void prepare_host(const struct host *h)
+{
+	shell("cd %s && mkdir -p %s/auto %s/libexec && cd %s && ln -s %s libexec/romulus-primary "
+	      "&& "
+	      "ln -s %s libexec/romulus-backup && echo XENDOMAINS_AUTO=$PWD/auto >xendomains",
+		dir, h->name, h->name, h->name, self, self);
+	configure(h, "", "");
+}
+
+static int begin(void **state)
+{
+	strcpy(dir, "/tmp/romulus-daemon-XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	prepare_host(&alpha);
+	prepare_host(&beta);
+	return 0;
+}
+
+static int finish(void **state)
+{
+	for (struct host *h = &alpha; h; h = h == &alpha ? &beta : NULL) {
+		if (!h->pid)
+			continue;
+		kill(h->pid, SIGKILL);
+		waitpid(h->pid, NULL, 0);
+		h->pid = 0;
+	}
+	shell("rm -rf %s", dir);
+	return 0;
+}
+
+/* ---- tests ----------------------------------------------------------------------------------- */
+
+static void a_guest_is_protected_and_let_go(void **state)
+{
+	CLEANUP_FREE char *text = NULL, *after = NULL;
+
+	both_up();
+	text = answer(PROTECT(&alpha));
+	expect_in(text, "{\"exit\":0}");
+	await(&beta, "\"name\":\"db\"");
+	after = answer(UNPROTECT(&alpha));
+	expect_in(after, "{\"exit\":0}");
+	end(&alpha);
+	end(&beta);
+}
+
+/* On either host: the backup would run a second one when it boots. */
+static void what_xendomains_starts_is_not_protected(void **state)
+{
+	CLEANUP_FREE char *here = NULL, *there = NULL, *none = NULL;
+
+	both_up();
+	shell("echo 'name = \"db\"' >%s", of(&alpha, "auto/db"));
+	here = answer(PROTECT(&alpha));
+	expect_in(here, "\"exit\":4");
+	expect_in(here, "alpha/auto/db");
+	shell("mv %s %s", of(&alpha, "auto/db"), of(&beta, "auto/db"));
+	there = answer(PROTECT(&alpha));
+	expect_in(there, "\"exit\":5");
+	expect_in(there, "beta/auto/db");
+	unlink(of(&beta, "auto/db"));
+	none = answer(PROTECT(&alpha));
+	expect_in(none, "{\"exit\":0}");
+	end(&alpha);
+	end(&beta);
+}
+
+static int set_up(void **state)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	socklen_t length = sizeof(address);
+	CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char *slash;
+
+	assert_true(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
+	strcpy(build, self);
+	slash = strstr(build, "/tests/unit/");
+	assert_non_null(slash);
+	*slash = '\0';
+	assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+	port = ntohs(address.sin_port);
+	return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_guest_is_protected_and_let_go),
+		TEST(what_xendomains_starts_is_not_protected),
+	};
+
+	if (strstr(argv[0], "/libexec/"))
+		return be_worker(argv[0], argc, argv);
+	signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, set_up, NULL);
+}
