@@ -14,7 +14,7 @@
 #include "failover/domain_roles.h"
 #include "failover/worker.h"
 
-#define AGAIN_NS (2 * NSEC_PER_SEC) /* after one that died */
+#define AGAIN_NS (5 * NSEC_PER_SEC) /* after one that died */
 
 /*
  * A guest that Romulus itself has started, in a takeover or after its end, has nobody else who

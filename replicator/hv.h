@@ -125,8 +125,9 @@ struct hv_ops {
 	/* Give the restored domain its real @name and let it run; *ret as from find. */
 	int (*activate)(struct hv *hv, uint32_t domid, const char *standby, const char *name,
 		struct hv_domain *ret, struct why *why);
-	/* Destroy the domain called @name; 0 also when there is none. */
+	/* Destroy the domain called @name, or @domid; 0 also when there is none. */
 	int (*destroy)(struct hv *hv, const char *name, struct why *why);
+	int (*kill)(struct hv *hv, uint32_t domid, struct why *why);
 	/* Undo what a dead worker left on a domain: suspended guest, log-dirty, subscription. */
 	int (*repair)(struct hv *hv, uint32_t domid, struct why *why);
 

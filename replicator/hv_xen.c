@@ -250,17 +250,24 @@ static int hv_xen_can_host(
 	return 0;
 }
 
+static int hv_xen_kill(struct hv *hv, uint32_t domid, struct why *why)
+{
+	int r = libxl_domain_destroy(hv->xl, domid, NULL);
+
+	if (!r || r == ERROR_DOMAIN_NOTFOUND)
+		return 0;
+	return why_set(why, -EIO,
+		"domain %" PRIu32 " could not be destroyed; do it with `xl destroy %" PRIu32 "`",
+		domid, domid);
+}
+
 static int hv_xen_destroy(struct hv *hv, const char *name, struct why *why)
 {
 	uint32_t domid;
 
 	if (libxl_name_to_domid(hv->xl, name, &domid))
 		return 0;
-	if (libxl_domain_destroy(hv->xl, domid, NULL))
-		return why_set(why, -EIO,
-			"domain '%s' could not be destroyed; do it with `xl destroy %" PRIu32 "`",
-			name, domid);
-	return 0;
+	return hv_xen_kill(hv, domid, why);
 }
 
 static int hv_xen_repair(struct hv *hv, uint32_t domid, struct why *why)
@@ -297,6 +304,7 @@ const struct hv_ops hv_xen_ops = {
 	.restore = hv_xen_restore,
 	.activate = hv_xen_activate,
 	.destroy = hv_xen_destroy,
+	.kill = hv_xen_kill,
 	.repair = hv_xen_repair,
 	.watch = hv_xen_watch,
 	.heed = hv_xen_heed,

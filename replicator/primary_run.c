@@ -207,6 +207,7 @@ static int obey(struct primary *p, int order)
 		[PROTO_ORDER_STOP] = PRIMARY_EV_STOP,
 		[PROTO_ORDER_DISCARD] = PRIMARY_EV_DISCARD,
 	};
+	struct hv_sight sight;
 	int actions;
 
 	if (order <
@@ -220,6 +221,12 @@ static int obey(struct primary *p, int order)
 	if (actions & PRIMARY_RELEASE_ALL && netbuf_remove(p->netbuf, &p->why))
 		log_error("%s: %s", p->dom.name, p->why.text);
 	if (actions & PRIMARY_DESTROY) {
+		if (p->ops->look(p->hv, p->dom.uuid, p->dom.domid, &sight, &p->why) == 0 &&
+			(!sight.exists || sight.dying ||
+				(sight.shut_down && sight.end != HV_END_SUSPEND)))
+			return why_set(&p->why, -ESRCH,
+				"the guest in '%s' has ended, and may be started again",
+				p->dom.name);
 		if (p->ops->destroy(p->hv, p->dom.name, &p->why))
 			log_error("%s", p->why.text);
 		netbuf_sweep(p->netbuf_dir, p->dom.uuid, 0, &p->why);

@@ -52,6 +52,14 @@ int restrain_pause(const struct hv_ops *ops, struct hv *hv, const char *run_dir,
 		domid, path, strerror(errno), domid);
 }
 
+void restrain_forget(const char *run_dir, const char *uuid)
+{
+	char path[PATH_MAX];
+
+	path_of(path, run_dir, uuid);
+	unlink(path);
+}
+
 int restrain_let_go(const struct hv_ops *ops, struct hv *hv, const char *run_dir, const char *uuid,
 	struct why *why)
 {

@@ -370,10 +370,35 @@ static void who_stays_mute_does_not_ask(void **state)
 	assert_true(failover_decide_asks(FAILOVER_READY, true));
 }
 
+/* One that starts again is heard at once only on the host that owns the generation. */
+static void a_guest_that_starts_again_waits_for_the_decision(void **state)
+{
+	struct failover_record r = {.generation = OURS, .role = PROTO_ROLE_PRIMARY};
+
+	for (int i = 0; i < FAILOVER_STATE_COUNT; i++) {
+		const enum failover_state s = (enum failover_state)i;
+		const enum proto_state said = failover_machine_gossip(s);
+		const bool owns = said == PROTO_STATE_SOLO || said == PROTO_STATE_TAKEN_OVER;
+
+		r.decision = FAILOVER_DECISION_NONE;
+		if (attempts(s))
+			assert_false(failover_decide_watches(s, &r)); /* a first attempt */
+		else if (failover_decide_watches(s, &r))
+			assert_int_equal(failover_decide_restrains(s, &r), !owns);
+		r.decision = FAILOVER_DECISION_SOLO;
+		if (s == FAILOVER_CHECKING || s == FAILOVER_PREPARING) {
+			assert_true(failover_decide_watches(s, &r));
+			assert_false(failover_decide_restrains(s, &r));
+		}
+	}
+	assert_true(failover_decide_restrains(FAILOVER_LEAVING, &r));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_stays_mute_does_not_ask),
+		cmocka_unit_test(a_guest_that_starts_again_waits_for_the_decision),
 		cmocka_unit_test(an_attempt_and_an_earlier_generation_hear_nothing),
 		cmocka_unit_test(only_a_promise_releases),
 		cmocka_unit_test(only_an_owner_makes_a_guest_stale),
