@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "replicator/shape.h"
+
 struct why;
 struct hv;
 
@@ -27,6 +29,9 @@ struct hv_domain {
 	enum hv_type type;
 	uint64_t memory_kb;   /* maximum */
 	bool feature_suspend; /* the guest announces control/feature-suspend */
+	bool paused;          /* by another hand */
+	bool shut_down;       /* not for a checkpoint */
+	struct shape shape;   /* read before all else: what changes later is noticed */
 	char hypervisor[16];  /* "4.17" */
 	char *config_json;    /* libxl_domain_config without domid; owned */
 	size_t nic_count;
@@ -113,6 +118,12 @@ struct hv_ops {
 		struct why *why);
 	/* Subscribe to the suspend event, or fall back to xenstore; undone by close. */
 	int (*attach)(struct hv *hv, const struct hv_domain *dom, struct why *why);
+	/*
+	 * From `attach` on: a descriptor that is readable when the attached domain may have been
+	 * changed by another hand, and whether it was: -ESTALE and what. Cheap when not.
+	 */
+	int (*watch_shape)(struct hv *hv, const struct hv_domain *dom, struct why *why);
+	int (*changed)(struct hv *hv, struct why *why);
 	/* Run the save core, checkpoint after checkpoint, into the blocking fd @io_fd. */
 	int (*save)(struct hv *hv, int io_fd, const struct hv_save_calls *calls, struct why *why);
 	/*

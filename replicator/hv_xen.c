@@ -47,6 +47,8 @@ static void hv_xen_close(struct hv *hv)
 	hv_xen_detach(hv);
 	if (hv->xl)
 		libxl_ctx_free(hv->xl);
+	if (hv->changes)
+		xs_close(hv->changes);
 	if (hv->xs)
 		xs_close(hv->xs);
 	if (hv->xc)
@@ -143,6 +145,7 @@ int hv_xen_find(struct hv *hv, const char *name, struct hv_domain *ret, struct w
 	if (ret->domid == 0)
 		return why_set(why, -EINVAL, "'%s' is dom0, which cannot be protected", name);
 
+	hv_xen_shape(hv->xs, ret->domid, &ret->shape);
 	libxl_domain_config_init(&config);
 	libxl_dominfo_init(&info);
 	if (libxl_domain_info(hv->xl, &info, ret->domid) ||
@@ -155,6 +158,8 @@ int hv_xen_find(struct hv *hv, const char *name, struct hv_domain *ret, struct w
 	snprintf(ret->uuid, sizeof(ret->uuid), LIBXL_UUID_FMT, LIBXL_UUID_BYTES(info.uuid));
 	ret->type = types[config.c_info.type];
 	ret->memory_kb = config.b_info.max_memkb;
+	ret->paused = info.paused;
+	ret->shut_down = info.shutdown && info.shutdown_reason != LIBXL_SHUTDOWN_REASON_SUSPEND;
 	ret->feature_suspend = guest_can_suspend(hv, ret->domid);
 	if (version)
 		snprintf(ret->hypervisor, sizeof(ret->hypervisor), "%d.%d",
@@ -188,6 +193,14 @@ static int hv_xen_can_protect(struct hv *hv, const struct hv_domain *dom, struct
 			"memory cannot be tracked; nothing was changed. Run it as PVH or HVM to "
 			"protect it",
 			dom->name);
+	if (dom->shut_down)
+		return why_set(why, -EAGAIN,
+			"the guest in '%s' has shut down: protection can begin when it runs again",
+			dom->name);
+	if (dom->paused)
+		return why_set(why, -EAGAIN,
+			"'%s' is paused: protection can begin when it runs (xl unpause %s)",
+			dom->name, dom->name);
 	if (!dom->feature_suspend)
 		return why_set(why, -EOPNOTSUPP,
 			"the kernel of '%s' does not announce control/feature-suspend, so it "
@@ -300,6 +313,8 @@ const struct hv_ops hv_xen_ops = {
 	.can_protect = hv_xen_can_protect,
 	.can_host = hv_xen_can_host,
 	.attach = hv_xen_attach,
+	.watch_shape = hv_xen_watch_shape,
+	.changed = hv_xen_changed,
 	.save = hv_xen_save,
 	.restore = hv_xen_restore,
 	.activate = hv_xen_activate,

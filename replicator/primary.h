@@ -28,6 +28,7 @@ struct primary {
 	struct proto_session *stream;
 	struct ship_copy copy;
 	bool copying; /* the copy thread runs */
+	int changes;  /* readable when another hand may have changed the domain */
 	int io_fd;    /* what the save core writes to: the pipe, then the staging buffer */
 	struct primary_epoch epoch;
 	uint64_t resumed_ns, reported_ns, bytes;

@@ -16,6 +16,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "diskrep/primary.h"
+#include "replicator/restrain.h"
 
 #define REPORT_INTERVAL_NS (250 * NSEC_PER_MSEC)
 
@@ -218,6 +219,9 @@ static int obey(struct primary *p, int order)
 	actions = primary_epoch_step(&p->epoch, events[order], 0);
 	if (actions < 0)
 		return 0;
+	if (actions & PRIMARY_RELEASE_ALL &&
+		restrain_let_go(p->ops, p->hv, p->worker.run_dir, p->dom.uuid, &p->why))
+		log_error("%s: %s", p->dom.name, p->why.text);
 	if (actions & PRIMARY_RELEASE_ALL && netbuf_remove(p->netbuf, &p->why))
 		log_error("%s: %s", p->dom.name, p->why.text);
 	if (actions & PRIMARY_DESTROY) {
@@ -232,6 +236,19 @@ static int obey(struct primary *p, int order)
 		netbuf_sweep(p->netbuf_dir, p->dom.uuid, 0, &p->why);
 	}
 	return -ECANCELED;
+}
+
+/*
+ * The standby is of another kind than the domain now, and what was added may speak unheld: the
+ * guest stands still until it is decided who owns it. What follows is as when the stream is lost.
+ */
+static int hold_changed(struct primary *p)
+{
+	struct why why;
+
+	if (restrain_pause(p->ops, p->hv, p->worker.run_dir, p->dom.uuid, p->dom.domid, &why))
+		log_error("%s: %s", p->dom.name, why.text);
+	return primary_hold(p);
 }
 
 int primary_hold(struct primary *p)
@@ -253,6 +270,7 @@ static int run_epoch(struct primary *p, uint64_t until_ns)
 	struct pollfd fds[] = {
 		{.fd = proto_session_fd(p->worker.daemon), .events = POLLIN},
 		{.fd = proto_session_fd(p->stream), .events = POLLIN},
+		{.fd = p->changes, .events = POLLIN},
 	};
 	struct proto_frame frame;
 	uint64_t now;
@@ -268,10 +286,12 @@ static int run_epoch(struct primary *p, uint64_t until_ns)
 				p->worker.peer, proto_type_name(frame.type));
 		if (r)
 			return primary_hold(p);
+		if (fds[2].revents && p->ops->changed(p->hv, &p->why))
+			return hold_changed(p);
 		now = clock_now_ns();
 		if (now >= until_ns)
 			break;
-		poll(fds, 2, (int)((until_ns - now + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC));
+		poll(fds, 3, (int)((until_ns - now + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC));
 	}
 	return r;
 }
@@ -286,6 +306,9 @@ static int running(void *opaque, const struct hv_pause *pause)
 	struct primary *p = opaque;
 
 	step(p, PRIMARY_EV_RESUMED, 0);
+	/* This checkpoint may be of what no standby was built for: it must not be acked. */
+	if (p->ops->changed(p->hv, &p->why))
+		return hold_changed(p);
 	if (commit(p))
 		return primary_hold(p);
 	report_epoch(p, pause);
