@@ -199,10 +199,10 @@ struct failover_domain {
 	uint64_t attempt_generation;
 	uint64_t retry_at_ns;
 	unsigned int attempts;
-	bool not_yet;             /* the last attempt was put off, which was said */
-	bool guest_died;          /* with the last boot of this host; not seen since */
-	bool booting;             /* it ended and is starting again: not ready yet, which was said */
-	bool vacant;              /* the same, and the backup has not said who has it now */
+	bool not_yet;    /* the last attempt was put off, which was said */
+	bool guest_died; /* with the last boot of this host; not seen since */
+	bool booting;    /* it ended and is starting again: not ready yet, which was said */
+	bool vacant;     /* the same, and the backup has not said who has it now */
 	enum exit_code exit_code; /* of the last failure */
 
 	struct failover_worker *monitor; /* of the guest's end; see domain_monitor.c */

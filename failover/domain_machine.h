@@ -57,9 +57,9 @@ enum failover_event {
 	FAILOVER_ON_SYNCED, /* first checkpoint committed, or acked */
 	FAILOVER_ON_LOST,   /* stream gone or silent */
 	FAILOVER_ON_FAILED,
-	FAILOVER_ON_GUEST_GONE,      /* the worker has no guest any more */
-	FAILOVER_ON_GUEST_ENDED,     /* the monitor: it has ended for good */
-	FAILOVER_ON_GUEST_RESTARTS,  /* the monitor: it has ended and will start again */
+	FAILOVER_ON_GUEST_GONE,     /* the worker has no guest any more */
+	FAILOVER_ON_GUEST_ENDED,    /* the monitor: it has ended for good */
+	FAILOVER_ON_GUEST_RESTARTS, /* the monitor: it has ended and will start again */
 	FAILOVER_ON_STANDBY_LOST,
 	FAILOVER_ON_WORKER_DIED,
 	FAILOVER_ON_DONE,     /* order carried out, or repair or discard command finished */

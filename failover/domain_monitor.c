@@ -56,10 +56,11 @@ static void on_report(void *data, const Romulus__Report *r)
 {
 	struct failover_domain *d = data;
 
-	if (r->text[0]) {
-		snprintf(d->why, sizeof(d->why), "%s", r->text);
+	if (r->text[0])
 		log_warning("%s: %s", NAME(d), r->text);
-	}
+	/* Of one that nobody wants protected any more status has nothing to say. */
+	if (r->text[0] && failover_decide_watches(d->state, &d->record))
+		snprintf(d->why, sizeof(d->why), "%s", r->text);
 	switch (r->kind) {
 	case PROTO_REPORT_GUEST_ENDED:
 		take_ended(d);
@@ -124,7 +125,7 @@ void failover_domain_monitor(struct failover_domain *d, uint64_t now_ns)
 	if (!d->monitor || d->restrained == restrain)
 		return;
 	d->restrained = restrain;
-	if (failover_worker_tell(d->monitor, restrain ? PROTO_ORDER_RESTRAIN : PROTO_ORDER_SOLO,
-		    &why) < 0)
+	if (failover_worker_tell(
+		    d->monitor, restrain ? PROTO_ORDER_RESTRAIN : PROTO_ORDER_SOLO, &why) < 0)
 		log_error("%s: order not taken: %s", NAME(d), why.text);
 }

@@ -329,9 +329,9 @@ static void repair(struct failover_domain *d, bool release)
 	char program[PATH_MAX];
 
 	snprintf(program, sizeof(program), "%s/romulus-primary", d->fo->libexec);
-	run_command(d, (char *const[]){program, "--repair", d->record.name, "--uuid",
-			       d->record.uuid, "--run-dir", d->fo->config->run_dir,
-			       release ? "--release" : NULL, NULL});
+	run_command(d,
+		(char *const[]){program, "--repair", d->record.name, "--uuid", d->record.uuid,
+			"--run-dir", d->fo->config->run_dir, release ? "--release" : NULL, NULL});
 }
 
 /* Only ever after solo has been decided, so held output may go. */
@@ -354,9 +354,9 @@ static void discard(struct failover_domain *d, bool backup)
 	snprintf(program, sizeof(program), "%s/romulus-%s", d->fo->libexec,
 		backup ? "backup" : "primary");
 	snprintf(name, sizeof(name), "%s%s", d->record.name, backup ? STANDBY_SUFFIX : "");
-	run_command(
-		d, (char *const[]){program, "--discard", name, "--uuid", d->record.uuid,
-			   "--run-dir", d->fo->config->run_dir, "--state-dir", d->fo->config->state_dir, DISK_ARGUMENTS(disks)});
+	run_command(d, (char *const[]){program, "--discard", name, "--uuid", d->record.uuid,
+			       "--run-dir", d->fo->config->run_dir, "--state-dir",
+			       d->fo->config->state_dir, DISK_ARGUMENTS(disks)});
 }
 
 /* The standby of a backup, the stale guest of a primary whose generation is over. */

@@ -107,8 +107,8 @@ int hv_xen_watch_shape(struct hv *hv, const struct hv_domain *dom, struct why *w
 	hv->shape = dom->shape;
 	hv->changes = xs_open(0);
 	for (size_t i = 0; hv->changes && i < ARRAY_SIZE(watched); i++) {
-		snprintf(path, sizeof(path), "/local/domain/%" PRIu32 "/%s", dom->domid,
-			watched[i]);
+		snprintf(
+			path, sizeof(path), "/local/domain/%" PRIu32 "/%s", dom->domid, watched[i]);
 		if (xs_watch(hv->changes, path, "shape"))
 			continue;
 		xs_close(hv->changes);

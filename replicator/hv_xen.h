@@ -51,8 +51,8 @@ void hv_xen_heed(struct hv *hv);
 int hv_xen_look(
 	struct hv *hv, const char *uuid, uint32_t domid, struct hv_sight *ret, struct why *why);
 int hv_xen_endings(struct hv *hv, uint32_t domid, enum hv_then ret[HV_ENDS], struct why *why);
-int hv_xen_finish(struct hv *hv, uint32_t domid, enum hv_then then, uint32_t *ret_domid,
-	struct why *why);
+int hv_xen_finish(
+	struct hv *hv, uint32_t domid, enum hv_then then, uint32_t *ret_domid, struct why *why);
 int hv_xen_pause(struct hv *hv, uint32_t domid, struct why *why);
 int hv_xen_unpause(struct hv *hv, uint32_t domid, struct why *why);
 

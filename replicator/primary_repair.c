@@ -35,8 +35,7 @@ int primary_repair(struct primary *p)
 	int r;
 
 	/* One that has started again meanwhile was waiting for this. */
-	if (w->release && w->uuid &&
-		restrain_let_go(p->ops, p->hv, w->run_dir, w->uuid, &p->why))
+	if (w->release && w->uuid && restrain_let_go(p->ops, p->hv, w->run_dir, w->uuid, &p->why))
 		log_error("%s", p->why.text);
 	if (!w->release)
 		return sweep(p);

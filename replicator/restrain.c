@@ -27,7 +27,8 @@ static uint32_t held(const char *path)
 	return f && fscanf(f, "%" SCNu32, &domid) == 1 ? domid : 0;
 }
 
-/* First paused, then noted: one that dies in between leaves a paused guest, never one that talks. */
+/* First paused, then noted: one that dies in between leaves a paused guest, never one that talks.
+ */
 int restrain_pause(const struct hv_ops *ops, struct hv *hv, const char *run_dir, const char *uuid,
 	uint32_t domid, struct why *why)
 {
