@@ -99,6 +99,11 @@ struct hv_save_calls {
 	int (*captured)(void *opaque);
 	/* Guest runs again. Ship, wait, release, sleep; -ECANCELED ends the save cleanly. */
 	int (*running)(void *opaque, const struct hv_pause *pause);
+	/*
+	 * Another hand saves the domain: its log-dirty mode and its suspensions are that one's now,
+	 * and are left alone. Must not return to the save core, which would switch log-dirty off.
+	 */
+	void (*taken)(void *opaque);
 	void *opaque;
 };
 
@@ -120,10 +125,13 @@ struct hv_ops {
 	int (*attach)(struct hv *hv, const struct hv_domain *dom, struct why *why);
 	/*
 	 * From `attach` on: a descriptor that is readable when the attached domain may have been
-	 * changed by another hand, and whether it was: -ESTALE and what. Cheap when not.
+	 * changed by another hand, and whether it was: -ESTALE and what, or -EALREADY when it is
+	 * being saved or migrated. For while the guest runs; cheap when nothing has happened.
 	 */
 	int (*watch_shape)(struct hv *hv, const struct hv_domain *dom, struct why *why);
 	int (*changed)(struct hv *hv, struct why *why);
+	/* Leave the guest's suspensions to another hand. */
+	void (*give_way)(struct hv *hv);
 	/* Run the save core, checkpoint after checkpoint, into the blocking fd @io_fd. */
 	int (*save)(struct hv *hv, int io_fd, const struct hv_save_calls *calls, struct why *why);
 	/*

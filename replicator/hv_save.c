@@ -165,6 +165,13 @@ static int suspend_guest(struct save *s)
 	bool shutdown;
 	int r, asked;
 
+	r = hv_xen_shutdown_state(hv, hv->domid, &shutdown, &reason);
+	if (!r && shutdown && reason == SHUTDOWN_suspend)
+		return why_set(s->why, -EALREADY,
+			"'%s' was suspended by another hand, which saves or migrates it: "
+			"protection "
+			"can begin again when that is over",
+			hv->name);
 	asked = ask_to_suspend(hv);
 	s->begun_ns = clock_now_ns();
 	for (;;) {
@@ -236,6 +243,16 @@ static int on_precopy(struct precopy_stats stats, void *opaque)
 	return XGS_POLICY_CONTINUE_PRECOPY;
 }
 
+/* Does not return: see hv_save_calls. Who suspended the guest has to resume it. */
+static void give_way(struct save *s)
+{
+	if (s->suspended)
+		resume_guest(s);
+	resume_late(s->hv);
+	s->calls->taken(s->calls->opaque);
+	abort();
+}
+
 static int on_suspend(void *opaque)
 {
 	struct save *s = opaque;
@@ -243,6 +260,8 @@ static int on_suspend(void *opaque)
 	s->err = s->calls->before_suspend(s->calls->opaque);
 	if (!s->err)
 		s->err = suspend_guest(s);
+	if (s->err == -EALREADY && !s->suspended)
+		give_way(s);
 	if (!s->err)
 		s->err = s->calls->suspended(s->calls->opaque);
 	return !s->err;
@@ -279,6 +298,8 @@ static void own_epoch(struct save *s, struct hv_capture *capture)
 	if (!on_suspend(s))
 		return;
 	s->err = hv_capture_write(capture, s->io_fd, s->why);
+	if (s->err == -EALREADY)
+		give_way(s);
 	if (s->err || !on_postcopy(s))
 		return;
 	hv_capture_unmap(capture);

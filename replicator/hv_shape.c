@@ -13,7 +13,11 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/why.h"
+#include "replicator/saver.h"
+
+#define LOOK_NS NSEC_PER_SEC /* at all processes: a save takes seconds */
 
 static const char *const watched[] = {"memory/target", "memory/static-max", "cpu", "device"};
 
@@ -106,6 +110,10 @@ int hv_xen_watch_shape(struct hv *hv, const struct hv_domain *dom, struct why *w
 
 	hv->shape = dom->shape;
 	hv->changes = xs_open(0);
+	if (hv->changes && !xs_watch(hv->changes, hv->shutdown_path, "request")) {
+		xs_close(hv->changes);
+		hv->changes = NULL;
+	}
 	for (size_t i = 0; hv->changes && i < ARRAY_SIZE(watched); i++) {
 		snprintf(
 			path, sizeof(path), "/local/domain/%" PRIu32 "/%s", dom->domid, watched[i]);
@@ -121,28 +129,42 @@ int hv_xen_watch_shape(struct hv *hv, const struct hv_domain *dom, struct why *w
 	return xs_fileno(hv->changes);
 }
 
+/* Whether another hand is at work, or about to: the request to suspend is not ours. */
+static bool is_saved(struct hv *hv, const char *request)
+{
+	const uint64_t now = clock_now_ns();
+
+	if (request && strcmp(request, "suspend") == 0)
+		return true;
+	if (now - hv->looked_ns < LOOK_NS)
+		return false;
+	hv->looked_ns = now;
+	return saver_find("/proc", hv->domid);
+}
+
 /*
  * What xenstored has sent is there when it has answered a later request on the same connection: so
  * a change that precedes this call is seen by it.
  */
 int hv_xen_changed(struct hv *hv, struct why *why)
 {
-	CLEANUP_FREE char *ignored = NULL;
-	char path[80], what[80];
+	CLEANUP_FREE char *request = NULL;
 	struct shape now;
 	bool any = false;
-	char **event;
+	char **event, what[80];
 
-	if (!hv->changes)
-		return 0;
-	snprintf(path, sizeof(path), "/local/domain/%" PRIu32 "/memory/target", hv->domid);
-	ignored = xs_read(hv->changes, XBT_NULL, path, NULL);
+	request = xs_read(hv->changes, XBT_NULL, hv->shutdown_path, NULL);
 	while ((event = xs_check_watch(hv->changes))) {
-		any = true;
+		any = any || strcmp(event[XS_WATCH_TOKEN], "shape") == 0;
 		free(event);
 	}
-	/* One that is gone has no memory: that is seen, and said better, elsewhere. */
-	if (!any || !ignored)
+	if (is_saved(hv, request))
+		return why_set(why, -EALREADY,
+			"'%s' is being saved or migrated by another hand, which gets its way: "
+			"protection can begin again when that is over",
+			hv->name);
+	/* One that is gone has no requests: that is seen, and said better, elsewhere. */
+	if (!any || !request)
 		return 0;
 	hv_xen_shape(hv->changes, hv->domid, &now);
 	if (!shape_differs(&hv->shape, &now, what, sizeof(what)))

@@ -14,6 +14,7 @@
 
 #include "common/cleanup.h"
 #include "common/why.h"
+#include "replicator/saver.h"
 
 /* Beside the guest's own memory: page tables, vCPU and event structures, and Xen's rounding. */
 #define HV_OVERHEAD_KB 12288
@@ -197,6 +198,11 @@ static int hv_xen_can_protect(struct hv *hv, const struct hv_domain *dom, struct
 		return why_set(why, -EAGAIN,
 			"the guest in '%s' has shut down: protection can begin when it runs again",
 			dom->name);
+	if (saver_find("/proc", dom->domid))
+		return why_set(why, -EAGAIN,
+			"'%s' is being saved or migrated by another hand: protection can begin "
+			"when that is over",
+			dom->name);
 	if (dom->paused)
 		return why_set(why, -EAGAIN,
 			"'%s' is paused: protection can begin when it runs (xl unpause %s)",
@@ -293,6 +299,8 @@ static int hv_xen_repair(struct hv *hv, uint32_t domid, struct why *why)
 	if (r)
 		return why_set(why, r, "domain %" PRIu32 " is gone", domid);
 	xc_domain_subscribe_for_suspend(hv->xc, domid, 0);
+	if (saver_find("/proc", domid))
+		return 0; /* the rest is another hand's */
 	/* Fails when log-dirty is off already, which is what we want. */
 	xc_shadow_control(hv->xc, domid, XEN_DOMCTL_SHADOW_OP_OFF, NULL, 0);
 	if (shutdown && reason == SHUTDOWN_suspend) {
@@ -315,6 +323,7 @@ const struct hv_ops hv_xen_ops = {
 	.attach = hv_xen_attach,
 	.watch_shape = hv_xen_watch_shape,
 	.changed = hv_xen_changed,
+	.give_way = hv_xen_detach,
 	.save = hv_xen_save,
 	.restore = hv_xen_restore,
 	.activate = hv_xen_activate,

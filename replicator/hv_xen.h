@@ -28,6 +28,7 @@ struct hv {
 	bool resume_late; /* guest runs, xenstored not yet told */
 	struct shape shape;
 	struct xs_handle *changes; /* NULL: they are not watched for */
+	uint64_t looked_ns;        /* for another hand that saves it */
 };
 
 /* What Xen says of a domain. -ESRCH when it is gone. *ret_reason is valid when *ret_shutdown. */

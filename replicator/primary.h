@@ -47,6 +47,12 @@ int primary_replicate(struct primary *p);
 /* Mute, the stream gone: until the daemon says who runs the guest. Returns as primary_replicate. */
 int primary_hold(struct primary *p);
 
+/*
+ * primary_main.c: the end, after @r of primary_replicate. However it ended, the guest runs, and
+ * nothing of ours is left on it or on its network. Returns the exit code.
+ */
+int primary_end(struct primary *p, int r);
+
 /* primary_repair.c: mend or destroy what a dead worker left on p->worker.repair, .discard. */
 int primary_repair(struct primary *p);
 int primary_discard(struct primary *p);

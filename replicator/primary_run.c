@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "diskrep/primary.h"
 #include "replicator/restrain.h"
+#include "replicator/saver.h"
 
 #define REPORT_INTERVAL_NS (250 * NSEC_PER_MSEC)
 
@@ -238,19 +239,6 @@ static int obey(struct primary *p, int order)
 	return -ECANCELED;
 }
 
-/*
- * The standby is of another kind than the domain now, and what was added may speak unheld: the
- * guest stands still until it is decided who owns it. What follows is as when the stream is lost.
- */
-static int hold_changed(struct primary *p)
-{
-	struct why why;
-
-	if (restrain_pause(p->ops, p->hv, p->worker.run_dir, p->dom.uuid, p->dom.domid, &why))
-		log_error("%s: %s", p->dom.name, why.text);
-	return primary_hold(p);
-}
-
 int primary_hold(struct primary *p)
 {
 	int r;
@@ -264,6 +252,39 @@ int primary_hold(struct primary *p)
 	return r;
 }
 
+/* The guest stands still until it is decided who owns it. Then as when the stream is lost. */
+static int hold_still(struct primary *p)
+{
+	struct why why;
+
+	if (restrain_pause(p->ops, p->hv, p->worker.run_dir, p->dom.uuid, p->dom.domid, &why))
+		log_error("%s: %s", p->dom.name, why.text);
+	return primary_hold(p);
+}
+
+/*
+ * Another hand saves or migrates the domain, and gets its way once the backup has let go: until
+ * then the guest must not get away. What is left of log-dirty mode is that one's.
+ */
+static void taken(void *opaque)
+{
+	struct primary *p = opaque;
+
+	p->ops->give_way(p->hv);
+	exit(primary_end(p, hold_still(p)));
+}
+
+/*
+ * The domain is not what its standby was built for (@r: -ESTALE), and what was added may speak
+ * unheld; or it is being saved.
+ */
+static int hold_changed(struct primary *p, int r)
+{
+	if (r == -EALREADY)
+		taken(p);
+	return hold_still(p);
+}
+
 /* Let the epoch last, listening to the daemon and to the backup. */
 static int run_epoch(struct primary *p, uint64_t until_ns)
 {
@@ -274,7 +295,7 @@ static int run_epoch(struct primary *p, uint64_t until_ns)
 	};
 	struct proto_frame frame;
 	uint64_t now;
-	int r = 0;
+	int r = 0, changed;
 
 	while (!r) {
 		r = worker_order(&p->worker, 0, NULL);
@@ -286,8 +307,9 @@ static int run_epoch(struct primary *p, uint64_t until_ns)
 				p->worker.peer, proto_type_name(frame.type));
 		if (r)
 			return primary_hold(p);
-		if (fds[2].revents && p->ops->changed(p->hv, &p->why))
-			return hold_changed(p);
+		changed = fds[2].revents ? p->ops->changed(p->hv, &p->why) : 0;
+		if (changed)
+			return hold_changed(p, changed);
 		now = clock_now_ns();
 		if (now >= until_ns)
 			break;
@@ -301,18 +323,30 @@ static int run_epoch(struct primary *p, uint64_t until_ns)
  * takes CPU from the guest where the two share one, and an epoch that were spent on shipping the
  * one before would be all cost.
  */
-static int running(void *opaque, const struct hv_pause *pause)
+static int go_on(struct primary *p, const struct hv_pause *pause)
 {
-	struct primary *p = opaque;
+	int changed;
 
 	step(p, PRIMARY_EV_RESUMED, 0);
 	/* This checkpoint may be of what no standby was built for: it must not be acked. */
-	if (p->ops->changed(p->hv, &p->why))
-		return hold_changed(p);
+	changed = p->ops->changed(p->hv, &p->why);
+	if (changed)
+		return hold_changed(p, changed);
 	if (commit(p))
 		return primary_hold(p);
 	report_epoch(p, pause);
 	return run_epoch(p, clock_now_ns() + p->worker.interval_ms * NSEC_PER_MSEC);
+}
+
+/* The save core ends with log-dirty mode, which must not happen to another hand. */
+static int running(void *opaque, const struct hv_pause *pause)
+{
+	struct primary *p = opaque;
+	int r = go_on(p, pause);
+
+	if (r && saver_find("/proc", p->dom.domid))
+		exit(primary_end(p, r));
+	return r;
 }
 
 int primary_replicate(struct primary *p)
@@ -323,6 +357,7 @@ int primary_replicate(struct primary *p)
 		.suspended = suspended,
 		.captured = captured,
 		.running = running,
+		.taken = taken,
 		.opaque = p,
 	};
 	int r;
