@@ -14,7 +14,7 @@
 #include "failover/domain_roles.h"
 #include "failover/worker.h"
 
-#define AGAIN_NS (2 * NSEC_PER_SEC) /* after one that died */
+#define AGAIN_NS (5 * NSEC_PER_SEC) /* after one that died */
 
 /*
  * A guest that Romulus itself has started, in a takeover or after its end, has nobody else who
@@ -56,10 +56,11 @@ static void on_report(void *data, const Romulus__Report *r)
 {
 	struct failover_domain *d = data;
 
-	if (r->text[0]) {
-		snprintf(d->why, sizeof(d->why), "%s", r->text);
+	if (r->text[0])
 		log_warning("%s: %s", NAME(d), r->text);
-	}
+	/* Of one that nobody wants protected any more status has nothing to say. */
+	if (r->text[0] && failover_decide_watches(d->state, &d->record))
+		snprintf(d->why, sizeof(d->why), "%s", r->text);
 	switch (r->kind) {
 	case PROTO_REPORT_GUEST_ENDED:
 		take_ended(d);

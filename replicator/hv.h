@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "replicator/shape.h"
+
 struct why;
 struct hv;
 
@@ -27,6 +29,9 @@ struct hv_domain {
 	enum hv_type type;
 	uint64_t memory_kb;   /* maximum */
 	bool feature_suspend; /* the guest announces control/feature-suspend */
+	bool paused;          /* by another hand */
+	bool shut_down;       /* not for a checkpoint */
+	struct shape shape;   /* read before all else: what changes later is noticed */
 	char hypervisor[16];  /* "4.17" */
 	char *config_json;    /* libxl_domain_config without domid; owned */
 	size_t nic_count;
@@ -94,6 +99,11 @@ struct hv_save_calls {
 	int (*captured)(void *opaque);
 	/* Guest runs again. Ship, wait, release, sleep; -ECANCELED ends the save cleanly. */
 	int (*running)(void *opaque, const struct hv_pause *pause);
+	/*
+	 * Another hand saves the domain: its log-dirty mode and its suspensions are that one's now,
+	 * and are left alone. Must not return to the save core, which would switch log-dirty off.
+	 */
+	void (*taken)(void *opaque);
 	void *opaque;
 };
 
@@ -113,6 +123,15 @@ struct hv_ops {
 		struct why *why);
 	/* Subscribe to the suspend event, or fall back to xenstore; undone by close. */
 	int (*attach)(struct hv *hv, const struct hv_domain *dom, struct why *why);
+	/*
+	 * From `attach` on: a descriptor that is readable when the attached domain may have been
+	 * changed by another hand, and whether it was: -ESTALE and what, or -EALREADY when it is
+	 * being saved or migrated. For while the guest runs; cheap when nothing has happened.
+	 */
+	int (*watch_shape)(struct hv *hv, const struct hv_domain *dom, struct why *why);
+	int (*changed)(struct hv *hv, struct why *why);
+	/* Leave the guest's suspensions to another hand. */
+	void (*give_way)(struct hv *hv);
 	/* Run the save core, checkpoint after checkpoint, into the blocking fd @io_fd. */
 	int (*save)(struct hv *hv, int io_fd, const struct hv_save_calls *calls, struct why *why);
 	/*
@@ -125,8 +144,9 @@ struct hv_ops {
 	/* Give the restored domain its real @name and let it run; *ret as from find. */
 	int (*activate)(struct hv *hv, uint32_t domid, const char *standby, const char *name,
 		struct hv_domain *ret, struct why *why);
-	/* Destroy the domain called @name; 0 also when there is none. */
+	/* Destroy the domain called @name, or @domid; 0 also when there is none. */
 	int (*destroy)(struct hv *hv, const char *name, struct why *why);
+	int (*kill)(struct hv *hv, uint32_t domid, struct why *why);
 	/* Undo what a dead worker left on a domain: suspended guest, log-dirty, subscription. */
 	int (*repair)(struct hv *hv, uint32_t domid, struct why *why);
 

@@ -16,6 +16,7 @@
 
 #include "common/cleanup.h"
 #include "common/why.h"
+#include "replicator/dirty.h"
 #include "replicator/hv_xen.h"
 
 /* These two after Xen's other headers, whose names of fields they define away. */
@@ -44,6 +45,7 @@ struct hv_capture {
 	uint64_t gfns; /* highest of the domain, plus one: bits in the bitmap */
 	xc_hypercall_buffer_t bitmap_buffer;
 	uint64_t *bitmap;
+	uint64_t *before;   /* as it was read last, all zeros when it was cleared */
 	unsigned int reads; /* of the bitmap since it was cleared */
 	size_t pages_fresh; /* dirty at the first of them: what an epoch writes */
 
@@ -86,6 +88,12 @@ int hv_capture_open(struct hv *hv, struct hv_capture **ret, struct why *why)
 			why, -ENOMEM, "no memory for the log-dirty bitmap of '%s'", hv->name);
 	}
 	memset(c->bitmap, 0, bitmap_pages(c->gfns) * PAGE_BYTES);
+	c->before = calloc(bitmap_pages(c->gfns), PAGE_BYTES);
+	if (!c->before) {
+		hv_capture_close(c);
+		return why_set(
+			why, -ENOMEM, "no memory for the log-dirty bitmap of '%s'", hv->name);
+	}
 	*ret = c;
 	return 0;
 }
@@ -107,6 +115,7 @@ struct hv_capture *hv_capture_close(struct hv_capture *c)
 			c->hv->xc, &c->bitmap_buffer, (int)bitmap_pages(c->gfns));
 	if (c->memory)
 		xenforeignmemory_close(c->memory);
+	free(c->before);
 	free(c->pfns);
 	free(c->errors);
 	free(c->context);
@@ -190,13 +199,48 @@ static bool clear_is_due(const struct hv_capture *c)
 	       (c->reads >= READS_MAX || c->pages > c->pages_fresh + c->pages_fresh / 2);
 }
 
+static int read_bitmap(struct hv_capture *c, unsigned int operation, struct why *why)
+{
+	xc_shadow_op_stats_t stats;
+
+	if (xc_logdirty_control(c->hv->xc, c->hv->domid, operation, &c->bitmap_buffer, c->gfns,
+		    XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL, &stats) == (long long)c->gfns)
+		return 0;
+	return why_set(why, -EIO, "Xen does not tell which pages of '%s' are dirty: %s",
+		c->hv->name, strerror(errno));
+}
+
+/*
+ * Read the log-dirty bitmap into c->bitmap, and clear it if that is due. Not before it is known
+ * that nobody else has: Xen has one bitmap for all, a second save of the domain begins by clearing
+ * it and relies on what it finds there later.
+ */
+static int read_dirty(struct hv_capture *c, size_t words, bool clear, struct why *why)
+{
+	int r = read_bitmap(c, XEN_DOMCTL_SHADOW_OP_PEEK, why);
+
+	if (!r && !dirty_covers(c->bitmap, c->before, words))
+		return why_set(why, -EALREADY,
+			"'%s' is being saved or migrated by another hand, which gets its way: "
+			"protection can begin again when that is over",
+			c->hv->name);
+	if (!r && clear)
+		r = read_bitmap(c, XEN_DOMCTL_SHADOW_OP_CLEAN, why);
+	if (r)
+		return r;
+	if (clear)
+		memset(c->before, 0, words * sizeof(*c->before));
+	else
+		memcpy(c->before, c->bitmap, words * sizeof(*c->before));
+	return 0;
+}
+
 /* Read the log-dirty bitmap into c->pfns. */
 static int take_dirty(struct hv_capture *c, struct why *why)
 {
 	const size_t words = (c->gfns + WORD_BITS - 1) / WORD_BITS;
 	const bool clear = clear_is_due(c);
 	xen_pfn_t gfns;
-	xc_shadow_op_stats_t stats;
 	uint64_t word;
 	size_t i;
 	int r;
@@ -206,12 +250,9 @@ static int take_dirty(struct hv_capture *c, struct why *why)
 			"the memory of '%s' has grown, and what is new was not tracked: the guest "
 			"runs on, protection has to begin again",
 			c->hv->name);
-	if (xc_logdirty_control(c->hv->xc, c->hv->domid,
-		    clear ? XEN_DOMCTL_SHADOW_OP_CLEAN : XEN_DOMCTL_SHADOW_OP_PEEK,
-		    &c->bitmap_buffer, c->gfns, XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL,
-		    &stats) != (long long)c->gfns)
-		return why_set(why, -EIO, "Xen does not tell which pages of '%s' are dirty: %s",
-			c->hv->name, strerror(errno));
+	r = read_dirty(c, words, clear, why);
+	if (r)
+		return r;
 	c->pages = 0;
 	for (i = 0; i < words; i++) {
 		if (!c->bitmap[i])

@@ -59,8 +59,8 @@ int hv_xen_look(
 	do {
 		n = xc_domain_getinfolist(hv->xc, next, LOOK_MANY, info);
 		if (n < 0)
-			return why_set(why, -EIO, "Xen does not tell its domains: %s",
-				strerror(errno));
+			return why_set(
+				why, -EIO, "Xen does not tell its domains: %s", strerror(errno));
 		for (i = 0; i < n; i++) {
 			next = (uint32_t)info[i].domain + 1;
 			if (domid && info[i].domain == domid) {
@@ -106,8 +106,8 @@ int hv_xen_endings(struct hv *hv, uint32_t domid, enum hv_then ret[HV_ENDS], str
 
 	libxl_domain_config_init(&config);
 	if (libxl_retrieve_domain_configuration(hv->xl, domid, &config, NULL)) {
-		r = why_set(why, -EIO, "libxl cannot tell the configuration of domain %" PRIu32,
-			domid);
+		r = why_set(
+			why, -EIO, "libxl cannot tell the configuration of domain %" PRIu32, domid);
 	} else {
 		ret[HV_END_POWEROFF] = then_of(config.on_poweroff);
 		ret[HV_END_REBOOT] = then_of(config.on_reboot);
@@ -143,8 +143,8 @@ static int make_way(struct hv *hv, uint32_t domid, enum hv_then then, libxl_doma
 	return libxl_domain_preserve(hv->xl, domid, &config->c_info, "-ended", uuid);
 }
 
-int hv_xen_finish(struct hv *hv, uint32_t domid, enum hv_then then, uint32_t *ret_domid,
-	struct why *why)
+int hv_xen_finish(
+	struct hv *hv, uint32_t domid, enum hv_then then, uint32_t *ret_domid, struct why *why)
 {
 	const bool restarts = then == HV_THEN_RESTART || then == HV_THEN_RENAME_RESTART ||
 			      then == HV_THEN_DUMP_RESTART;
@@ -161,8 +161,8 @@ int hv_xen_finish(struct hv *hv, uint32_t domid, enum hv_then then, uint32_t *re
 			"which cannot be done here: `xl destroy %" PRIu32 "`, then `xl create`",
 			domid, domid);
 	} else if (libxl_retrieve_domain_configuration(hv->xl, domid, &config, NULL)) {
-		r = why_set(why, -EIO, "libxl cannot tell the configuration of domain %" PRIu32,
-			domid);
+		r = why_set(
+			why, -EIO, "libxl cannot tell the configuration of domain %" PRIu32, domid);
 	}
 	if (r)
 		goto out;

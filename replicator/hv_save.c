@@ -125,21 +125,62 @@ static void cancel_suspend(struct hv *hv)
 	}
 }
 
+static bool is_paused(struct hv *hv)
+{
+	xc_domaininfo_t info;
+
+	return xc_domain_getinfolist(hv->xc, hv->domid, 1, &info) == 1 &&
+	       info.domain == hv->domid && (info.flags & XEN_DOMINF_paused);
+}
+
+/*
+ * Ask the guest to suspend, unless somebody has asked it for something else that it has not taken
+ * yet (`xl shutdown`, `xl reboot`): there is one node for all requests, and that one would be lost.
+ * 1: asked; 0: not yet; -EIO.
+ */
+static int ask_to_suspend(struct hv *hv)
+{
+	bool free_of_others, done;
+	xs_transaction_t t;
+	char *value;
+
+	do {
+		t = xs_transaction_start(hv->xs);
+		if (t == XBT_NULL)
+			return -EIO;
+		value = xs_read(hv->xs, t, hv->shutdown_path, NULL);
+		free_of_others = !value || !value[0] || !strcmp(value, "suspend");
+		free(value);
+		done = free_of_others && xs_write(hv->xs, t, hv->shutdown_path, "suspend", 7);
+		if (xs_transaction_end(hv->xs, t, !done))
+			return !free_of_others ? 0 : done ? 1 : -EIO;
+	} while (errno == EAGAIN);
+	return -EIO;
+}
+
 static int suspend_guest(struct save *s)
 {
 	struct hv *hv = s->hv;
 	unsigned int reason;
 	bool shutdown;
-	int r;
+	int r, asked;
 
+	r = hv_xen_shutdown_state(hv, hv->domid, &shutdown, &reason);
+	if (!r && shutdown && reason == SHUTDOWN_suspend)
+		return why_set(s->why, -EALREADY,
+			"'%s' was suspended by another hand, which saves or migrates it: "
+			"protection "
+			"can begin again when that is over",
+			hv->name);
+	asked = ask_to_suspend(hv);
 	s->begun_ns = clock_now_ns();
-	if (!xs_write(hv->xs, XBT_NULL, hv->shutdown_path, "suspend", 7))
-		return why_set(s->why, -EIO,
-			"cannot ask '%s' to suspend: xenstore refused the write", hv->name);
 	for (;;) {
 		r = hv_xen_shutdown_state(hv, hv->domid, &shutdown, &reason);
 		if (r)
 			return why_set(s->why, r, "domain '%s' was destroyed", hv->name);
+		if (asked < 0)
+			return why_set(s->why, -EIO,
+				"cannot ask '%s' to suspend: xenstore refused the write", hv->name);
 		if (shutdown && reason == SHUTDOWN_suspend)
 			break;
 		if (shutdown)
@@ -150,12 +191,17 @@ static int suspend_guest(struct save *s)
 		if (clock_now_ns() - s->begun_ns > SUSPEND_TIMEOUT_NS) {
 			cancel_suspend(hv);
 			return why_set(s->why, -ETIMEDOUT,
-				"the guest in '%s' did not suspend within %d s; it runs on, "
-				"without "
-				"protection. Look at its console",
+				is_paused(hv)
+					? "'%s' was paused by another hand for more than %d s: it "
+					  "cannot be checkpointed; protection can begin again when "
+					  "it is unpaused"
+					: "the guest in '%s' did not suspend within %d s; it runs "
+					  "on, without protection. Look at its console",
 				hv->name, (int)(SUSPEND_TIMEOUT_NS / NSEC_PER_SEC));
 		}
-		wait_for_sign(hv, 250);
+		wait_for_sign(hv, asked ? 250 : 20);
+		if (!asked)
+			asked = ask_to_suspend(hv);
 	}
 	s->suspended = true;
 	s->suspended_ns = clock_now_ns();
@@ -197,6 +243,16 @@ static int on_precopy(struct precopy_stats stats, void *opaque)
 	return XGS_POLICY_CONTINUE_PRECOPY;
 }
 
+/* Does not return: see hv_save_calls. Who suspended the guest has to resume it. */
+static void give_way(struct save *s)
+{
+	if (s->suspended)
+		resume_guest(s);
+	resume_late(s->hv);
+	s->calls->taken(s->calls->opaque);
+	abort();
+}
+
 static int on_suspend(void *opaque)
 {
 	struct save *s = opaque;
@@ -204,6 +260,8 @@ static int on_suspend(void *opaque)
 	s->err = s->calls->before_suspend(s->calls->opaque);
 	if (!s->err)
 		s->err = suspend_guest(s);
+	if (s->err == -EALREADY && !s->suspended)
+		give_way(s);
 	if (!s->err)
 		s->err = s->calls->suspended(s->calls->opaque);
 	return !s->err;
@@ -240,6 +298,8 @@ static void own_epoch(struct save *s, struct hv_capture *capture)
 	if (!on_suspend(s))
 		return;
 	s->err = hv_capture_write(capture, s->io_fd, s->why);
+	if (s->err == -EALREADY)
+		give_way(s);
 	if (s->err || !on_postcopy(s))
 		return;
 	hv_capture_unmap(capture);

@@ -14,6 +14,7 @@
 
 #include "common/cleanup.h"
 #include "common/why.h"
+#include "replicator/saver.h"
 
 /* Beside the guest's own memory: page tables, vCPU and event structures, and Xen's rounding. */
 #define HV_OVERHEAD_KB 12288
@@ -47,6 +48,8 @@ static void hv_xen_close(struct hv *hv)
 	hv_xen_detach(hv);
 	if (hv->xl)
 		libxl_ctx_free(hv->xl);
+	if (hv->changes)
+		xs_close(hv->changes);
 	if (hv->xs)
 		xs_close(hv->xs);
 	if (hv->xc)
@@ -143,6 +146,7 @@ int hv_xen_find(struct hv *hv, const char *name, struct hv_domain *ret, struct w
 	if (ret->domid == 0)
 		return why_set(why, -EINVAL, "'%s' is dom0, which cannot be protected", name);
 
+	hv_xen_shape(hv->xs, ret->domid, &ret->shape);
 	libxl_domain_config_init(&config);
 	libxl_dominfo_init(&info);
 	if (libxl_domain_info(hv->xl, &info, ret->domid) ||
@@ -155,6 +159,8 @@ int hv_xen_find(struct hv *hv, const char *name, struct hv_domain *ret, struct w
 	snprintf(ret->uuid, sizeof(ret->uuid), LIBXL_UUID_FMT, LIBXL_UUID_BYTES(info.uuid));
 	ret->type = types[config.c_info.type];
 	ret->memory_kb = config.b_info.max_memkb;
+	ret->paused = info.paused;
+	ret->shut_down = info.shutdown && info.shutdown_reason != LIBXL_SHUTDOWN_REASON_SUSPEND;
 	ret->feature_suspend = guest_can_suspend(hv, ret->domid);
 	if (version)
 		snprintf(ret->hypervisor, sizeof(ret->hypervisor), "%d.%d",
@@ -188,6 +194,19 @@ static int hv_xen_can_protect(struct hv *hv, const struct hv_domain *dom, struct
 			"memory cannot be tracked; nothing was changed. Run it as PVH or HVM to "
 			"protect it",
 			dom->name);
+	if (dom->shut_down)
+		return why_set(why, -EAGAIN,
+			"the guest in '%s' has shut down: protection can begin when it runs again",
+			dom->name);
+	if (saver_find("/proc", dom->domid))
+		return why_set(why, -EAGAIN,
+			"'%s' is being saved or migrated by another hand: protection can begin "
+			"when that is over",
+			dom->name);
+	if (dom->paused)
+		return why_set(why, -EAGAIN,
+			"'%s' is paused: protection can begin when it runs (xl unpause %s)",
+			dom->name, dom->name);
 	if (!dom->feature_suspend)
 		return why_set(why, -EOPNOTSUPP,
 			"the kernel of '%s' does not announce control/feature-suspend, so it "
@@ -250,17 +269,24 @@ static int hv_xen_can_host(
 	return 0;
 }
 
+static int hv_xen_kill(struct hv *hv, uint32_t domid, struct why *why)
+{
+	int r = libxl_domain_destroy(hv->xl, domid, NULL);
+
+	if (!r || r == ERROR_DOMAIN_NOTFOUND)
+		return 0;
+	return why_set(why, -EIO,
+		"domain %" PRIu32 " could not be destroyed; do it with `xl destroy %" PRIu32 "`",
+		domid, domid);
+}
+
 static int hv_xen_destroy(struct hv *hv, const char *name, struct why *why)
 {
 	uint32_t domid;
 
 	if (libxl_name_to_domid(hv->xl, name, &domid))
 		return 0;
-	if (libxl_domain_destroy(hv->xl, domid, NULL))
-		return why_set(why, -EIO,
-			"domain '%s' could not be destroyed; do it with `xl destroy %" PRIu32 "`",
-			name, domid);
-	return 0;
+	return hv_xen_kill(hv, domid, why);
 }
 
 static int hv_xen_repair(struct hv *hv, uint32_t domid, struct why *why)
@@ -273,6 +299,8 @@ static int hv_xen_repair(struct hv *hv, uint32_t domid, struct why *why)
 	if (r)
 		return why_set(why, r, "domain %" PRIu32 " is gone", domid);
 	xc_domain_subscribe_for_suspend(hv->xc, domid, 0);
+	if (saver_find("/proc", domid))
+		return 0; /* the rest is another hand's */
 	/* Fails when log-dirty is off already, which is what we want. */
 	xc_shadow_control(hv->xc, domid, XEN_DOMCTL_SHADOW_OP_OFF, NULL, 0);
 	if (shutdown && reason == SHUTDOWN_suspend) {
@@ -293,10 +321,14 @@ const struct hv_ops hv_xen_ops = {
 	.can_protect = hv_xen_can_protect,
 	.can_host = hv_xen_can_host,
 	.attach = hv_xen_attach,
+	.watch_shape = hv_xen_watch_shape,
+	.changed = hv_xen_changed,
+	.give_way = hv_xen_detach,
 	.save = hv_xen_save,
 	.restore = hv_xen_restore,
 	.activate = hv_xen_activate,
 	.destroy = hv_xen_destroy,
+	.kill = hv_xen_kill,
 	.repair = hv_xen_repair,
 	.watch = hv_xen_watch,
 	.heed = hv_xen_heed,

@@ -26,6 +26,9 @@ struct hv {
 	xenevtchn_handle *evtchn; /* NULL: the xenstore path is used */
 	int suspend_port;
 	bool resume_late; /* guest runs, xenstored not yet told */
+	struct shape shape;
+	struct xs_handle *changes; /* NULL: they are not watched for */
+	uint64_t looked_ns;        /* for another hand that saves it */
 };
 
 /* What Xen says of a domain. -ESRCH when it is gone. *ret_reason is valid when *ret_shutdown. */
@@ -40,13 +43,17 @@ int hv_xen_restore(struct hv *hv, const char *config_json, const char *name, int
 	uint32_t *ret_domid, struct why *why);
 int hv_xen_activate(struct hv *hv, uint32_t domid, const char *standby, const char *name,
 	struct hv_domain *ret, struct why *why);
+void hv_xen_shape(struct xs_handle *xs, uint32_t domid, struct shape *ret);
+int hv_xen_watch_shape(struct hv *hv, const struct hv_domain *dom, struct why *why);
+int hv_xen_changed(struct hv *hv, struct why *why);
+
 int hv_xen_watch(struct hv *hv, struct why *why);
 void hv_xen_heed(struct hv *hv);
 int hv_xen_look(
 	struct hv *hv, const char *uuid, uint32_t domid, struct hv_sight *ret, struct why *why);
 int hv_xen_endings(struct hv *hv, uint32_t domid, enum hv_then ret[HV_ENDS], struct why *why);
-int hv_xen_finish(struct hv *hv, uint32_t domid, enum hv_then then, uint32_t *ret_domid,
-	struct why *why);
+int hv_xen_finish(
+	struct hv *hv, uint32_t domid, enum hv_then then, uint32_t *ret_domid, struct why *why);
 int hv_xen_pause(struct hv *hv, uint32_t domid, struct why *why);
 int hv_xen_unpause(struct hv *hv, uint32_t domid, struct why *why);
 

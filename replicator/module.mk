@@ -3,7 +3,8 @@ libexec += romulus-primary romulus-backup romulus-monitor
 romulus-primary_src := replicator/primary_main.c replicator/primary_setup.c replicator/primary_run.c \
 	replicator/primary_repair.c replicator/primary_epoch.c replicator/ship.c \
 	replicator/staging.c replicator/hv_xen.c replicator/hv_save.c replicator/hv_capture.c \
-	replicator/hv_restore.c replicator/hv_end.c replicator/restrain.c replicator/worker.c \
+	replicator/hv_restore.c replicator/hv_end.c replicator/hv_shape.c replicator/shape.c \
+	replicator/restrain.c replicator/saver.c replicator/worker.c \
 	$(diskrep_primary_src) $(diskrep_drbd_src) $(netbuf_src) $(proto_src) $(common_src)
 romulus-primary_pkg := $(netbuf_pkg) $(proto_pkg) $(diskrep_pkg) xencontrol xenguest xenlight xenstore \
 	xenevtchn xenforeignmemory xentoollog
@@ -12,6 +13,7 @@ romulus-primary_lib := -lpthread -laio
 romulus-backup_src := replicator/backup_main.c replicator/backup_accept.c replicator/backup_receive.c \
 	replicator/backup_takeover.c replicator/backup_epoch.c replicator/receive.c \
 	replicator/feed.c replicator/standby.c replicator/hv_xen.c replicator/hv_save.c replicator/hv_capture.c replicator/hv_restore.c replicator/hv_end.c \
+	replicator/hv_shape.c replicator/shape.c replicator/saver.c \
 	replicator/worker.c diskrep/backup.c diskrep/takeover.c $(diskrep_src) $(diskrep_store_src) $(proto_src) \
 	$(common_src)
 romulus-backup_pkg := $(proto_pkg) $(diskrep_pkg) xencontrol xenguest xenlight xenstore xenevtchn \
@@ -20,11 +22,17 @@ romulus-backup_lib := -lpthread
 
 romulus-monitor_src := replicator/monitor_main.c replicator/lifecycle.c replicator/restrain.c \
 	replicator/hv_xen.c replicator/hv_save.c replicator/hv_capture.c replicator/hv_restore.c \
-	replicator/hv_end.c replicator/worker.c $(proto_src) $(common_src)
+	replicator/hv_end.c replicator/hv_shape.c replicator/shape.c replicator/saver.c \
+	replicator/worker.c $(proto_src) $(common_src)
 romulus-monitor_pkg := $(proto_pkg) xencontrol xenguest xenlight xenstore xenevtchn \
 	xenforeignmemory xentoollog
 
-unit_tests += tests/unit/epochs tests/unit/receive tests/unit/lifecycle
+unit_tests += tests/unit/epochs tests/unit/receive tests/unit/lifecycle tests/unit/shape \
+	tests/unit/saver
+tests/unit/saver_src := tests/unit/saver.c replicator/saver.c
+tests/unit/saver_pkg := cmocka
+tests/unit/shape_src := tests/unit/shape.c replicator/shape.c
+tests/unit/shape_pkg := cmocka
 tests/unit/lifecycle_src := tests/unit/lifecycle.c replicator/lifecycle.c replicator/restrain.c \
 	$(common_src)
 tests/unit/lifecycle_pkg := cmocka

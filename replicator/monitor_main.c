@@ -71,8 +71,8 @@ static void restarted(struct monitor *m)
 	const struct worker *w = &m->worker;
 
 	if (w->restrain)
-		complain(m, restrain_pause(m->ops, m->hv, w->run_dir, w->uuid, m->life.domid,
-				    &m->why));
+		complain(m,
+			restrain_pause(m->ops, m->hv, w->run_dir, w->uuid, m->life.domid, &m->why));
 	say(m, PROTO_REPORT_GUEST_RESTARTED, "");
 }
 

@@ -28,6 +28,7 @@ struct primary {
 	struct proto_session *stream;
 	struct ship_copy copy;
 	bool copying; /* the copy thread runs */
+	int changes;  /* readable when another hand may have changed the domain */
 	int io_fd;    /* what the save core writes to: the pipe, then the staging buffer */
 	struct primary_epoch epoch;
 	uint64_t resumed_ns, reported_ns, bytes;
@@ -45,6 +46,12 @@ int primary_connect(struct primary *p); /* waits for the daemon's order */
 int primary_replicate(struct primary *p);
 /* Mute, the stream gone: until the daemon says who runs the guest. Returns as primary_replicate. */
 int primary_hold(struct primary *p);
+
+/*
+ * primary_main.c: the end, after @r of primary_replicate. However it ended, the guest runs, and
+ * nothing of ours is left on it or on its network. Returns the exit code.
+ */
+int primary_end(struct primary *p, int r);
 
 /* primary_repair.c: mend or destroy what a dead worker left on p->worker.repair, .discard. */
 int primary_repair(struct primary *p);

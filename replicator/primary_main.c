@@ -20,11 +20,43 @@ static int fail(struct primary *p, int err)
 	return EXIT_CODE_FAILED;
 }
 
+static bool is_gone(int r)
+{
+	return r == -ESHUTDOWN || r == -ESRCH;
+}
+
+int primary_end(struct primary *p, int r)
+{
+	const bool gone = is_gone(r);
+
+	/* However it ended, the guest runs, and nothing of ours is left on it or on its network. */
+	if (gone)
+		netbuf_sweep(p->netbuf_dir, p->dom.uuid, 0, NULL);
+	else if (p->epoch.state != PRIMARY_ENDED && netbuf_remove(p->netbuf, NULL))
+		log_error("%s: the network buffer could not be removed", p->dom.name);
+	p->ops->close(p->hv);
+	if (p->stream)
+		proto_session_bye(p->stream, r == -ECANCELED ? PROTO_BYE_DONE : PROTO_BYE_FAILED,
+			r == -ECANCELED ? "protection ended" : p->why.text);
+	p->stream = proto_session_free(p->stream);
+	if (r == -ECANCELED || !r)
+		worker_say(&p->worker, PROTO_REPORT_DONE, "", 0);
+	else
+		worker_say(&p->worker, gone ? PROTO_REPORT_GUEST_GONE : PROTO_REPORT_FAILED,
+			p->why.text, worker_exit_code(r));
+	diskrep_primary_close(p->disks);
+	netbuf_free(p->netbuf);
+	staging_close(&p->staging);
+	hv_domain_clear(&p->dom);
+	proto_session_free(p->worker.daemon);
+	return EXIT_CODE_OK;
+}
+
 int main(int argc, char **argv)
 {
 	static struct primary p = {.ops = &hv_xen_ops, .staging.fd = -1};
 	struct worker *w = &p.worker;
-	bool alone, gone;
+	bool alone;
 	int r;
 
 	log_open("romulus-primary");
@@ -55,28 +87,7 @@ int main(int argc, char **argv)
 	if (!r)
 		r = primary_replicate(&p);
 	/* A checkpoint that failed decides nothing about who may run: hold the output and ask. */
-	gone = r == -ESHUTDOWN || r == -ESRCH;
-	if (r && r != -ECANCELED && p.epoch.committed && !gone)
+	if (r && r != -ECANCELED && p.epoch.committed && !is_gone(r))
 		r = primary_hold(&p);
-	/* However it ended, the guest runs, and nothing of ours is left on it or on its network. */
-	if (gone)
-		netbuf_sweep(p.netbuf_dir, p.dom.uuid, 0, NULL);
-	else if (p.epoch.state != PRIMARY_ENDED && netbuf_remove(p.netbuf, NULL))
-		log_error("%s: the network buffer could not be removed", p.dom.name);
-	p.ops->close(p.hv);
-	if (p.stream)
-		proto_session_bye(p.stream, r == -ECANCELED ? PROTO_BYE_DONE : PROTO_BYE_FAILED,
-			r == -ECANCELED ? "protection ended" : p.why.text);
-	p.stream = proto_session_free(p.stream);
-	if (r == -ECANCELED || !r)
-		worker_say(w, PROTO_REPORT_DONE, "", 0);
-	else
-		worker_say(w, gone ? PROTO_REPORT_GUEST_GONE : PROTO_REPORT_FAILED, p.why.text,
-			worker_exit_code(r));
-	diskrep_primary_close(p.disks);
-	netbuf_free(p.netbuf);
-	staging_close(&p.staging);
-	hv_domain_clear(&p.dom);
-	proto_session_free(w->daemon);
-	return EXIT_CODE_OK;
+	return primary_end(&p, r);
 }

@@ -3,8 +3,9 @@
 #include "replicator/primary.h"
 
 #include <errno.h>
-#include <string.h>
+#include <poll.h>
 
+#include "common/clock.h"
 #include "common/exit_codes.h"
 #include "common/log.h"
 #include "diskrep/command.h"
@@ -13,11 +14,16 @@
 
 #define XL "/usr/sbin/xl"
 #define CREATE_MS 90000
+#define RETURN_NS (30 * NSEC_PER_SEC) /* in which xl starts a guest that has ended again */
+#define LOOK_MS 250
 
 /* The guest has ended: nothing to mend but its network, and what it still had to say is dropped. */
 static int sweep(struct primary *p)
 {
-	if (!p->worker.uuid || netbuf_sweep(p->netbuf_dir, p->worker.uuid, 0, &p->why) >= 0)
+	if (!p->worker.uuid)
+		return EXIT_CODE_OK;
+	restrain_forget(p->worker.run_dir, p->worker.uuid);
+	if (netbuf_sweep(p->netbuf_dir, p->worker.uuid, 0, &p->why) >= 0)
 		return EXIT_CODE_OK;
 	log_error("%s", p->why.text);
 	return EXIT_CODE_FAILED;
@@ -29,8 +35,7 @@ int primary_repair(struct primary *p)
 	int r;
 
 	/* One that has started again meanwhile was waiting for this. */
-	if (w->release && w->uuid &&
-		restrain_let_go(p->ops, p->hv, w->run_dir, w->uuid, &p->why))
+	if (w->release && w->uuid && restrain_let_go(p->ops, p->hv, w->run_dir, w->uuid, &p->why))
 		log_error("%s", p->why.text);
 	if (!w->release)
 		return sweep(p);
@@ -46,23 +51,52 @@ int primary_repair(struct primary *p)
 	return r ? EXIT_CODE_FAILED : EXIT_CODE_OK;
 }
 
-/* Destroy a guest whose generation belongs to the other host; what it still had to say is dropped.
+/* Whether it runs, so that to destroy it is the end of it: nobody starts such a guest again. */
+static bool runs(const struct hv_sight *s)
+{
+	return s->exists && !s->dying && (!s->shut_down || s->end == HV_END_SUSPEND);
+}
+
+/* Destroy what is there with the uuid of the guest. 0 and *ret_final: nobody starts it again. */
+static int kill_guest(struct primary *p, bool *ret_found, bool *ret_final)
+{
+	const char *uuid = p->worker.uuid;
+	struct hv_sight s;
+	uint32_t domid;
+	int r = p->ops->look(p->hv, uuid, 0, &s, &p->why);
+
+	*ret_found = *ret_final = false;
+	domid = s.other;
+	if (r || !domid)
+		return r;
+	*ret_found = true;
+	r = p->ops->look(p->hv, uuid, domid, &s, &p->why);
+	*ret_final = !r && runs(&s);
+	return r ? r : p->ops->kill(p->hv, domid, &p->why);
+}
+
+/*
+ * Destroy a guest whose generation belongs to the other host; what it still had to say is dropped.
+ * One that has just ended by itself may be started again by xl: that one is destroyed as well.
  */
 int primary_discard(struct primary *p)
 {
-	int r;
+	const uint64_t until = clock_now_ns() + RETURN_NS;
+	bool found, final, first = true;
+	int r = 0;
 
-	r = p->ops->find(p->hv, p->worker.discard, &p->dom, &p->why);
-	/* Another guest of that name is not ours to destroy. */
-	if (r == -ENOENT || (!r && p->worker.uuid && strcmp(p->worker.uuid, p->dom.uuid) != 0))
-		return sweep(p);
-	if (!r)
-		r = p->ops->destroy(p->hv, p->worker.discard, &p->why);
-	if (!r && netbuf_sweep(p->netbuf_dir, p->dom.uuid, 0, &p->why) < 0)
-		r = -EIO;
+	if (!p->worker.uuid)
+		return EXIT_CODE_USAGE;
+	do {
+		r = kill_guest(p, &found, &final);
+		if (!r && (final || (found && !first)))
+			break;
+		first = false;
+		poll(NULL, 0, LOOK_MS);
+	} while (!r && clock_now_ns() < until);
 	if (r)
 		log_error("%s", p->why.text);
-	return r ? EXIT_CODE_FAILED : EXIT_CODE_OK;
+	return r ? EXIT_CODE_FAILED : sweep(p);
 }
 
 /* Promoting is refused while the other host uses the disks: nothing is started twice. */

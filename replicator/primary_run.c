@@ -16,6 +16,8 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "diskrep/primary.h"
+#include "replicator/restrain.h"
+#include "replicator/saver.h"
 
 #define REPORT_INTERVAL_NS (250 * NSEC_PER_MSEC)
 
@@ -207,6 +209,7 @@ static int obey(struct primary *p, int order)
 		[PROTO_ORDER_STOP] = PRIMARY_EV_STOP,
 		[PROTO_ORDER_DISCARD] = PRIMARY_EV_DISCARD,
 	};
+	struct hv_sight sight;
 	int actions;
 
 	if (order <
@@ -217,9 +220,18 @@ static int obey(struct primary *p, int order)
 	actions = primary_epoch_step(&p->epoch, events[order], 0);
 	if (actions < 0)
 		return 0;
+	if (actions & PRIMARY_RELEASE_ALL &&
+		restrain_let_go(p->ops, p->hv, p->worker.run_dir, p->dom.uuid, &p->why))
+		log_error("%s: %s", p->dom.name, p->why.text);
 	if (actions & PRIMARY_RELEASE_ALL && netbuf_remove(p->netbuf, &p->why))
 		log_error("%s: %s", p->dom.name, p->why.text);
 	if (actions & PRIMARY_DESTROY) {
+		if (p->ops->look(p->hv, p->dom.uuid, p->dom.domid, &sight, &p->why) == 0 &&
+			(!sight.exists || sight.dying ||
+				(sight.shut_down && sight.end != HV_END_SUSPEND)))
+			return why_set(&p->why, -ESRCH,
+				"the guest in '%s' has ended, and may be started again",
+				p->dom.name);
 		if (p->ops->destroy(p->hv, p->dom.name, &p->why))
 			log_error("%s", p->why.text);
 		netbuf_sweep(p->netbuf_dir, p->dom.uuid, 0, &p->why);
@@ -240,16 +252,50 @@ int primary_hold(struct primary *p)
 	return r;
 }
 
+/* The guest stands still until it is decided who owns it. Then as when the stream is lost. */
+static int hold_still(struct primary *p)
+{
+	struct why why;
+
+	if (restrain_pause(p->ops, p->hv, p->worker.run_dir, p->dom.uuid, p->dom.domid, &why))
+		log_error("%s: %s", p->dom.name, why.text);
+	return primary_hold(p);
+}
+
+/*
+ * Another hand saves or migrates the domain, and gets its way once the backup has let go: until
+ * then the guest must not get away. What is left of log-dirty mode is that one's.
+ */
+static void taken(void *opaque)
+{
+	struct primary *p = opaque;
+
+	p->ops->give_way(p->hv);
+	exit(primary_end(p, hold_still(p)));
+}
+
+/*
+ * The domain is not what its standby was built for (@r: -ESTALE), and what was added may speak
+ * unheld; or it is being saved.
+ */
+static int hold_changed(struct primary *p, int r)
+{
+	if (r == -EALREADY)
+		taken(p);
+	return hold_still(p);
+}
+
 /* Let the epoch last, listening to the daemon and to the backup. */
 static int run_epoch(struct primary *p, uint64_t until_ns)
 {
 	struct pollfd fds[] = {
 		{.fd = proto_session_fd(p->worker.daemon), .events = POLLIN},
 		{.fd = proto_session_fd(p->stream), .events = POLLIN},
+		{.fd = p->changes, .events = POLLIN},
 	};
 	struct proto_frame frame;
 	uint64_t now;
-	int r = 0;
+	int r = 0, changed;
 
 	while (!r) {
 		r = worker_order(&p->worker, 0, NULL);
@@ -261,10 +307,13 @@ static int run_epoch(struct primary *p, uint64_t until_ns)
 				p->worker.peer, proto_type_name(frame.type));
 		if (r)
 			return primary_hold(p);
+		changed = fds[2].revents ? p->ops->changed(p->hv, &p->why) : 0;
+		if (changed)
+			return hold_changed(p, changed);
 		now = clock_now_ns();
 		if (now >= until_ns)
 			break;
-		poll(fds, 2, (int)((until_ns - now + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC));
+		poll(fds, 3, (int)((until_ns - now + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC));
 	}
 	return r;
 }
@@ -274,15 +323,30 @@ static int run_epoch(struct primary *p, uint64_t until_ns)
  * takes CPU from the guest where the two share one, and an epoch that were spent on shipping the
  * one before would be all cost.
  */
-static int running(void *opaque, const struct hv_pause *pause)
+static int go_on(struct primary *p, const struct hv_pause *pause)
 {
-	struct primary *p = opaque;
+	int changed;
 
 	step(p, PRIMARY_EV_RESUMED, 0);
+	/* This checkpoint may be of what no standby was built for: it must not be acked. */
+	changed = p->ops->changed(p->hv, &p->why);
+	if (changed)
+		return hold_changed(p, changed);
 	if (commit(p))
 		return primary_hold(p);
 	report_epoch(p, pause);
 	return run_epoch(p, clock_now_ns() + p->worker.interval_ms * NSEC_PER_MSEC);
+}
+
+/* The save core ends with log-dirty mode, which must not happen to another hand. */
+static int running(void *opaque, const struct hv_pause *pause)
+{
+	struct primary *p = opaque;
+	int r = go_on(p, pause);
+
+	if (r && saver_find("/proc", p->dom.domid))
+		exit(primary_end(p, r));
+	return r;
 }
 
 int primary_replicate(struct primary *p)
@@ -293,6 +357,7 @@ int primary_replicate(struct primary *p)
 		.suspended = suspended,
 		.captured = captured,
 		.running = running,
+		.taken = taken,
 		.opaque = p,
 	};
 	int r;

@@ -56,7 +56,9 @@ int primary_find(struct primary *p)
 		r = staging_open(&p->staging, w->staging_bytes, &p->why);
 	if (!r)
 		r = p->ops->attach(p->hv, &p->dom, &p->why);
-	if (r)
+	if (!r)
+		r = p->changes = p->ops->watch_shape(p->hv, &p->dom, &p->why);
+	if (r < 0)
 		return r;
 	p->netbuf = make_netbuf(p);
 	if (!p->netbuf)

@@ -27,7 +27,8 @@ static uint32_t held(const char *path)
 	return f && fscanf(f, "%" SCNu32, &domid) == 1 ? domid : 0;
 }
 
-/* First paused, then noted: one that dies in between leaves a paused guest, never one that talks. */
+/* First paused, then noted: one that dies in between leaves a paused guest, never one that talks.
+ */
 int restrain_pause(const struct hv_ops *ops, struct hv *hv, const char *run_dir, const char *uuid,
 	uint32_t domid, struct why *why)
 {
@@ -50,6 +51,14 @@ int restrain_pause(const struct hv_ops *ops, struct hv *hv, const char *run_dir,
 		"domain %" PRIu32 " is paused and that could not be noted in %s: %s; when `romulus "
 		"status` says that it runs here, `xl unpause %" PRIu32 "`",
 		domid, path, strerror(errno), domid);
+}
+
+void restrain_forget(const char *run_dir, const char *uuid)
+{
+	char path[PATH_MAX];
+
+	path_of(path, run_dir, uuid);
+	unlink(path);
 }
 
 int restrain_let_go(const struct hv_ops *ops, struct hv *hv, const char *run_dir, const char *uuid,

@@ -21,4 +21,7 @@ int restrain_pause(const struct hv_ops *ops, struct hv *hv, const char *run_dir,
 int restrain_let_go(const struct hv_ops *ops, struct hv *hv, const char *run_dir, const char *uuid,
 	struct why *why);
 
+/* It is no more. */
+void restrain_forget(const char *run_dir, const char *uuid);
+
 #endif

@@ -447,6 +447,30 @@ static void what_another_host_may_take_over_is_watched(void **state)
 		failover_decide_watched(FAILOVER_SYNCING)); /* no checkpoint: nothing to take */
 }
 
+/* One that starts again is heard at once only on the host that owns the generation. */
+static void a_guest_that_starts_again_waits_for_the_decision(void **state)
+{
+	struct failover_record r = {.generation = OURS, .role = PROTO_ROLE_PRIMARY};
+
+	for (int i = 0; i < FAILOVER_STATE_COUNT; i++) {
+		const enum failover_state s = (enum failover_state)i;
+		const enum proto_state said = failover_machine_gossip(s);
+		const bool owns = said == PROTO_STATE_SOLO || said == PROTO_STATE_TAKEN_OVER;
+
+		r.decision = FAILOVER_DECISION_NONE;
+		if (attempts(s))
+			assert_false(failover_decide_watches(s, &r)); /* a first attempt */
+		else if (failover_decide_watches(s, &r))
+			assert_int_equal(failover_decide_restrains(s, &r), !owns);
+		r.decision = FAILOVER_DECISION_SOLO;
+		if (s == FAILOVER_CHECKING || s == FAILOVER_PREPARING) {
+			assert_true(failover_decide_watches(s, &r));
+			assert_false(failover_decide_restrains(s, &r));
+		}
+	}
+	assert_true(failover_decide_restrains(FAILOVER_LEAVING, &r));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -454,6 +478,7 @@ int main(void)
 		cmocka_unit_test(only_what_was_decided_is_told),
 		cmocka_unit_test(who_may_be_shot_is_not_let_go_of),
 		cmocka_unit_test(a_generation_is_above_all_that_is_known),
+		cmocka_unit_test(a_guest_that_starts_again_waits_for_the_decision),
 		cmocka_unit_test(an_attempt_and_an_earlier_generation_hear_nothing),
 		cmocka_unit_test(only_a_promise_releases),
 		cmocka_unit_test(only_an_owner_makes_a_guest_stale),

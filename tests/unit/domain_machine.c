@@ -134,6 +134,68 @@ static void follow(
 		follow(start, e, ARRAY_SIZE(e), end);                                              \
 	} while (0)
 
+/* The end of a guest is no grant: the backup may have been granted the takeover meanwhile. */
+static void the_end_of_a_guest_grants_nothing(void **state)
+{
+	static const enum failover_event ends[] = {
+		FAILOVER_ON_GUEST_GONE, FAILOVER_ON_GUEST_ENDED, FAILOVER_ON_GUEST_RESTARTS};
+	struct failover_step step;
+
+	for (int i = 0; i < FAILOVER_STATE_COUNT; i++)
+		for (size_t e = 0; e < ARRAY_SIZE(ends); e++) {
+			const enum failover_state s = (enum failover_state)i;
+
+			if (!failover_machine_step(s, ends[e], FAILOVER_IDLE, &step))
+				continue;
+			assert_int_equal(failover_machine_role(s), PROTO_ROLE_PRIMARY);
+			/* Undecided, it stays so: or is given up for good, which lets the backup
+			 * go. */
+			if (failover_machine_restrains(s) && step.next != FAILOVER_CLOSING &&
+				step.next != FAILOVER_IDLE)
+				assert_true(failover_machine_restrains(step.next));
+			if (step.action == FAILOVER_DO_GUEST_RESTARTS)
+				assert_int_equal(ends[e], FAILOVER_ON_GUEST_RESTARTS);
+			if (step.action == FAILOVER_DO_GUEST_ENDED)
+				assert_int_equal(ends[e], FAILOVER_ON_GUEST_ENDED);
+		}
+}
+
+/* What nobody but its monitor can say has a place wherever there is one. */
+static void the_end_of_a_guest_has_a_place(void **state)
+{
+	struct failover_step step;
+
+	for (int i = 0; i < FAILOVER_STATE_COUNT; i++) {
+		const enum failover_state s = (enum failover_state)i;
+
+		/* Being ended it is forgotten in a moment in any case. */
+		if (failover_machine_guest_here(s) && s != FAILOVER_ENDING)
+			assert_true(failover_machine_step(
+				s, FAILOVER_ON_GUEST_ENDED, FAILOVER_IDLE, &step));
+		/* And then its backup hears that it may go. */
+		if (failover_machine_step(s, FAILOVER_ON_GUEST_ENDED, FAILOVER_IDLE, &step))
+			assert_int_equal(failover_machine_gossip(step.next), PROTO_STATE_IDLE);
+	}
+	assert_int_equal(failover_machine_role(FAILOVER_CLOSING), PROTO_ROLE_PRIMARY);
+	assert_false(failover_machine_needs_grant(FAILOVER_CLOSING)); /* nobody is shot for it */
+}
+
+static void ways_of_an_ending_guest(void **state)
+{
+	FOLLOW(FAILOVER_PROTECTED, FAILOVER_IDLE, FAILOVER_ON_GUEST_ENDED,
+		FAILOVER_ON_PEER_RELEASED);
+	FOLLOW(FAILOVER_PROTECTED, FAILOVER_IDLE, FAILOVER_ON_GUEST_GONE, FAILOVER_ON_GUEST_ENDED,
+		FAILOVER_ON_PEER_OWNS);
+	FOLLOW(FAILOVER_PROTECTED, FAILOVER_CHECKING, FAILOVER_ON_GUEST_GONE,
+		FAILOVER_ON_GUEST_RESTARTS, FAILOVER_ON_PEER_RELEASED, FAILOVER_ON_DONE,
+		FAILOVER_ON_PROTECT);
+	FOLLOW(FAILOVER_PROTECTED, FAILOVER_IDLE, FAILOVER_ON_GUEST_RESTARTS, FAILOVER_ON_PEER_OWNS,
+		FAILOVER_ON_GUEST_GONE, FAILOVER_ON_DONE);
+	FOLLOW(FAILOVER_TAKEN_OVER, FAILOVER_CHECKING, FAILOVER_ON_GUEST_RESTARTS,
+		FAILOVER_ON_PROTECT);
+	FOLLOW(FAILOVER_SOLO, FAILOVER_IDLE, FAILOVER_ON_GUEST_ENDED);
+}
+
 static void ways_of_a_primary(void **state)
 {
 	FOLLOW(FAILOVER_IDLE, FAILOVER_PROTECTED, FAILOVER_ON_PROTECT, FAILOVER_ON_FOUND,
@@ -273,6 +335,9 @@ int main(void)
 		cmocka_unit_test(reclaim_needs_the_promise_of_the_backup),
 		cmocka_unit_test(a_protected_guest_goes_solo_only_by_grant),
 		cmocka_unit_test(decisions_are_final),
+		cmocka_unit_test(the_end_of_a_guest_grants_nothing),
+		cmocka_unit_test(the_end_of_a_guest_has_a_place),
+		cmocka_unit_test(ways_of_an_ending_guest),
 		cmocka_unit_test(ways_of_a_primary),
 		cmocka_unit_test(ways_of_a_backup),
 		cmocka_unit_test(the_end_of_a_worker_has_a_place),

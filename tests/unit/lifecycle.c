@@ -94,8 +94,7 @@ static void nobody_restarts_it(void **state)
 
 	assert_int_equal(see(&l, shut(HV_END_WATCHDOG, false), 0), LIFECYCLE_SAY_RESTARTS);
 	assert_int_equal(see(&l, shut(HV_END_WATCHDOG, false), LIFECYCLE_HAND_NS - 1), 0);
-	assert_int_equal(
-		see(&l, shut(HV_END_WATCHDOG, false), LIFECYCLE_HAND_NS), LIFECYCLE_ACT);
+	assert_int_equal(see(&l, shut(HV_END_WATCHDOG, false), LIFECYCLE_HAND_NS), LIFECYCLE_ACT);
 	assert_int_equal(l.then, HV_THEN_DUMP_RESTART);
 	assert_int_equal(lifecycle_acted(&l, NEW), LIFECYCLE_SAY_RESTARTED);
 	assert_int_equal(l.domid, NEW);
@@ -137,8 +136,7 @@ static void it_powers_off(void **state)
 	/* Nobody destroys it. */
 	l = begun();
 	see(&l, shut(HV_END_POWEROFF, false), 0);
-	assert_int_equal(
-		see(&l, shut(HV_END_POWEROFF, false), LIFECYCLE_HAND_NS), LIFECYCLE_ACT);
+	assert_int_equal(see(&l, shut(HV_END_POWEROFF, false), LIFECYCLE_HAND_NS), LIFECYCLE_ACT);
 	assert_int_equal(lifecycle_acted(&l, 0), 0);
 	assert_int_equal(l.state, LIFECYCLE_OVER);
 }
@@ -217,8 +215,8 @@ static void what_is_said_is_said_once(void **state)
 				restarts += (a & LIFECYCLE_SAY_RESTARTS) != 0;
 			}
 			assert_int_equal(ended, 1);
-			assert_int_equal(restarts, end != HV_END_SUSPEND &&
-							   lifecycle_restarts((enum hv_then)then));
+			assert_int_equal(restarts,
+				end != HV_END_SUSPEND && lifecycle_restarts((enum hv_then)then));
 			assert_int_equal(l.state, LIFECYCLE_OVER);
 		}
 }

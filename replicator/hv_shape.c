@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What another hand changes of a running domain (`xl mem-set`, `vcpu-set`, `block-attach`,
+ * `network-detach`, ...) as it appears in xenstore: docs/misc/xenstore-paths.pandoc in Xen's tree.
+ * The watches are on a connection of their own, so that nothing else takes their events.
+ */
+#include "replicator/hv_xen.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/why.h"
+#include "replicator/saver.h"
+
+#define LOOK_NS NSEC_PER_SEC /* at all processes: a save takes seconds */
+
+static const char *const watched[] = {"memory/target", "memory/static-max", "cpu", "device"};
+
+static void put_memory(struct xs_handle *xs, uint32_t domid, struct shape *s)
+{
+	static const struct {
+		const char *node, *name;
+	} nodes[] = {{"target", "memory"}, {"static-max", "the limit of its memory"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(nodes); i++) {
+		CLEANUP_FREE char *value = NULL;
+		char path[80];
+
+		snprintf(path, sizeof(path), "/local/domain/%" PRIu32 "/memory/%s", domid,
+			nodes[i].node);
+		value = xs_read(xs, XBT_NULL, path, NULL);
+		if (value)
+			shape_put(s, nodes[i].name, strtoull(value, NULL, 10));
+	}
+}
+
+static void put_cpu(struct xs_handle *xs, const char *folder, const char *id, struct shape *s)
+{
+	CLEANUP_FREE char *value = NULL;
+	char path[160], name[32];
+
+	snprintf(path, sizeof(path), "%s/%s/availability", folder, id);
+	snprintf(name, sizeof(name), "vcpu %s", id);
+	value = xs_read(xs, XBT_NULL, path, NULL);
+	if (value && strcmp(value, "online") == 0)
+		shape_put(s, name, 0);
+}
+
+static void put_cpus(struct xs_handle *xs, uint32_t domid, struct shape *s)
+{
+	CLEANUP_FREE char **ids = NULL;
+	char folder[80];
+	unsigned int n;
+
+	snprintf(folder, sizeof(folder), "/local/domain/%" PRIu32 "/cpu", domid);
+	ids = xs_directory(xs, XBT_NULL, folder, &n);
+	for (unsigned int i = 0; ids && i < n; i++)
+		put_cpu(xs, folder, ids[i], s);
+}
+
+/* /local/domain/N/device/CLASS/ID; a guest may put other things there, which have no back end. */
+static void put_devices_of(
+	struct xs_handle *xs, const char *folder, const char *class, struct shape *s)
+{
+	CLEANUP_FREE char **ids = NULL;
+	char path[160], name[32];
+	unsigned int n;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, class);
+	ids = xs_directory(xs, XBT_NULL, path, &n);
+	for (unsigned int i = 0; ids && i < n; i++) {
+		CLEANUP_FREE char *backend = NULL;
+
+		snprintf(path, sizeof(path), "%s/%s/%s/backend", folder, class, ids[i]);
+		snprintf(name, sizeof(name), "%.15s %.15s", class, ids[i]);
+		backend = xs_read(xs, XBT_NULL, path, NULL);
+		if (backend)
+			shape_put(s, name, 0);
+	}
+}
+
+static void put_devices(struct xs_handle *xs, uint32_t domid, struct shape *s)
+{
+	CLEANUP_FREE char **classes = NULL;
+	char folder[80];
+	unsigned int n;
+
+	snprintf(folder, sizeof(folder), "/local/domain/%" PRIu32 "/device", domid);
+	classes = xs_directory(xs, XBT_NULL, folder, &n);
+	for (unsigned int i = 0; classes && i < n; i++)
+		put_devices_of(xs, folder, classes[i], s);
+}
+
+void hv_xen_shape(struct xs_handle *xs, uint32_t domid, struct shape *ret)
+{
+	ret->n = 0;
+	put_memory(xs, domid, ret);
+	put_cpus(xs, domid, ret);
+	put_devices(xs, domid, ret);
+}
+
+int hv_xen_watch_shape(struct hv *hv, const struct hv_domain *dom, struct why *why)
+{
+	char path[80];
+
+	hv->shape = dom->shape;
+	hv->changes = xs_open(0);
+	if (hv->changes && !xs_watch(hv->changes, hv->shutdown_path, "request")) {
+		xs_close(hv->changes);
+		hv->changes = NULL;
+	}
+	for (size_t i = 0; hv->changes && i < ARRAY_SIZE(watched); i++) {
+		snprintf(
+			path, sizeof(path), "/local/domain/%" PRIu32 "/%s", dom->domid, watched[i]);
+		if (xs_watch(hv->changes, path, "shape"))
+			continue;
+		xs_close(hv->changes);
+		hv->changes = NULL;
+	}
+	if (!hv->changes)
+		return why_set(why, -EIO,
+			"cannot watch in xenstore for changes of '%s' by another hand: %s",
+			dom->name, strerror(errno));
+	return xs_fileno(hv->changes);
+}
+
+/* Whether another hand is at work, or about to: the request to suspend is not ours. */
+static bool is_saved(struct hv *hv, const char *request)
+{
+	const uint64_t now = clock_now_ns();
+
+	if (request && strcmp(request, "suspend") == 0)
+		return true;
+	if (now - hv->looked_ns < LOOK_NS)
+		return false;
+	hv->looked_ns = now;
+	return saver_find("/proc", hv->domid);
+}
+
+/*
+ * What xenstored has sent is there when it has answered a later request on the same connection: so
+ * a change that precedes this call is seen by it.
+ */
+int hv_xen_changed(struct hv *hv, struct why *why)
+{
+	CLEANUP_FREE char *request = NULL;
+	struct shape now;
+	bool any = false;
+	char **event, what[80];
+
+	request = xs_read(hv->changes, XBT_NULL, hv->shutdown_path, NULL);
+	while ((event = xs_check_watch(hv->changes))) {
+		any = any || strcmp(event[XS_WATCH_TOKEN], "shape") == 0;
+		free(event);
+	}
+	if (is_saved(hv, request))
+		return why_set(why, -EALREADY,
+			"'%s' is being saved or migrated by another hand, which gets its way: "
+			"protection can begin again when that is over",
+			hv->name);
+	/* One that is gone has no requests: that is seen, and said better, elsewhere. */
+	if (!any || !request)
+		return 0;
+	hv_xen_shape(hv->changes, hv->domid, &now);
+	if (!shape_differs(&hv->shape, &now, what, sizeof(what)))
+		return 0;
+	return why_set(why, -ESTALE,
+		"'%s' was changed by another hand (%s), so its standby is not of its kind any more",
+		hv->name, what);
+}
