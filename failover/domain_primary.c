@@ -211,7 +211,7 @@ bool failover_do_guest_ended(struct failover_domain *d)
 	char text[WHY_MAX];
 
 	snprintf(d->cause, sizeof(d->cause), "%s", d->why);
-	d->record.intent = false;
+	d->record.intent = d->booting = false;
 	if (d->recorded && !failover_domain_decided(d, rest.decision, rest.role))
 		return false;
 	drop_worker(d);
@@ -294,7 +294,7 @@ bool failover_do_forget(struct failover_domain *d)
 {
 	const struct failover_forgotten rest = failover_decide_forget(&d->record);
 
-	d->record.intent = false;
+	d->record.intent = d->booting = false;
 	if (d->recorded && !failover_domain_decided(d, rest.decision, rest.role))
 		return false;
 	EVENT(d, "unprotected", "protection has ended, nothing is left of it on either host");
