@@ -61,7 +61,7 @@ void failover_domain_free(struct failover_domain *d)
 	}
 	failover_claim_forget(&d->claim);
 	failover_worker_free(d->worker);
-	failover_worker_free(d->monitor);
+	failover_worker_abandon(d->monitor); /* it may have to outlive this daemon */
 	failover_child_free(d->command);
 	failover_request_free(d->request);
 	failover_announcement_free(d->announcement);

@@ -184,6 +184,7 @@ void failover_do_guest_ended(struct failover_domain *d)
 	char text[WHY_MAX];
 
 	snprintf(d->cause, sizeof(d->cause), "%s", d->why);
+	d->booting = false;
 	snprintf(text, sizeof(text), "%.300s; protection %s%s%s", d->cause,
 		closing ? "ends when " : "has ended", closing ? failover_domain_peer_name(d) : "",
 		closing ? " has let its standby go" : "");
@@ -241,6 +242,7 @@ void failover_do_ask_unprotect(struct failover_domain *d)
 
 void failover_do_forget(struct failover_domain *d)
 {
+	d->booting = false;
 	EVENT(d, "unprotected", "protection has ended, nothing is left of it on either host");
 	failover_domain_settle(d, EXIT_CODE_OK, "%s", "");
 }

@@ -138,6 +138,15 @@ int failover_worker_tell(struct failover_worker *w, enum proto_order kind, struc
 	return failover_worker_order(w, &order, why);
 }
 
+struct failover_worker *failover_worker_abandon(struct failover_worker *w)
+{
+	if (!w || w->dead)
+		return NULL;
+	w->child = sd_event_source_disable_unref(w->child);
+	w->pid = 0;
+	return failover_worker_free(w);
+}
+
 struct failover_worker *failover_worker_free(struct failover_worker *w)
 {
 	if (!w || w->dead)

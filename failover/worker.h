@@ -28,6 +28,8 @@ int failover_worker_order(struct failover_worker *w, const Romulus__Order *order
 int failover_worker_tell(struct failover_worker *w, enum proto_order kind, struct why *why);
 
 /* Kill and forget; no more callbacks. NULL is fine; returns NULL. */
+/* Leave it to itself: it sees that its channel is closed. NULL is fine; returns NULL. */
+struct failover_worker *failover_worker_abandon(struct failover_worker *w);
 struct failover_worker *failover_worker_free(struct failover_worker *w);
 
 #endif

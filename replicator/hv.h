@@ -73,7 +73,7 @@ enum hv_then {
 
 /* What is seen of a domain by its number, and of others with its uuid. */
 struct hv_sight {
-	bool exists, dying, shut_down;
+	bool exists, dying, shut_down, paused;
 	enum hv_end end; /* valid when shut_down */
 	uint32_t other;  /* one with the same uuid and another number; 0: none */
 };

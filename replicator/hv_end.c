@@ -67,6 +67,7 @@ int hv_xen_look(
 				ret->exists = true;
 				ret->dying = info[i].flags & XEN_DOMINF_dying;
 				ret->shut_down = info[i].flags & XEN_DOMINF_shutdown;
+				ret->paused = info[i].flags & XEN_DOMINF_paused;
 				ret->end = end_of(&info[i]);
 			} else if (!(info[i].flags & XEN_DOMINF_dying) &&
 				   !memcmp(info[i].handle, libxl_uuid_bytearray_const(&wanted),

@@ -86,6 +86,7 @@ static unsigned int shut_down(
 		return over(l, LIFECYCLE_BY_ITSELF);
 	l->fate = LIFECYCLE_BY_ITSELF;
 	l->state = LIFECYCLE_SHUT_DOWN;
+	l->acted_upon = false;
 	l->until_ns = now_ns + LIFECYCLE_HAND_NS;
 	return lifecycle_restarts(l->then) ? LIFECYCLE_SAY_RESTARTS : LIFECYCLE_SAY_ENDED;
 }
@@ -113,6 +114,11 @@ static unsigned int in_shut_down(struct lifecycle *l, const struct hv_sight *s, 
 		l->state = restarts ? LIFECYCLE_AWAITED : LIFECYCLE_OVER;
 		l->until_ns = now_ns + LIFECYCLE_RESTART_NS;
 		return 0;
+	}
+	/* Destroying a domain begins with pausing it, and the scripts of its devices take time. */
+	if (s->paused && !l->acted_upon) {
+		l->acted_upon = true;
+		l->until_ns = now_ns + LIFECYCLE_RESTART_NS;
 	}
 	return now_ns >= l->until_ns ? LIFECYCLE_ACT : 0;
 }
@@ -142,11 +148,15 @@ unsigned int lifecycle_step(struct lifecycle *l, const enum hv_then then[HV_ENDS
 	return 0;
 }
 
-unsigned int lifecycle_acted(struct lifecycle *l, uint32_t domid)
+unsigned int lifecycle_acted(struct lifecycle *l, uint32_t domid, uint64_t now_ns)
 {
 	if (!lifecycle_restarts(l->then)) {
 		l->state = LIFECYCLE_OVER; /* its end was said already */
 		return 0;
 	}
-	return domid ? back(l, domid) : over(l, LIFECYCLE_BY_ITSELF);
+	if (domid)
+		return back(l, domid);
+	l->state = LIFECYCLE_AWAITED;
+	l->until_ns = now_ns + LIFECYCLE_RESTART_NS;
+	return 0;
 }

@@ -49,6 +49,7 @@ struct lifecycle {
 	enum hv_end end;
 	enum hv_then then;
 	uint64_t until_ns;
+	bool acted_upon; /* by somebody else */
 };
 
 /* @domid: of the guest; 0: it is not there. */
@@ -58,8 +59,11 @@ void lifecycle_begin(struct lifecycle *l, uint32_t domid, uint64_t now_ns);
 unsigned int lifecycle_step(struct lifecycle *l, const enum hv_then then[HV_ENDS],
 	const struct hv_sight *s, uint64_t now_ns);
 
-/* @domid: of the guest that was started, 0: none. Returns actions. */
-unsigned int lifecycle_acted(struct lifecycle *l, uint32_t domid);
+/*
+ * @domid: of the guest that was started, 0: none, and perhaps because somebody else was at it all
+ * the same. Returns actions.
+ */
+unsigned int lifecycle_acted(struct lifecycle *l, uint32_t domid, uint64_t now_ns);
 
 /* Whether something is going to happen to it without a sign: look again soon. */
 static inline bool lifecycle_waits(const struct lifecycle *l)

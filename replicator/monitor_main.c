@@ -87,7 +87,7 @@ static void act(struct monitor *m)
 	complain(m, m->ops->finish(m->hv, m->life.domid, m->life.then, &domid, &m->why));
 	if (domid)
 		adopt(m);
-	carry_out(m, lifecycle_acted(&m->life, domid));
+	carry_out(m, lifecycle_acted(&m->life, domid, clock_now_ns()));
 	if (domid) /* as it was built: what restrains it is a pause of its own */
 		complain(m, m->ops->unpause(m->hv, domid, &m->why));
 	log_warning("%s: its end was carried out by Romulus: nobody else had for %d s", w->domain,
