@@ -153,8 +153,7 @@ void failover_domains_heard(struct failover_peer *peer)
 	}
 }
 
-static enum failover_inquiry inquiry(
-	const struct failover_domain *d, struct failover_question *ret)
+static enum failover_inquiry inquiry(const struct failover_domain *d, struct failover_question *ret)
 {
 	return failover_decide_inquire(d->state, &d->record,
 		failover_config_stays_mute(d->fo->config, d->record.name), ret);

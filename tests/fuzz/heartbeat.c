@@ -147,7 +147,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_EXPECT(compared == newer);
 	if (newer) {
 		fuzz_accepted++;
-		FUZZ_EXPECT(peer.boot == want->boot && peer.sequence == want->sequence);
+		FUZZ_EXPECT(
+			peer.newest.boot == want->boot && peer.newest.sequence == want->sequence);
 		expect_gossip(want);
 		take_datagram(&endpoint, datagram, size - 1, &from);
 		FUZZ_EXPECT(compared == 1); /* once, on however many paths */
