@@ -182,6 +182,9 @@ struct failover_domain {
 	struct failover_record record;
 	bool recorded; /* the record is on disk */
 	enum failover_state state;
+	bool owes; /* what `owed` promises, which could not be written */
+	enum failover_event owed;
+	bool resumes;        /* it has not begun: what a restart promises could not be written */
 	char why[WHY_MAX];   /* one line for status: why it is not protected */
 	char cause[WHY_MAX]; /* primary: what ended the protection, until it is back; "" */
 	struct failover_peer *peer;

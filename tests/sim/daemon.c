@@ -96,7 +96,7 @@ static void say_all(struct host *h)
 
 	*w = (struct word){
 		.boot = start_of(h), .sequence = ++h->sequence, .answers = h->replay.boot};
-	w->about_domain = h->recorded;
+	w->about_domain = h->recorded && !h->resumes;
 	w->gossip.generation = h->record.generation;
 	failover_decide_gossip(h->state, &h->record, h->vacant, &w->gossip.role, &w->gossip.state);
 	for (uint64_t path = 0; path < PATHS; path++) {
@@ -128,6 +128,10 @@ static bool persist(struct host *h, const struct failover_record *r)
 
 	if (fate_crash(h, CRASH_BEFORE_RECORD) || daemon_gone(h, life))
 		return false;
+	if (!sim.healing && sim_chance(30)) {
+		sim_say(h, "cannot write its record");
+		return false;
+	}
 	h->record = *r;
 	snprintf(h->record.boot, sizeof(h->record.boot), h->guest_died ? "none" : "%u", h->boot);
 	h->on_disk = h->record;
@@ -416,8 +420,9 @@ bool daemon_on(struct host *h, enum failover_event event)
 	const enum failover_state before = h->state;
 	struct failover_step step;
 
-	if (!h->daemon || !failover_machine_step(h->state, event,
-				  failover_decide_base(&h->record, h->vacant), &step))
+	if (!h->daemon || h->resumes ||
+		!failover_machine_step(
+			h->state, event, failover_decide_base(&h->record, h->vacant), &step))
 		return false;
 	if (sim.bug == BUG_SOLO_WITHOUT_GRANT && before == FAILOVER_PROTECTED &&
 		event == FAILOVER_ON_LOST)
@@ -425,7 +430,11 @@ bool daemon_on(struct host *h, enum failover_event event)
 	transitions_taken[before][event]++;
 	sim_say(h, "%s in %s -> %s", failover_event_name(event), failover_state_name(before),
 		failover_state_name(step.next));
-	failover_plan_run(&h->state, &step, &hands, h);
+	h->owes = false;
+	if (!failover_plan_run(&h->state, &step, &hands, h)) {
+		h->owes = failover_decide_once(event);
+		h->owed = event;
+	}
 	return true;
 }
 
@@ -440,6 +449,10 @@ void daemon_report(struct host *h, enum failover_event event)
 	h->worker.leaving = failover_decide_last_word(event);
 	if (!daemon_on(h, event))
 		h->worker.leaving = false;
+	if (event == FAILOVER_ON_LISTENING && h->daemon && h->state == FAILOVER_OPENING) {
+		worker_kill(h); /* it could not be written down */
+		daemon_on(h, FAILOVER_ON_FAILED);
+	}
 }
 
 /* ---- life --------------------------------------------------------------------------------------
@@ -455,6 +468,8 @@ static void keep_protected(struct host *h)
 		daemon_on(h, FAILOVER_ON_PROTECT);
 }
 
+static void resume(struct host *h);
+
 static void tick(struct host *h, uint64_t life, uint64_t b)
 {
 	if (daemon_gone(h, (unsigned int)life) || daemon_waits(h, tick, life, b))
@@ -463,7 +478,11 @@ static void tick(struct host *h, uint64_t life, uint64_t b)
 	say_all(h);
 	if (failover_detector_tick(&h->detector, host_now(h)))
 		sim_say(h, "%s is silent", sim_other(h)->name);
-	if (h->detector.view == FAILOVER_VIEW_SILENT)
+	if (h->resumes)
+		resume(h);
+	if (h->owes)
+		daemon_on(h, h->owed);
+	if (!daemon_gone(h, (unsigned int)life) && h->detector.view == FAILOVER_VIEW_SILENT)
 		arbiter_ask(h);
 	if (!daemon_gone(h, (unsigned int)life))
 		keep_protected(h);
@@ -479,7 +498,8 @@ static void resume(struct host *h)
 	restart = failover_decide_restart(&h->record, strcmp(boot, h->record.boot) == 0);
 	sim_say(h, "romulusd begins as %s", failover_state_name(restart.state));
 	r.decision = restart.decision;
-	if (restart.decision != h->record.decision && !persist(h, &r))
+	h->resumes = restart.decision != h->record.decision && !persist(h, &r);
+	if (h->resumes)
 		return;
 	h->vacant = restart.vacant;
 	h->state = restart.state;
@@ -510,7 +530,8 @@ void daemon_start(struct host *h, uint64_t a, uint64_t b)
 	h->state = FAILOVER_IDLE;
 	h->record = h->on_disk;
 	h->guest_died = false;
-	h->vacant = h->gossip_known = h->requesting = h->asker = h->commanding = false;
+	h->owes = h->resumes = h->vacant = h->gossip_known = h->requesting = h->asker =
+		h->commanding = false;
 	h->newest = (struct failover_newest){0};
 	h->replay = (struct failover_replay){0};
 	h->busy_until = 0;
