@@ -201,10 +201,8 @@ struct failover_domain {
 
 	struct failover_peer *attempt_peer; /* primary: whom the attempt goes to */
 	uint64_t attempt_generation;
-	uint64_t retry_at_ns;
-	unsigned int attempts;
-	bool not_yet;             /* the last attempt was put off, which was said */
-	bool guest_died;          /* with the last boot of this host; not seen since */
+	struct failover_attempts attempts; /* not_yet: which was said */
+	bool guest_died;                   /* with the last boot of this host; not seen since */
 	bool vacant;              /* the same, and the backup has not said who has it now */
 	enum exit_code exit_code; /* of the last failure */
 

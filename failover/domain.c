@@ -224,7 +224,7 @@ static void keep_protected(struct failover_domain *d, uint64_t now_ns)
 {
 	struct failover_peer *p = d->peer;
 
-	if (d->worker || d->command || d->request || !p || now_ns < d->retry_at_ns ||
+	if (d->worker || d->command || d->request || !p || now_ns < d->attempts.retry_at_ns ||
 		!failover_detector_steady(
 			&p->detector, 0, d->fo->timeouts.reprotect_delay, now_ns) ||
 		!failover_decide_again(

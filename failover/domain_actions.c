@@ -99,13 +99,8 @@ static void kill_worker(void *host)
 static void later(void *host)
 {
 	struct failover_domain *d = host;
-	const struct failover_timeouts *t = &d->fo->timeouts;
 
-	/* What is only not ready yet is asked again at the same pace. */
-	d->attempts = d->not_yet ? 1 : d->attempts + 1;
-	d->retry_at_ns =
-		clock_now_ns() +
-		failover_backoff(t->retry_first, t->retry_last, d->attempts) * NSEC_PER_MSEC;
+	failover_attempts_fail(&d->attempts, &d->fo->timeouts, clock_now_ns());
 }
 
 static void beat(void *host)

@@ -11,7 +11,7 @@ void failover_do_spawn_primary(struct failover_domain *d)
 {
 	struct why why;
 
-	if (!d->not_yet)
+	if (!d->attempts.not_yet)
 		EVENT(d, "protect-begin", "protecting on %s", d->attempt_peer->conf->name);
 	if (failover_domain_spawn_primary(d, &why) == 0)
 		return;
@@ -94,8 +94,7 @@ void failover_do_connect(struct failover_domain *d)
 
 void failover_do_note_protected(struct failover_domain *d)
 {
-	d->attempts = 0;
-	d->not_yet = false;
+	d->attempts = (struct failover_attempts){0};
 	d->cause[0] = '\0';
 	EVENT(d, "protected", "protected on %s, generation %lu", failover_domain_peer_name(d),
 		(unsigned long)d->record.generation);
@@ -144,9 +143,9 @@ void failover_do_report_failure(struct failover_domain *d)
 	snprintf(text, sizeof(text), "%s", d->why);
 	if (!waits)
 		EVENT(d, "failed", "%s", text);
-	else if (!d->not_yet && !gone)
+	else if (!d->attempts.not_yet && !gone)
 		EVENT(d, "waiting", "%s", text);
-	d->not_yet = waits;
+	d->attempts.not_yet = waits;
 	if (gone && !d->client)
 		failover_domain_guest_died(d);
 	else

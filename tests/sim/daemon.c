@@ -120,7 +120,7 @@ static bool reachable(const struct host *h)
 /* ---- requests between daemons -----------------------------------------------------------------
  */
 
-enum answer { ANSWER_NONE, ANSWER_PREPARED, ANSWER_REFUSED, ANSWER_UNPROTECTED };
+enum answer { ANSWER_NONE, ANSWER_PREPARED, ANSWER_REFUSED, ANSWER_LATER, ANSWER_UNPROTECTED };
 
 static bool persist(struct host *h, const struct failover_record *r)
 {
@@ -145,6 +145,7 @@ static void on_prepare_answer(struct host *h, enum answer answer, uint64_t gener
 {
 	const unsigned int life = h->life;
 
+	h->later = answer == ANSWER_LATER;
 	if (answer == ANSWER_PREPARED) {
 		daemon_on(h, FAILOVER_ON_PREPARED);
 		if (daemon_gone(h, life))
@@ -178,21 +179,31 @@ static void take_answer(struct host *h, uint64_t number, uint64_t b)
 }
 
 /* An answer that does not get through is a failure when the asker has waited long enough. */
-static void answer(struct host *h, enum answer what)
+static void answer(struct host *h, uint64_t number, enum answer what)
 {
-	struct host *asker = sim_other(h);
-
-	h->asker = false;
 	if (reachable(h))
-		sim_after(delayed(h), asker, take_answer, h->asker_request,
+		sim_after(delayed(h), sim_other(h), take_answer, number,
 			(uint64_t)what | h->record.generation << 8);
+}
+
+/* The one that waits: who has asked again meanwhile does not listen any more. */
+static void answer_asker(struct host *h, enum answer what)
+{
+	h->asker = false;
+	answer(h, h->asker_request, what);
+}
+
+static void keep_asker(struct host *h, uint64_t number, bool unprotects)
+{
+	h->asker = true;
+	h->asker_unprotects = unprotects;
+	h->asker_request = number;
 }
 
 static void take_prepare(struct host *h, uint64_t generation, uint64_t number)
 {
 	if (!h->daemon || daemon_waits(h, take_prepare, generation, number))
 		return;
-	h->asker_request = number;
 	failover_arbiter_heard(&h->arbiter);
 	switch (failover_decide_prepare(h->state, h->record.generation, generation,
 		h->commanding || h->worker.kind != WORKER_NONE)) {
@@ -201,38 +212,36 @@ static void take_prepare(struct host *h, uint64_t generation, uint64_t number)
 		/* fall through */
 	case FAILOVER_REFUSE_GENERATION:
 	case FAILOVER_REFUSE_OWNER:
-		answer(h, ANSWER_REFUSED);
+		answer(h, number, ANSWER_REFUSED);
 		return;
 	default:
 		break;
 	}
 	h->attempt_generation = generation;
-	h->asker = true;
-	h->asker_unprotects = false;
+	keep_asker(h, number, false);
 	if (!daemon_on(h, FAILOVER_ON_PREPARE))
-		answer(h, ANSWER_REFUSED);
+		answer_asker(h, ANSWER_REFUSED);
 }
 
 static void take_unprotect(struct host *h, uint64_t generation, uint64_t number)
 {
 	if (!h->daemon || daemon_waits(h, take_unprotect, generation, number))
 		return;
-	h->asker_request = number;
 	failover_arbiter_heard(&h->arbiter);
 	switch (failover_decide_unprotect(h->state, failover_arbiter_busy(&h->arbiter))) {
 	case FAILOVER_DONE_ALREADY:
-		answer(h, ANSWER_UNPROTECTED);
+		answer(h, number, ANSWER_UNPROTECTED);
 		return;
 	case FAILOVER_ADMIT:
 		break;
 	default:
-		answer(h, ANSWER_REFUSED);
+		answer(h, number, ANSWER_REFUSED);
 		return;
 	}
 	h->record.intent = false;
-	h->asker = h->asker_unprotects = true;
+	keep_asker(h, number, true);
 	if (!daemon_on(h, FAILOVER_ON_UNPROTECT_ASKED) && h->state != FAILOVER_RELEASING)
-		answer(h, ANSWER_REFUSED);
+		answer_asker(h, ANSWER_REFUSED);
 }
 
 static void request(struct host *h, sim_handler *taken)
@@ -317,10 +326,7 @@ static void later(void *host)
 {
 	struct host *h = host;
 
-	h->attempts++;
-	h->retry_at = host_now(h) + failover_backoff(sim.timeouts.retry_first,
-					    sim.timeouts.retry_last, h->attempts) *
-					    MS;
+	failover_attempts_fail(&h->attempts, &sim.timeouts, host_now(h));
 }
 
 static void beat(void *host)
@@ -348,7 +354,7 @@ static void particular(void *host, enum failover_action action)
 		fate_tempt(h, 500 * MS);
 		return;
 	case FAILOVER_DO_NOTE_PROTECTED:
-		h->attempts = 0;
+		h->attempts = (struct failover_attempts){0};
 		sim.protections++;
 		return;
 	case FAILOVER_DO_GO_SOLO:
@@ -356,6 +362,7 @@ static void particular(void *host, enum failover_action action)
 		return;
 	case FAILOVER_DO_GIVE_UP:
 	case FAILOVER_DO_REPORT_FAILURE:
+		h->attempts.not_yet = h->guest_died || h->later;
 		if (h->guest_died)
 			command_start(h);
 		return;
@@ -379,14 +386,14 @@ static void particular(void *host, enum failover_action action)
 		worker_spawn(h, WORKER_BACKUP);
 		return;
 	case FAILOVER_DO_ANSWER_PREPARED:
-		answer(h, ANSWER_PREPARED);
+		answer_asker(h, ANSWER_PREPARED);
 		return;
 	case FAILOVER_DO_ANSWER_REFUSED:
-		answer(h, ANSWER_REFUSED);
+		answer_asker(h, h->later ? ANSWER_LATER : ANSWER_REFUSED);
 		return;
 	case FAILOVER_DO_NOTE_RELEASED:
 		if (h->asker && h->asker_unprotects)
-			answer(h, ANSWER_UNPROTECTED);
+			answer_asker(h, ANSWER_UNPROTECTED);
 		return;
 	case FAILOVER_DO_TAKE_OVER:
 		fate_crash(h, FAULT_TAKEOVER_GRANT);
@@ -461,7 +468,7 @@ void daemon_report(struct host *h, enum failover_event event)
 static void keep_protected(struct host *h)
 {
 	if (h->worker.kind == WORKER_NONE && !h->commanding && !h->requesting &&
-		host_now(h) >= h->retry_at &&
+		host_now(h) >= h->attempts.retry_at_ns &&
 		failover_detector_steady(
 			&h->detector, 0, sim.timeouts.reprotect_delay, host_now(h)) &&
 		failover_decide_again(h->state, &h->record, h->gossip_known ? &h->gossip : NULL))
@@ -536,7 +543,8 @@ void daemon_start(struct host *h, uint64_t a, uint64_t b)
 	h->replay = (struct failover_replay){0};
 	h->busy_until = 0;
 	arbiter_begin(h);
-	h->attempt_generation = h->retry_at = h->attempts = 0;
+	h->attempt_generation = 0;
+	h->attempts = (struct failover_attempts){0};
 	failover_detector_init(&h->detector, PATHS, &sim.timeouts, host_now(h));
 	sim_after(0, h, tick, h->life, 0);
 	if (sim.bug == BUG_FORGET_ON_RESTART && h->record.role == PROTO_ROLE_PRIMARY)

@@ -170,8 +170,9 @@ struct host {
 	struct failover_events events;
 	struct failover_arbiter arbiter;
 	struct failover_claim claim;
-	uint64_t attempt_generation, retry_at;
-	unsigned int attempts;
+	uint64_t attempt_generation;
+	struct failover_attempts attempts;
+	bool later; /* what went wrong last was only not ready yet */
 	bool requesting, asker, asker_unprotects, commanding;
 	uint64_t request, asker_request; /* numbers of them */
 };
