@@ -184,6 +184,9 @@ struct failover_domain {
 	struct failover_record record;
 	bool recorded; /* the record is on disk */
 	enum failover_state state;
+	bool owes; /* what `owed` promises, which could not be written */
+	enum failover_event owed;
+	bool resumes;        /* it has not begun: what a restart promises could not be written */
 	char why[WHY_MAX];   /* one line for status: why it is not protected */
 	char cause[WHY_MAX]; /* primary: what ended the protection, until it is back; "" */
 	struct failover_peer *peer;
@@ -200,12 +203,10 @@ struct failover_domain {
 
 	struct failover_peer *attempt_peer; /* primary: whom the attempt goes to */
 	uint64_t attempt_generation;
-	uint64_t retry_at_ns;
-	unsigned int attempts;
-	bool not_yet;    /* the last attempt was put off, which was said */
-	bool guest_died; /* with the last boot of this host; not seen since */
-	bool booting;    /* it ended and is starting again: not ready yet, which was said */
-	bool vacant;     /* the same, and the backup has not said who has it now */
+	struct failover_attempts attempts; /* not_yet: which was said */
+	bool guest_died;                   /* with the last boot of this host; not seen since */
+	bool booting; /* it ended and is starting again: not ready yet, which was said */
+	bool vacant;  /* the same as guest_died, and the backup has not said who has it now */
 	enum exit_code exit_code; /* of the last failure */
 
 	struct failover_worker *monitor; /* of the guest's end; see domain_monitor.c */

@@ -140,6 +140,23 @@ bool failover_decide_standby(enum failover_state state)
 	return failover_machine_role(state) == PROTO_ROLE_BACKUP || state == FAILOVER_CLEARING;
 }
 
+bool failover_decide_once(enum failover_event event)
+{
+	static const bool once[FAILOVER_EVENT_COUNT] = {
+		[FAILOVER_ON_LOST] = true,
+		[FAILOVER_ON_FAILED] = true,
+		[FAILOVER_ON_GUEST_GONE] = true,
+		[FAILOVER_ON_STANDBY_LOST] = true,
+		[FAILOVER_ON_WORKER_DIED] = true,
+		[FAILOVER_ON_DONE] = true,
+		[FAILOVER_ON_NOT_DONE] = true,
+		[FAILOVER_ON_UNPROTECTED] = true,
+		[FAILOVER_ON_RUNNING] = true,
+	};
+
+	return once[event];
+}
+
 bool failover_decide_last_word(enum failover_event report)
 {
 	return report == FAILOVER_ON_DONE || report == FAILOVER_ON_FAILED ||

@@ -116,6 +116,12 @@ enum failover_admission failover_decide_unprotect(enum failover_state state, boo
 /* Whether what is cleared away in @state is a standby, and not the guest of a primary. */
 bool failover_decide_standby(enum failover_state state);
 
+/*
+ * Whether nobody says @event again. What it promises must be tried again when it could not be
+ * written; all other events come again, if they still mean anything by then.
+ */
+bool failover_decide_once(enum failover_event event);
+
 /* After such a report of a worker nothing more is expected of it. */
 bool failover_decide_last_word(enum failover_event report);
 

@@ -84,7 +84,7 @@ bool failover_domain_state(const struct failover_domain *d, Romulus__DomainState
 	enum proto_role role;
 	enum proto_state state;
 
-	if (!d->recorded)
+	if (!d->recorded || d->resumes)
 		return false;
 	failover_decide_gossip(d->state, &d->record, d->vacant, &role, &state);
 	ret->uuid = (char *)d->record.uuid;
@@ -131,13 +131,19 @@ bool failover_domain_on(struct failover_domain *d, enum failover_event event)
 	struct failover_step step;
 	enum failover_state before = d->state;
 
-	if (!failover_machine_step(d->state, event, failover_domain_base(d), &step))
+	if (d->resumes || !failover_machine_step(d->state, event, failover_domain_base(d), &step))
 		return false;
 	log_debug("%s: %s in %s -> %s", d->record.name, failover_event_name(event),
 		failover_state_name(before), failover_state_name(step.next));
-	failover_domain_act(d, &step);
+	d->owes = false;
+	if (!failover_domain_act(d, &step)) {
+		d->owes = failover_decide_once(event);
+		d->owed = event;
+	}
 	return true;
 }
+
+static void resume(struct failover_domain *d);
 
 /* ---- what a silent or speaking peer means ---------------------------------------------------- */
 
@@ -220,7 +226,7 @@ static void keep_protected(struct failover_domain *d, uint64_t now_ns)
 {
 	struct failover_peer *p = d->peer;
 
-	if (d->worker || d->command || d->request || !p || now_ns < d->retry_at_ns ||
+	if (d->worker || d->command || d->request || !p || now_ns < d->attempts.retry_at_ns ||
 		!failover_detector_steady(
 			&p->detector, 0, d->fo->timeouts.reprotect_delay, now_ns) ||
 		!failover_decide_again(
@@ -234,7 +240,7 @@ static void keep_protected(struct failover_domain *d, uint64_t now_ns)
 /* A promise is kept, however often that has to be tried. */
 static void try_again(struct failover_domain *d, uint64_t now_ns)
 {
-	if (!d->worker && !d->command && now_ns >= d->retry_at_ns)
+	if (!d->worker && !d->command && now_ns >= d->attempts.retry_at_ns)
 		failover_domain_on(d, FAILOVER_ON_RETRY);
 }
 
@@ -242,6 +248,10 @@ void failover_domains_tick(struct failover *fo, uint64_t now_ns)
 {
 	for (struct failover_domain *d = fo->domains, *next; d; d = next) {
 		next = d->next;
+		if (d->resumes)
+			resume(d);
+		if (d->owes)
+			failover_domain_on(d, d->owed);
 		ask_arbiter(d, now_ns);
 		try_again(d, now_ns);
 		keep_protected(d, now_ns);
@@ -297,7 +307,7 @@ static void (*const resumptions[])(struct failover_domain *) = {
 	[FAILOVER_RESUME_DISCARD] = failover_domain_discard,
 };
 
-/* A promise that cannot be written is not made: the domain stays as its record says. */
+/* A promise that cannot be written is not made: it is tried again, and nothing else before. */
 static void resume(struct failover_domain *d)
 {
 	const struct failover_restart restart =
@@ -307,8 +317,11 @@ static void resume(struct failover_domain *d)
 	struct why why;
 
 	r.decision = restart.decision;
-	if (promises && failover_domain_persist(d, &r, &why) < 0) {
-		failover_event(&d->fo->events, d->record.name, "failed", "%s", why.text);
+	d->resumes = promises && failover_domain_persist(d, &r, &why) < 0;
+	if (d->resumes) {
+		if (strcmp(d->why, why.text) != 0)
+			failover_event(&d->fo->events, d->record.name, "failed", "%s", why.text);
+		snprintf(d->why, sizeof(d->why), "%s", why.text);
 		return;
 	}
 	if (promises && r.role == PROTO_ROLE_PRIMARY)

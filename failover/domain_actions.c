@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "failover/domain_roles.h"
@@ -49,6 +50,7 @@ static bool promise(void *host, const struct failover_plan *p)
 	if (strcmp(d->why, why.text) != 0)
 		EVENT(d, "failed", "%s", why.text);
 	snprintf(d->why, sizeof(d->why), "%s", why.text);
+	failover_client_exit(TAKE_PTR(d->client), EXIT_CODE_FAILED, d->why);
 	return false;
 }
 
@@ -99,13 +101,8 @@ static void kill_worker(void *host)
 static void later(void *host)
 {
 	struct failover_domain *d = host;
-	const struct failover_timeouts *t = &d->fo->timeouts;
 
-	/* What is only not ready yet is asked again at the same pace. */
-	d->attempts = d->not_yet ? 1 : d->attempts + 1;
-	d->retry_at_ns =
-		clock_now_ns() +
-		failover_backoff(t->retry_first, t->retry_last, d->attempts) * NSEC_PER_MSEC;
+	failover_attempts_fail(&d->attempts, &d->fo->timeouts, clock_now_ns());
 }
 
 static void beat(void *host)
@@ -160,10 +157,10 @@ static void particular(void *host, enum failover_action action)
 		particulars[action](host);
 }
 
-void failover_domain_act(struct failover_domain *d, const struct failover_step *step)
+bool failover_domain_act(struct failover_domain *d, const struct failover_step *step)
 {
 	static const struct failover_hands hands = {
 		promise, particular, order, command, withdraw, dismiss, kill_worker, later, beat};
 
-	failover_plan_run(&d->state, step, &hands, d);
+	return failover_plan_run(&d->state, step, &hands, d);
 }

@@ -5,7 +5,7 @@
 
 #include "failover/daemon.h"
 
-/* Carry out @step: the new state is entered once what it promises is on disk. */
-void failover_domain_act(struct failover_domain *d, const struct failover_step *step);
+/* Carry out @step; see failover_plan_run. */
+bool failover_domain_act(struct failover_domain *d, const struct failover_step *step);
 
 #endif

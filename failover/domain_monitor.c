@@ -47,7 +47,7 @@ static void take_ended(struct failover_domain *d)
 
 static void take_restarted(struct failover_domain *d)
 {
-	d->retry_at_ns = 0;
+	d->attempts.retry_at_ns = 0;
 	EVENT(d, "guest-restarted", "the guest has started again%s",
 		d->restrained ? ", and waits for the decision who owns it" : "");
 }

@@ -52,6 +52,7 @@ static const struct failover_plan plans[FAILOVER_ACTION_COUNT] = {
 	[FAILOVER_DO_TAKE_OVER] = {DECIDES(TAKEOVER, BACKUP), .order = PROTO_ORDER_TAKEOVER},
 	/* It runs: that cannot be taken back. */
 	[FAILOVER_DO_ANNOUNCE] = {DECIDES(TAKEOVER, PRIMARY), .regardless = true, .later = true},
+	[FAILOVER_DO_WRITE_OWNER] = {DECIDES(TAKEOVER, PRIMARY)},
 	[FAILOVER_DO_CLEAR] = {.kills = true, .command = FAILOVER_RUN_DISCARD},
 };
 
@@ -93,16 +94,18 @@ struct failover_record failover_plan_record(const struct failover_plan *p,
 }
 
 /* Entered first, so that an end of the worker inside the action meets the new state. */
-void failover_plan_run(enum failover_state *state, const struct failover_step *step,
+bool failover_plan_run(enum failover_state *state, const struct failover_step *step,
 	const struct failover_hands *hands, void *host)
 {
 	const struct failover_plan *p = failover_plan(step->action);
 	const enum failover_state before = *state;
+	bool written;
 
 	*state = step->next;
-	if (p->promise && !hands->promise(host, p) && !p->regardless) {
+	written = !p->promise || hands->promise(host, p);
+	if (!written && !p->regardless) {
 		*state = before;
-		return;
+		return false;
 	}
 	if (p->withdraws)
 		hands->withdraw(host);
@@ -117,4 +120,5 @@ void failover_plan_run(enum failover_state *state, const struct failover_step *s
 		hands->later(host);
 	if (*state != before)
 		hands->beat(host);
+	return written;
 }

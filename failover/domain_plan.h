@@ -76,8 +76,11 @@ struct failover_hands {
 	void (*beat)(void *host);
 };
 
-/* Enter @step's state and carry out its action; *state is what it was if that was not possible. */
-void failover_plan_run(enum failover_state *state, const struct failover_step *step,
+/*
+ * Enter @step's state and carry out its action. False: what it promises could not be written, and
+ * but for what follows regardless nothing was done, *state is what it was.
+ */
+bool failover_plan_run(enum failover_state *state, const struct failover_step *step,
 	const struct failover_hands *hands, void *host);
 
 #endif

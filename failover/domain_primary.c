@@ -14,7 +14,7 @@ void failover_do_spawn_primary(struct failover_domain *d)
 
 	d->exit_code = EXIT_CODE_PREFLIGHT;
 	if (failover_autostart_find(d->fo->config->xendomains, NAME(d), &why) == 0) {
-		if (!d->not_yet)
+		if (!d->attempts.not_yet)
 			EVENT(d, "protect-begin", "protecting on %s", d->attempt_peer->conf->name);
 		if (failover_domain_spawn_primary(d, &why) == 0)
 			return;
@@ -98,8 +98,8 @@ void failover_do_connect(struct failover_domain *d)
 
 void failover_do_note_protected(struct failover_domain *d)
 {
-	d->attempts = 0;
-	d->not_yet = d->booting = false;
+	d->attempts = (struct failover_attempts){0};
+	d->booting = false;
 	d->cause[0] = '\0';
 	EVENT(d, "protected", "protected on %s, generation %lu", failover_domain_peer_name(d),
 		(unsigned long)d->record.generation);
@@ -159,9 +159,9 @@ void failover_do_report_failure(struct failover_domain *d)
 	snprintf(text, sizeof(text), "%s", d->why);
 	if (!waits)
 		EVENT(d, "failed", "%s", text);
-	else if (!d->not_yet && !gone)
+	else if (!d->attempts.not_yet && !gone)
 		EVENT(d, "waiting", "%s", text);
-	d->not_yet = waits;
+	d->attempts.not_yet = waits;
 	if (gone && !d->client)
 		failover_domain_guest_died(d);
 	else
@@ -198,7 +198,7 @@ void failover_do_guest_restarts(struct failover_domain *d)
 
 	snprintf(d->cause, sizeof(d->cause), "%s", d->why);
 	d->booting = true;
-	d->attempts = 0;
+	d->attempts = (struct failover_attempts){0};
 	snprintf(text, sizeof(text), "%.300s%s", d->cause, failover_domain_outlook(d));
 	EVENT(d, "guest-restarts", "%s", text);
 	failover_domain_settle(d, EXIT_CODE_FAILED, "%s", text);

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "failover/config.h"
 
 void failover_timeouts_init(struct failover_timeouts *t, const struct failover_config *c)
@@ -74,4 +75,12 @@ uint64_t failover_backoff(uint64_t first, uint64_t last, unsigned int attempts)
 	while (attempts-- > 1 && wait < last)
 		wait *= 2;
 	return wait < last ? wait : last;
+}
+
+void failover_attempts_fail(
+	struct failover_attempts *a, const struct failover_timeouts *t, uint64_t now_ns)
+{
+	a->n = a->not_yet ? 1 : a->n + 1;
+	a->retry_at_ns =
+		now_ns + failover_backoff(t->retry_first, t->retry_last, a->n) * NSEC_PER_MSEC;
 }

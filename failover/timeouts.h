@@ -4,6 +4,7 @@
 #ifndef FAILOVER_TIMEOUTS_H
 #define FAILOVER_TIMEOUTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -33,5 +34,16 @@ void failover_timeouts_print(FILE *out, const struct failover_timeouts *t);
 
 /* Doubling backoff: the wait after @attempts failures (1, 2 ...). */
 uint64_t failover_backoff(uint64_t first, uint64_t last, unsigned int attempts);
+
+/* Attempts to protect a domain that have failed since it was protected last. */
+struct failover_attempts {
+	unsigned int n;
+	bool not_yet; /* the last one was only put off: the next one comes at the same pace */
+	uint64_t retry_at_ns;
+};
+
+/* One more, at @now_ns: says when the next one may be made. */
+void failover_attempts_fail(
+	struct failover_attempts *a, const struct failover_timeouts *t, uint64_t now_ns);
 
 #endif

@@ -2,7 +2,8 @@
 #include "replicator/primary_epoch.h"
 
 #include <errno.h>
-#include <stdbool.h>
+
+#include "proto/proto.h"
 
 static const char *const state_names[PRIMARY_STATES] = {
 	[PRIMARY_COPYING] = "copying",
@@ -83,4 +84,21 @@ int primary_epoch_step(struct primary_epoch *m, enum primary_event event, uint64
 		m->epoch++;
 	m->state = t->next;
 	return (int)t->actions;
+}
+
+bool primary_epoch_ordered(int order, enum primary_event *ret)
+{
+	switch (order) {
+	case PROTO_ORDER_SOLO:
+		*ret = PRIMARY_EV_SOLO;
+		return true;
+	case PROTO_ORDER_STOP:
+		*ret = PRIMARY_EV_STOP;
+		return true;
+	case PROTO_ORDER_DISCARD:
+		*ret = PRIMARY_EV_DISCARD;
+		return true;
+	default:
+		return false;
+	}
 }

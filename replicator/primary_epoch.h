@@ -7,6 +7,7 @@
 #ifndef REPLICATOR_PRIMARY_EPOCH_H
 #define REPLICATOR_PRIMARY_EPOCH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum primary_state {
@@ -55,6 +56,9 @@ struct primary_epoch {
  * unchanged.
  */
 int primary_epoch_step(struct primary_epoch *m, enum primary_event event, uint64_t epoch);
+
+/* The event that a daemon's @order is. False: no order that ends replication. */
+bool primary_epoch_ordered(int order, enum primary_event *ret);
 
 const char *primary_state_name(enum primary_state state);
 

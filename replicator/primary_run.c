@@ -204,20 +204,16 @@ static void report_epoch(struct primary *p, const struct hv_pause *pause)
 /* Carry out an order that ends replication. -ECANCELED ends the save core. */
 static int obey(struct primary *p, int order)
 {
-	static const enum primary_event events[] = {
-		[PROTO_ORDER_SOLO] = PRIMARY_EV_SOLO,
-		[PROTO_ORDER_STOP] = PRIMARY_EV_STOP,
-		[PROTO_ORDER_DISCARD] = PRIMARY_EV_DISCARD,
-	};
 	struct hv_sight sight;
+	enum primary_event event;
 	int actions;
 
 	if (order <
 		0) /* The daemon is gone: no grant can come. Stay mute; it repairs on restart. */
 		exit(EXIT_CODE_FAILED);
-	if (order >= (int)(sizeof(events) / sizeof(events[0])) || !events[order])
+	if (!primary_epoch_ordered(order, &event))
 		return 0;
-	actions = primary_epoch_step(&p->epoch, events[order], 0);
+	actions = primary_epoch_step(&p->epoch, event, 0);
 	if (actions < 0)
 		return 0;
 	if (actions & PRIMARY_RELEASE_ALL &&

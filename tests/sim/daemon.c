@@ -96,7 +96,7 @@ static void say_all(struct host *h)
 
 	*w = (struct word){
 		.boot = start_of(h), .sequence = ++h->sequence, .answers = h->replay.boot};
-	w->about_domain = h->recorded;
+	w->about_domain = h->recorded && !h->resumes;
 	w->gossip.generation = h->record.generation;
 	failover_decide_gossip(h->state, &h->record, h->vacant, &w->gossip.role, &w->gossip.state);
 	for (uint64_t path = 0; path < PATHS; path++) {
@@ -120,7 +120,7 @@ static bool reachable(const struct host *h)
 /* ---- requests between daemons -----------------------------------------------------------------
  */
 
-enum answer { ANSWER_NONE, ANSWER_PREPARED, ANSWER_REFUSED, ANSWER_UNPROTECTED };
+enum answer { ANSWER_NONE, ANSWER_PREPARED, ANSWER_REFUSED, ANSWER_LATER, ANSWER_UNPROTECTED };
 
 static bool persist(struct host *h, const struct failover_record *r)
 {
@@ -128,6 +128,10 @@ static bool persist(struct host *h, const struct failover_record *r)
 
 	if (fate_crash(h, CRASH_BEFORE_RECORD) || daemon_gone(h, life))
 		return false;
+	if (!sim.healing && sim_chance(30)) {
+		sim_say(h, "cannot write its record");
+		return false;
+	}
 	h->record = *r;
 	snprintf(h->record.boot, sizeof(h->record.boot), h->guest_died ? "none" : "%u", h->boot);
 	h->on_disk = h->record;
@@ -141,6 +145,7 @@ static void on_prepare_answer(struct host *h, enum answer answer, uint64_t gener
 {
 	const unsigned int life = h->life;
 
+	h->later = answer == ANSWER_LATER;
 	if (answer == ANSWER_PREPARED) {
 		daemon_on(h, FAILOVER_ON_PREPARED);
 		if (daemon_gone(h, life))
@@ -174,21 +179,31 @@ static void take_answer(struct host *h, uint64_t number, uint64_t b)
 }
 
 /* An answer that does not get through is a failure when the asker has waited long enough. */
-static void answer(struct host *h, enum answer what)
+static void answer(struct host *h, uint64_t number, enum answer what)
 {
-	struct host *asker = sim_other(h);
-
-	h->asker = false;
 	if (reachable(h))
-		sim_after(delayed(h), asker, take_answer, h->asker_request,
+		sim_after(delayed(h), sim_other(h), take_answer, number,
 			(uint64_t)what | h->record.generation << 8);
+}
+
+/* The one that waits: who has asked again meanwhile does not listen any more. */
+static void answer_asker(struct host *h, enum answer what)
+{
+	h->asker = false;
+	answer(h, h->asker_request, what);
+}
+
+static void keep_asker(struct host *h, uint64_t number, bool unprotects)
+{
+	h->asker = true;
+	h->asker_unprotects = unprotects;
+	h->asker_request = number;
 }
 
 static void take_prepare(struct host *h, uint64_t generation, uint64_t number)
 {
 	if (!h->daemon || daemon_waits(h, take_prepare, generation, number))
 		return;
-	h->asker_request = number;
 	failover_arbiter_heard(&h->arbiter);
 	switch (failover_decide_prepare(h->state, h->record.generation, generation,
 		h->commanding || h->worker.kind != WORKER_NONE)) {
@@ -197,38 +212,36 @@ static void take_prepare(struct host *h, uint64_t generation, uint64_t number)
 		/* fall through */
 	case FAILOVER_REFUSE_GENERATION:
 	case FAILOVER_REFUSE_OWNER:
-		answer(h, ANSWER_REFUSED);
+		answer(h, number, ANSWER_REFUSED);
 		return;
 	default:
 		break;
 	}
 	h->attempt_generation = generation;
-	h->asker = true;
-	h->asker_unprotects = false;
+	keep_asker(h, number, false);
 	if (!daemon_on(h, FAILOVER_ON_PREPARE))
-		answer(h, ANSWER_REFUSED);
+		answer_asker(h, ANSWER_REFUSED);
 }
 
 static void take_unprotect(struct host *h, uint64_t generation, uint64_t number)
 {
 	if (!h->daemon || daemon_waits(h, take_unprotect, generation, number))
 		return;
-	h->asker_request = number;
 	failover_arbiter_heard(&h->arbiter);
 	switch (failover_decide_unprotect(h->state, failover_arbiter_busy(&h->arbiter))) {
 	case FAILOVER_DONE_ALREADY:
-		answer(h, ANSWER_UNPROTECTED);
+		answer(h, number, ANSWER_UNPROTECTED);
 		return;
 	case FAILOVER_ADMIT:
 		break;
 	default:
-		answer(h, ANSWER_REFUSED);
+		answer(h, number, ANSWER_REFUSED);
 		return;
 	}
 	h->record.intent = false;
-	h->asker = h->asker_unprotects = true;
+	keep_asker(h, number, true);
 	if (!daemon_on(h, FAILOVER_ON_UNPROTECT_ASKED) && h->state != FAILOVER_RELEASING)
-		answer(h, ANSWER_REFUSED);
+		answer_asker(h, ANSWER_REFUSED);
 }
 
 static void request(struct host *h, sim_handler *taken)
@@ -314,10 +327,7 @@ static void later(void *host)
 {
 	struct host *h = host;
 
-	h->attempts++;
-	h->retry_at = host_now(h) + failover_backoff(sim.timeouts.retry_first,
-					    sim.timeouts.retry_last, h->attempts) *
-					    MS;
+	failover_attempts_fail(&h->attempts, &sim.timeouts, host_now(h));
 }
 
 static void beat(void *host)
@@ -345,7 +355,7 @@ static void particular(void *host, enum failover_action action)
 		fate_tempt(h, 500 * MS);
 		return;
 	case FAILOVER_DO_NOTE_PROTECTED:
-		h->attempts = 0;
+		h->attempts = (struct failover_attempts){0};
 		sim.protections++;
 		return;
 	case FAILOVER_DO_GO_SOLO:
@@ -353,6 +363,7 @@ static void particular(void *host, enum failover_action action)
 		return;
 	case FAILOVER_DO_GIVE_UP:
 	case FAILOVER_DO_REPORT_FAILURE:
+		h->attempts.not_yet = h->guest_died || h->later;
 		if (h->guest_died)
 			command_start(h);
 		return;
@@ -360,7 +371,7 @@ static void particular(void *host, enum failover_action action)
 		fate_tempt(h, 300 * MS);
 		return;
 	case FAILOVER_DO_GUEST_RESTARTS:
-		h->attempts = 0;
+		h->attempts = (struct failover_attempts){0};
 		return;
 	case FAILOVER_DO_ASK_UNPROTECT:
 		fate_tempt(h, 300 * MS);
@@ -382,14 +393,14 @@ static void particular(void *host, enum failover_action action)
 		worker_spawn(h, WORKER_BACKUP);
 		return;
 	case FAILOVER_DO_ANSWER_PREPARED:
-		answer(h, ANSWER_PREPARED);
+		answer_asker(h, ANSWER_PREPARED);
 		return;
 	case FAILOVER_DO_ANSWER_REFUSED:
-		answer(h, ANSWER_REFUSED);
+		answer_asker(h, h->later ? ANSWER_LATER : ANSWER_REFUSED);
 		return;
 	case FAILOVER_DO_NOTE_RELEASED:
 		if (h->asker && h->asker_unprotects)
-			answer(h, ANSWER_UNPROTECTED);
+			answer_asker(h, ANSWER_UNPROTECTED);
 		return;
 	case FAILOVER_DO_TAKE_OVER:
 		fate_crash(h, FAULT_TAKEOVER_GRANT);
@@ -417,7 +428,7 @@ static const struct failover_hands hands = {
 void daemon_note_restarted(struct host *h)
 {
 	if (h->daemon && h->restarts)
-		h->retry_at = 0;
+		h->attempts.retry_at_ns = 0;
 	h->restarts = false;
 }
 
@@ -433,8 +444,9 @@ bool daemon_on(struct host *h, enum failover_event event)
 	const unsigned int life = h->life;
 	struct failover_step step;
 
-	if (!h->daemon || !failover_machine_step(h->state, event,
-				  failover_decide_base(&h->record, h->vacant), &step))
+	if (!h->daemon || h->resumes ||
+		!failover_machine_step(
+			h->state, event, failover_decide_base(&h->record, h->vacant), &step))
 		return false;
 	if (sim.bug == BUG_SOLO_WITHOUT_GRANT && before == FAILOVER_PROTECTED &&
 		event == FAILOVER_ON_LOST)
@@ -442,7 +454,11 @@ bool daemon_on(struct host *h, enum failover_event event)
 	transitions_taken[before][event]++;
 	sim_say(h, "%s in %s -> %s", failover_event_name(event), failover_state_name(before),
 		failover_state_name(step.next));
-	failover_plan_run(&h->state, &step, &hands, h);
+	h->owes = false;
+	if (!failover_plan_run(&h->state, &step, &hands, h)) {
+		h->owes = failover_decide_once(event);
+		h->owed = event;
+	}
 	if (!daemon_gone(h, life))
 		h->restrained = failover_decide_restrains(h->state, &h->record);
 	return true;
@@ -459,6 +475,10 @@ void daemon_report(struct host *h, enum failover_event event)
 	h->worker.leaving = failover_decide_last_word(event);
 	if (!daemon_on(h, event))
 		h->worker.leaving = false;
+	if (event == FAILOVER_ON_LISTENING && h->daemon && h->state == FAILOVER_OPENING) {
+		worker_kill(h); /* it could not be written down */
+		daemon_on(h, FAILOVER_ON_FAILED);
+	}
 }
 
 /* ---- life --------------------------------------------------------------------------------------
@@ -467,7 +487,7 @@ void daemon_report(struct host *h, enum failover_event event)
 static void keep_protected(struct host *h)
 {
 	if (h->worker.kind == WORKER_NONE && !h->commanding && !h->requesting &&
-		host_now(h) >= h->retry_at &&
+		host_now(h) >= h->attempts.retry_at_ns &&
 		failover_detector_steady(
 			&h->detector, 0, sim.timeouts.reprotect_delay, host_now(h)) &&
 		failover_decide_again(h->state, &h->record, h->gossip_known ? &h->gossip : NULL))
@@ -476,7 +496,8 @@ static void keep_protected(struct host *h)
 
 static void try_again(struct host *h)
 {
-	if (h->worker.kind == WORKER_NONE && !h->commanding && host_now(h) >= h->retry_at)
+	if (h->worker.kind == WORKER_NONE && !h->commanding &&
+		host_now(h) >= h->attempts.retry_at_ns)
 		daemon_on(h, FAILOVER_ON_RETRY);
 }
 
@@ -506,6 +527,8 @@ static void monitor(struct host *h)
 		h->guest_ended = !failover_decide_watches(h->state, &h->record);
 }
 
+static void resume(struct host *h);
+
 static void tick(struct host *h, uint64_t life, uint64_t b)
 {
 	if (daemon_gone(h, (unsigned int)life) || daemon_waits(h, tick, life, b))
@@ -514,7 +537,11 @@ static void tick(struct host *h, uint64_t life, uint64_t b)
 	say_all(h);
 	if (failover_detector_tick(&h->detector, host_now(h)))
 		sim_say(h, "%s is silent", sim_other(h)->name);
-	if (h->detector.view == FAILOVER_VIEW_SILENT)
+	if (h->resumes)
+		resume(h);
+	if (h->owes)
+		daemon_on(h, h->owed);
+	if (!daemon_gone(h, (unsigned int)life) && h->detector.view == FAILOVER_VIEW_SILENT)
 		arbiter_ask(h);
 	if (daemon_gone(h, (unsigned int)life))
 		return;
@@ -534,7 +561,8 @@ static void resume(struct host *h)
 	restart = failover_decide_restart(&h->record, strcmp(boot, h->record.boot) == 0);
 	sim_say(h, "romulusd begins as %s", failover_state_name(restart.state));
 	r.decision = restart.decision;
-	if (restart.decision != h->record.decision && !persist(h, &r))
+	h->resumes = restart.decision != h->record.decision && !persist(h, &r);
+	if (h->resumes)
 		return;
 	h->vacant = restart.vacant;
 	h->state = restart.state;
@@ -566,12 +594,14 @@ void daemon_start(struct host *h, uint64_t a, uint64_t b)
 	h->record = h->on_disk;
 	h->guest_died = h->guest_ended = h->restarts = false;
 	h->missed_at = 0;
-	h->vacant = h->gossip_known = h->requesting = h->asker = h->commanding = false;
+	h->owes = h->resumes = h->vacant = h->gossip_known = h->requesting = h->asker =
+		h->commanding = false;
 	h->newest = (struct failover_newest){0};
 	h->replay = (struct failover_replay){0};
 	h->busy_until = 0;
 	arbiter_begin(h);
-	h->attempt_generation = h->retry_at = h->attempts = 0;
+	h->attempt_generation = 0;
+	h->attempts = (struct failover_attempts){0};
 	failover_detector_init(&h->detector, PATHS, &sim.timeouts, host_now(h));
 	sim_after(0, h, tick, h->life, 0);
 	if (sim.bug == BUG_FORGET_ON_RESTART && h->record.role == PROTO_ROLE_PRIMARY)

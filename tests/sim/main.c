@@ -195,7 +195,7 @@ static bool coverage(bool all)
 			taken += transitions_taken[s][e] > 0;
 			if (transitions_taken[s][e] < least)
 				least = transitions_taken[s][e];
-			if (!transitions_taken[s][e])
+			if (all && !transitions_taken[s][e])
 				printf("  never taken: %s in %s\n",
 					failover_event_name((enum failover_event)e),
 					failover_state_name((enum failover_state)s));

@@ -162,6 +162,8 @@ struct host {
 	enum failover_state state;
 	bool vacant, guest_died;
 	bool guest_ended, restarts; /* its monitor has said so */
+	bool owes, resumes;         /* see struct failover_domain */
+	enum failover_event owed;
 	struct failover_detector detector;
 	struct failover_gossip gossip; /* of the peer */
 	bool gossip_known;
@@ -172,8 +174,9 @@ struct host {
 	struct failover_events events;
 	struct failover_arbiter arbiter;
 	struct failover_claim claim;
-	uint64_t attempt_generation, retry_at;
-	unsigned int attempts;
+	uint64_t attempt_generation;
+	struct failover_attempts attempts;
+	bool later; /* what went wrong last was only not ready yet */
 	bool requesting, asker, asker_unprotects, commanding;
 	uint64_t request, asker_request; /* numbers of them */
 };

@@ -378,6 +378,7 @@ static void listening(struct host *h, uint64_t life, uint64_t b)
 	}
 	if (sim.disks && !disk_in_step(h)) {
 		w->looks++;
+		h->later = w->looks > FOLLOWS_FOR / LOOK;
 		sim_after(LOOK, h, listening, life, 0);
 		return;
 	}
@@ -538,14 +539,10 @@ static void take_over(struct host *h)
 
 void worker_order(struct host *h, enum proto_order order)
 {
-	static const enum primary_event events[] = {
-		[PROTO_ORDER_SOLO] = PRIMARY_EV_SOLO,
-		[PROTO_ORDER_STOP] = PRIMARY_EV_STOP,
-		[PROTO_ORDER_DISCARD] = PRIMARY_EV_DISCARD,
-	};
+	enum primary_event event;
 
-	if (h->worker.kind == WORKER_PRIMARY)
-		sim_after(MS, h, obey, h->worker.life, events[order]);
+	if (h->worker.kind == WORKER_PRIMARY && primary_epoch_ordered(order, &event))
+		sim_after(MS, h, obey, h->worker.life, event);
 	else if (order == PROTO_ORDER_DISCARD)
 		sim_after(MS, h, discard_backup, h->worker.life, 0);
 	else if (order == PROTO_ORDER_TAKEOVER)
@@ -555,6 +552,7 @@ void worker_order(struct host *h, enum proto_order order)
 void worker_spawn(struct host *h, enum worker_kind kind)
 {
 	end(h); /* one that was told to leave has nothing left to say */
+	h->later = false;
 	h->worker = (struct worker){.kind = kind, .life = ++lives, .backup.disks = sim.disks};
 	sim_after(sim_between(20 * MS, 300 * MS), h, kind == WORKER_PRIMARY ? found : listening,
 		h->worker.life, 0);

@@ -402,6 +402,20 @@ static void only_what_was_decided_is_told(void **state)
 		}
 }
 
+/* A grant, a word and a wish may be void by the time that they could be written. */
+static void what_may_become_void_is_not_tried_again(void **state)
+{
+	static const enum failover_event void_later[] = {FAILOVER_ON_PROTECT, FAILOVER_ON_PREPARED,
+		FAILOVER_ON_REFUSED, FAILOVER_ON_UNPROTECT, FAILOVER_ON_GRANT,
+		FAILOVER_ON_PEER_RELEASED, FAILOVER_ON_PEER_WANTS_SOLO, FAILOVER_ON_PEER_OWNS,
+		FAILOVER_ON_PREPARE, FAILOVER_ON_UNPROTECT_ASKED};
+
+	for (size_t i = 0; i < ARRAY_SIZE(void_later); i++)
+		assert_false(failover_decide_once(void_later[i]));
+	assert_true(failover_decide_once(FAILOVER_ON_WORKER_DIED));
+	assert_true(failover_decide_once(FAILOVER_ON_GUEST_GONE));
+}
+
 /* Nobody promises anything to a host that may be switched off at any moment. */
 static void who_may_be_shot_is_not_let_go_of(void **state)
 {
@@ -476,6 +490,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_stays_mute_does_not_ask),
 		cmocka_unit_test(only_what_was_decided_is_told),
+		cmocka_unit_test(what_may_become_void_is_not_tried_again),
 		cmocka_unit_test(who_may_be_shot_is_not_let_go_of),
 		cmocka_unit_test(a_generation_is_above_all_that_is_known),
 		cmocka_unit_test(a_guest_that_starts_again_waits_for_the_decision),

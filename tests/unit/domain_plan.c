@@ -76,13 +76,16 @@ static void beat(void *host)
 static const struct failover_hands hands = {
 	promise, particular, order, command, withdraw, dismiss, kill_worker, later, beat};
 
+static bool written;
+
 static const char *run(enum failover_action action, bool writable, bool worker)
 {
 	static struct notes n;
 	const struct failover_step step = {FAILOVER_SOLO, action};
 
 	n = (struct notes){.state = FAILOVER_IDLE, .writable = writable, .worker = worker};
-	failover_plan_run(&n.state, &step, &hands, &n);
+	written = failover_plan_run(&n.state, &step, &hands, &n);
+	assert_int_equal(written, writable || !failover_plan(action)->promise);
 	assert_int_equal(n.state == FAILOVER_SOLO, strchr(n.done, 'b') != NULL);
 	return n.done;
 }
@@ -105,6 +108,23 @@ static void promises_come_first(void **state)
 			assert_string_equal(run(a, false, true), "p");
 	}
 	assert_string_equal(run(FAILOVER_DO_GO_SOLO, true, true), "pob");
+}
+
+/* What ran regardless of it is written later, in the same words. */
+static void a_takeover_is_written_in_the_end(void **state)
+{
+	const struct failover_record now = {.generation = OURS,
+		.role = PROTO_ROLE_BACKUP,
+		.decision = FAILOVER_DECISION_TAKEOVER,
+		.intent = true};
+	const struct failover_record said =
+		failover_plan_record(failover_plan(FAILOVER_DO_ANNOUNCE), &now, &attempt);
+	const struct failover_record late =
+		failover_plan_record(failover_plan(FAILOVER_DO_WRITE_OWNER), &now, &attempt);
+
+	assert_memory_equal(&said, &late, sizeof(said));
+	assert_int_equal(said.role, PROTO_ROLE_PRIMARY);
+	assert_string_equal(run(FAILOVER_DO_WRITE_OWNER, false, true), "p");
 }
 
 /* A command does what no worker is there to do, and never both. */
@@ -181,6 +201,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(promises_come_first),
+		cmocka_unit_test(a_takeover_is_written_in_the_end),
 		cmocka_unit_test(a_command_stands_in_for_a_worker),
 		cmocka_unit_test(an_owner_has_decided),
 		cmocka_unit_test(a_pairing_is_undecided_and_new),

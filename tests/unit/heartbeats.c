@@ -153,10 +153,32 @@ static void freshness(void **state)
 			fail_msg("step %zu", i);
 }
 
+/* One path may be ahead of the other; of a beat that comes twice only the first one is news. */
+static void news(void **state)
+{
+	static const struct {
+		uint64_t boot, sequence;
+		enum failover_news brings;
+	} steps[] = {
+		{10, 1, FAILOVER_NEWS_RESTARTED},
+		{10, 1, FAILOVER_NEWS_NONE},
+		{10, 3, FAILOVER_NEWS},
+		{10, 2, FAILOVER_NEWS_NONE},
+		{11, 1, FAILOVER_NEWS_RESTARTED},
+		{11, 2, FAILOVER_NEWS},
+	};
+	struct failover_newest n = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
+		if (failover_newest_take(&n, steps[i].boot, steps[i].sequence) != steps[i].brings)
+			fail_msg("step %zu", i);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(freshness),
+		cmocka_unit_test(news),
 		CHANNEL_TEST(repeated_heartbeats_are_refused),
 		CHANNEL_TEST(a_restarted_daemon_takes_no_old_heartbeats),
 		CHANNEL_TEST(forged_heartbeats_are_refused),
