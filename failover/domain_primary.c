@@ -89,6 +89,7 @@ static void on_prepare_answer(void *data, const struct proto_frame *frame, enum 
 bool failover_do_ask_peer(struct failover_domain *d)
 {
 	const struct failover_gossip *g = failover_peer_gossip(d->attempt_peer, d->uuid);
+	const struct failover_terms terms = failover_peer_terms(d->attempt_peer);
 	Romulus__Prepare m = ROMULUS__PREPARE__INIT;
 	uint64_t known = d->record.generation;
 
@@ -103,6 +104,9 @@ bool failover_do_ask_peer(struct failover_domain *d)
 	m.memory_kb = d->memory_kb;
 	m.type = d->type;
 	m.hypervisor = d->hypervisor;
+	m.arbiter = (char *)terms.arbiter;
+	m.etcd_prefix = (char *)terms.etcd_prefix;
+	m.etcd_cluster = terms.etcd_cluster;
 	m.staging_bytes =
 		(uint64_t)failover_config_staging_mb(d->fo->config, NAME(d)) * 1024 * 1024;
 	d->request = failover_request_start(
