@@ -135,6 +135,9 @@ bool failover_config_stays_mute(const struct failover_config *c, const char *dom
 long failover_config_interval_ms(const struct failover_config *c, const char *domain);
 long failover_config_staging_mb(const struct failover_config *c, const char *domain);
 
+/* As it is written there. */
+const char *failover_config_arbiter(enum failover_arbiter_kind kind);
+
 bool failover_config_is_plain(const struct failover_config *c);
 
 /* "ok" and a summary on standard output, for --check-config. */

@@ -16,8 +16,7 @@
 int failover_config_parse(const char *file, cfg_t **ret, struct why *why);
 /* The members of @c that are one number of the file. */
 void failover_config_take_numbers(cfg_t *cfg, struct failover_config *c);
-/* The word for @kind in the file, and the kind for a word that has been checked. */
-const char *failover_config_arbiter(enum failover_arbiter_kind kind);
+/* The kind for a word that has been checked. */
 enum failover_arbiter_kind failover_config_arbiter_kind(const char *word);
 
 /* config_build.c */

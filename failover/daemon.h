@@ -26,6 +26,7 @@
 #include "failover/events.h"
 #include "failover/replay.h"
 #include "failover/state.h"
+#include "failover/terms.h"
 #include "failover/timeouts.h"
 #include "failover/watchdog.h"
 #include "proto/identity.h"
@@ -78,6 +79,7 @@ struct failover_etcd_watch {
 	struct failover_events *events;
 	struct failover_etcd_request *request;
 	uint64_t asked_ns; /* 0: never */
+	uint64_t cluster;  /* etcd's own name for itself; 0: not heard yet */
 	bool known, answers;
 	char why[WHY_MAX];
 };
@@ -114,6 +116,8 @@ void failover_peers_close(struct failover *fo);
 void failover_peers_tick(struct failover *fo, uint64_t now_ns);
 /* State what this host holds, now: a change is not kept for the next interval. */
 void failover_peers_beat(struct failover *fo);
+/* Who decides between this host and @p. */
+struct failover_terms failover_peer_terms(const struct failover_peer *p);
 struct failover_peer *failover_peer_find(struct failover *fo, const char *name);
 const struct failover_gossip *failover_peer_gossip(const struct failover_peer *p, const char *uuid);
 bool failover_peer_alive(const struct failover_peer *p);

@@ -73,6 +73,7 @@ static void on_prepare_answer(void *data, const struct proto_frame *frame, enum 
 
 void failover_do_ask_peer(struct failover_domain *d)
 {
+	const struct failover_terms terms = failover_peer_terms(d->attempt_peer);
 	Romulus__Prepare m = ROMULUS__PREPARE__INIT;
 
 	d->attempt_generation = failover_decide_generation(
@@ -83,6 +84,9 @@ void failover_do_ask_peer(struct failover_domain *d)
 	m.memory_kb = d->memory_kb;
 	m.type = d->type;
 	m.hypervisor = d->hypervisor;
+	m.arbiter = (char *)terms.arbiter;
+	m.etcd_prefix = (char *)terms.etcd_prefix;
+	m.etcd_cluster = terms.etcd_cluster;
 	m.staging_bytes =
 		(uint64_t)failover_config_staging_mb(d->fo->config, NAME(d)) * 1024 * 1024;
 	d->request = failover_request_start(

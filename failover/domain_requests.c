@@ -36,6 +36,23 @@ static void refusal(struct failover_domain *d, uint64_t known, const struct fail
 	}
 }
 
+/* Were it received, the two hosts would not decide by the same rules who goes on. */
+static bool disagree(
+	const struct failover_inbound *in, const Romulus__Prepare *m, char reason[WHY_MAX])
+{
+	const struct failover_peer *p = failover_inbound_peer(in);
+	const struct failover_terms ours = failover_peer_terms(p);
+	const struct failover_terms theirs = {
+		p->conf->name, m->arbiter, m->etcd_prefix, m->etcd_cluster};
+	struct why why;
+
+	if (failover_terms_agree(&ours, &theirs, &why) == 0)
+		return false;
+	failover_event(&p->fo->events, m->domain, "refused", "%s", why.text);
+	snprintf(reason, WHY_MAX, "%s", why.text);
+	return true;
+}
+
 void failover_domain_prepare(
 	struct failover *fo, struct failover_inbound *in, const Romulus__Prepare *m)
 {
@@ -47,6 +64,10 @@ void failover_domain_prepare(
 	if (!failover_uuid_valid(m->uuid) || !failover_name_valid(m->domain) || !m->generation ||
 		m->generation > FAILOVER_GENERATION_MAX) {
 		failover_inbound_refuse(in, m->uuid, 0, "the name, uuid or generation is not one");
+		return;
+	}
+	if (disagree(in, m, reason)) {
+		failover_inbound_refuse(in, m->uuid, known, reason);
 		return;
 	}
 	if (!d)

@@ -48,6 +48,7 @@ struct failover_etcd_answer {
 	enum failover_etcd_owner owner;
 	bool decided;
 	char name[FAILOVER_NAME_MAX]; /* of the host that owns it; "" for nobody */
+	uint64_t cluster;             /* etcd's own name for itself; 0: it did not say */
 };
 
 /* PREFIX/UUID/GENERATION; the caller's to free. NULL: no memory. */

@@ -244,6 +244,14 @@ static int read_transaction(const char *prefix, const struct failover_etcd_entry
 	return 0;
 }
 
+/* JSON cannot hold 64 bits: etcd writes them as text. */
+static uint64_t cluster_of(const json_t *header)
+{
+	const char *text = json_string_value(json_object_get(header, "cluster_id"));
+
+	return text ? strtoull(text, NULL, 10) : 0;
+}
+
 int failover_etcd_reply(const char *prefix, const struct failover_etcd_entry *entry,
 	enum failover_etcd_operation operation, long status, const char *bytes, size_t size,
 	struct failover_etcd_answer *ret, struct why *why)
@@ -260,6 +268,8 @@ int failover_etcd_reply(const char *prefix, const struct failover_etcd_entry *en
 		r = why_set(why, -EPROTO, "its answer is not that of etcd");
 	else if (operation != FAILOVER_ETCD_PROBE)
 		r = read_transaction(prefix, entry, operation, j, &answer, why);
+	if (r == 0)
+		answer.cluster = cluster_of(json_object_get(j, "header"));
 	json_decref(j);
 	if (r == 0)
 		*ret = answer;

@@ -14,6 +14,8 @@ static void on_answer(void *data, const struct failover_etcd_answer *answer, con
 	w->request = NULL;
 	w->known = true;
 	w->answers = answer != NULL;
+	if (answer && answer->cluster)
+		w->cluster = answer->cluster;
 	snprintf(w->why, sizeof(w->why), "%s", answer ? "" : why->text);
 	if (w->answers && !before)
 		failover_event(w->events, NULL, "etcd-answers", "etcd answers");

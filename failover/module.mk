@@ -5,7 +5,7 @@ failover_core := failover/config.c failover/config_options.c failover/config_bui
 	failover/arbiter_etcd.c failover/etcd.c failover/etcd_message.c failover/etcd_watch.c failover/fence_agent.c \
 	failover/child.c failover/events.c failover/domain_machine.c \
 	failover/decide.c failover/domain_plan.c failover/replay.c failover/autostart.c \
-	failover/watchdog.c
+	failover/watchdog.c failover/terms.c
 failover_src := $(failover_core) failover/address.c failover/disk_command.c failover/pki_command.c \
 	failover/hello.c failover/peers.c \
 	failover/listener.c failover/request.c failover/worker.c failover/domain.c \
@@ -17,7 +17,7 @@ romulusd_src := failover/main.c failover/watchdog_xen.c $(failover_src) $(proto_
 romulusd_pkg := $(proto_pkg) $(failover_pkg) libnl-3.0 libnl-route-3.0 xencontrol
 
 failover_test_names := arbiter autostart config decide detector etcd etcd_cluster domain_machine domain_plan state \
-	watchdog
+	terms watchdog
 unit_tests += $(failover_test_names:%=tests/unit/%)
 define failover_test
 tests/unit/$(1)_src := tests/unit/$(1).c $(failover_core) $(proto_src) $(common_src)

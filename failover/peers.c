@@ -30,6 +30,19 @@ struct failover_peer *failover_peer_find(struct failover *fo, const char *name)
 	return NULL;
 }
 
+struct failover_terms failover_peer_terms(const struct failover_peer *p)
+{
+	const struct failover_config *c = p->fo->config;
+	const bool etcd = failover_config_asks_etcd(p->conf->arbiter);
+
+	return (struct failover_terms){
+		.host = c->host,
+		.arbiter = failover_config_arbiter(p->conf->arbiter),
+		.etcd_prefix = etcd ? c->etcd.prefix : "",
+		.etcd_cluster = etcd ? p->fo->etcd_watch.cluster : 0,
+	};
+}
+
 const struct failover_gossip *failover_peer_gossip(const struct failover_peer *p, const char *uuid)
 {
 	for (size_t i = 0; i < p->gossip_n; i++)

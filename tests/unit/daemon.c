@@ -288,6 +288,37 @@ static void what_xendomains_starts_is_not_protected(void **state)
 	end(&beta);
 }
 
+static void restart_beta(const char *more, const char *top)
+{
+	end(&beta);
+	configure(&beta, more, top);
+	run(&beta);
+	await(&beta, "\"alive\":true");
+	await(&alpha, "\"alive\":true");
+}
+
+#define ETCD(prefix) "etcd { endpoints = { \"http://127.0.0.1:1\" } prefix = \"" prefix "\" }\n"
+
+static void hosts_that_decide_differently_do_not_pair(void **state)
+{
+	CLEANUP_FREE char *kind = NULL, *prefix = NULL, *good = NULL;
+
+	configure(&alpha, "arbiter = \"etcd\"", ETCD("/romulus"));
+	both_up();
+	kind = answer(PROTECT(&alpha));
+	expect_in(kind, "\"exit\":5");
+	expect_in(kind, "arbiter is \\\"manual\\\" on beta and \\\"etcd\\\" on alpha");
+	restart_beta("arbiter = \"etcd\"", ETCD("/elsewhere"));
+	prefix = answer(PROTECT(&alpha));
+	expect_in(prefix, "\"exit\":5");
+	expect_in(prefix, "/elsewhere");
+	restart_beta("arbiter = \"etcd\"", ETCD("/romulus"));
+	good = answer(PROTECT(&alpha));
+	expect_in(good, "{\"exit\":0}");
+	end(&alpha);
+	end(&beta);
+}
+
 static int set_up(void **state)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET};
@@ -313,6 +344,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		TEST(a_guest_is_protected_and_let_go),
 		TEST(what_xendomains_starts_is_not_protected),
+		TEST(hosts_that_decide_differently_do_not_pair),
 	};
 
 	if (strstr(argv[0], "/libexec/"))

@@ -232,12 +232,32 @@ static void nothing_else_grants(void **state)
 	assert_int_equal(answer.owner, FAILOVER_ETCD_THEIRS); /* untouched */
 }
 
+static uint64_t cluster_in(const char *text)
+{
+	struct failover_etcd_answer answer = {.cluster = 1};
+	struct why why;
+
+	assert_int_equal(failover_etcd_reply("/romulus", &alpha, FAILOVER_ETCD_PROBE, 200, text,
+				 strlen(text), &answer, &why),
+		0);
+	return answer.cluster;
+}
+
+static void it_says_which_cluster_it_is(void **state)
+{
+	assert_true(cluster_in("{\"header\":{\"cluster_id\":\"14841639068965178418\"}}") ==
+		    UINT64_C(14841639068965178418));
+	assert_true(cluster_in("{\"header\":{}}") == 0);
+	assert_true(cluster_in("{\"header\":{\"cluster_id\":[7]}}") == 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_entry_is_made_once_and_decided_by_its_owner),
 		cmocka_unit_test(whose_entry_it_is),
 		cmocka_unit_test(nothing_else_grants),
+		cmocka_unit_test(it_says_which_cluster_it_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

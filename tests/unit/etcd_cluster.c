@@ -38,6 +38,7 @@ static void the_first_owns_it_for_good(void **state)
 		o.answer.owner, FAILOVER_ETCD_NOBODY); /* nothing to decide, nothing made */
 	o = rig_ask(e, "alpha", generation, FAILOVER_ETCD_ENTER);
 	assert_int_equal(o.answer.owner, FAILOVER_ETCD_OURS);
+	assert_true(o.answer.cluster != 0);
 	for (int i = 0; i < 2; i++) {
 		o = rig_ask(e, "beta", generation, FAILOVER_ETCD_ENTER);
 		assert_int_equal(o.answer.owner, FAILOVER_ETCD_THEIRS);
