@@ -24,14 +24,17 @@ tests/unit/$(1)_src := tests/unit/$(1).c $(failover_core) $(proto_src) $(common_
 tests/unit/$(1)_pkg := cmocka $(failover_pkg) $(proto_pkg)
 endef
 $(foreach t,$(failover_test_names),$(eval $(call failover_test,$(t))))
-tests/unit/etcd_cluster_src += tests/unit/etcd_rig.c
+tests/unit/etcd_cluster_src += tests/unit/etcd_rig.c tests/unit/daemon_rig.c
 
 # The daemon itself, beside the test.
-unit_tests += tests/unit/etcd_daemon
-tests/unit/etcd_daemon_src := tests/unit/etcd_daemon.c tests/unit/etcd_rig.c $(failover_core) $(proto_src) \
-	$(common_src)
+unit_tests += tests/unit/etcd_daemon tests/unit/monitor_daemon
+tests/unit/etcd_daemon_src := tests/unit/etcd_daemon.c tests/unit/etcd_rig.c tests/unit/daemon_rig.c \
+	$(failover_core) $(proto_src) $(common_src)
+tests/unit/monitor_daemon_src := tests/unit/monitor_daemon.c tests/unit/daemon_rig.c failover/state.c \
+	$(proto_src) $(common_src)
+tests/unit/monitor_daemon_pkg := cmocka jansson $(proto_pkg)
 tests/unit/etcd_daemon_pkg := cmocka $(failover_pkg) $(proto_pkg)
-$(BUILD)/tests/unit/etcd_daemon: | $(BUILD)/romulusd
+$(BUILD)/tests/unit/etcd_daemon $(BUILD)/tests/unit/monitor_daemon: | $(BUILD)/romulusd
 
 unit_tests += tests/unit/daemon
 tests/unit/daemon_src := tests/unit/daemon.c $(failover_core) $(proto_src) $(common_src)

@@ -33,18 +33,6 @@ sd_event *rig_event;
 
 /* ---- the cluster ----------------------------------------------------------------------------- */
 
-void rig_shell(const char *format, ...)
-{
-	char line[1024];
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(line, sizeof(line), format, ap);
-	va_end(ap);
-	if (system(line) != 0)
-		fail_msg("failed: %s", line);
-}
-
 /* etcd's gateway is a client of its own member: the certificate must be good for both sides. */
 static void make_certificate(const char *authority, const char *name)
 {
@@ -64,17 +52,6 @@ static void make_authority(const char *name)
 		  "certtool --generate-self-signed --load-privkey %s.key --template %s.cfg "
 		  "--outfile %s.pem 2>>certtool.log",
 		rig_dir, name, name, name, name, name, name);
-}
-
-uint16_t rig_free_port(int *ret_fd)
-{
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t n = sizeof(a);
-
-	*ret_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(*ret_fd, (const struct sockaddr *)&a, sizeof(a)), 0);
-	assert_int_equal(getsockname(*ret_fd, (struct sockaddr *)&a, &n), 0);
-	return ntohs(a.sin_port);
 }
 
 void rig_start(unsigned int i)

@@ -13,11 +13,9 @@
 
 #include "common/clock.h"
 #include "failover/etcd.h"
+#include "tests/unit/daemon_rig.h"
 
 #define RIG_MEMBERS 3u
-#define RIG_UUID "12345678-9abc-def0-1234-56789abcdef0"
-/* A loaded machine; nothing waits for it to pass. */
-#define RIG_PATIENCE (30 * NSEC_PER_SEC)
 
 extern char rig_dir[];
 extern sd_event *rig_event;
@@ -31,8 +29,6 @@ int rig_tear_down(void **state);
 void rig_await(void);                /* until a majority answers */
 void rig_start(unsigned int member); /* unless it runs */
 void rig_kill(unsigned int member);
-uint16_t rig_free_port(int *ret_fd); /* free as soon as the descriptor is closed */
-void rig_shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 struct rig_outcome {
 	bool done, answered;
