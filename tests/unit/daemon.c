@@ -26,11 +26,13 @@
 #include "common/why.h"
 #include "failover/state.h"
 #include "proto/proto.h"
+#include "tests/unit/cluster.h"
 
 #define UUID "deadbeef-0102-0304-0506-0708090a0b0c"
 #define PATIENCE (60 * NSEC_PER_SEC)
 #define DAEMON_FD 3
 
+static const char *transport; /* of both */
 static char dir[64], self[PATH_MAX], build[PATH_MAX];
 static uint16_t port;
 
@@ -110,9 +112,9 @@ static void shell(const char *fmt, ...)
 
 static const char *of(const struct host *h, const char *name)
 {
-	static char path[4][PATH_MAX];
+	static char path[8][PATH_MAX];
 	static unsigned int n;
-	char *ret = path[n++ % 4];
+	char *ret = path[n++ % 8];
 
 	snprintf(ret, PATH_MAX, "%s/%s/%s", dir, h->name, name);
 	return ret;
@@ -125,11 +127,11 @@ static void configure(const struct host *h, const char *more, const char *top)
 
 	assert_non_null(f);
 	fprintf(f,
-		"host = \"%s\"\ntransport = \"plain\"\nport = %u\nstate-dir = \"%s\"\n"
-		"run-dir = \"%s\"\nxendomains = \"%s\"\npeer \"%s\" {\n"
+		"host = \"%s\"\ntransport = \"%s\"\nport = %u\nstate-dir = \"%s\"\n"
+		"pki-dir = \"%s\"\nrun-dir = \"%s\"\nxendomains = \"%s\"\npeer \"%s\" {\n"
 		"path \"a\" { local = \"%s\" remote = \"%s\" }\n%s\n}\n%s\n",
-		h->name, port, of(h, "state"), of(h, "run"), of(h, "xendomains"), h->peer,
-		h->address, h->peer_address, more, top);
+		h->name, transport, port, of(h, "state"), of(h, "pki"), of(h, "run"),
+		of(h, "xendomains"), h->peer, h->address, h->peer_address, more, top);
 }
 
 static void run(struct host *h)
@@ -231,6 +233,7 @@ static void prepare_host(const struct host *h)
 
 static int begin(void **state)
 {
+	transport = "plain";
 	strcpy(dir, "/tmp/romulus-daemon-XXXXXX");
 	assert_non_null(mkdtemp(dir));
 	prepare_host(&alpha);
@@ -319,6 +322,123 @@ static void hosts_that_decide_differently_do_not_pair(void **state)
 	end(&beta);
 }
 
+/* ---- certificates -----------------------------------------------------------------------------
+ */
+
+static struct cluster write_certificates(void)
+{
+	const struct proto_pki_validity validity = proto_pki_ten_years(time(NULL));
+	struct cluster c = cluster_new();
+
+	cluster_write(&c, of(&alpha, "pki"), "alpha", validity);
+	cluster_write(&c, of(&beta, "pki"), "beta", validity);
+	return c;
+}
+
+static unsigned int count_events(const struct host *h, const char *text)
+{
+	CLEANUP_FREE char *events = answer(ask(h, "{\"command\":\"events\"}\n"));
+	unsigned int n = 0;
+
+	for (const char *p = events; (p = strstr(p, text)); p++)
+		n++;
+	return n;
+}
+
+static void reload(const struct host *h, const char *says)
+{
+	const unsigned int before = count_events(h, says);
+	const uint64_t last = clock_now_ns() + PATIENCE;
+
+	kill(h->pid, SIGHUP);
+	while (count_events(h, says) == before && clock_now_ns() < last)
+		usleep(10000);
+	assert_int_equal(count_events(h, says), before + 1);
+}
+
+/* Twice the time that makes a silent host a dead one, counted in what beta has heard. */
+static void nobody_falls_silent(void)
+{
+	usleep(2000000);
+	assert_int_equal(count_events(&alpha, "peer-silent"), 0);
+	assert_int_equal(count_events(&beta, "peer-silent"), 0);
+}
+
+static void all_is_well(void)
+{
+	CLEANUP_FREE char *protect = answer(PROTECT(&alpha)), *unprotect = NULL;
+
+	expect_in(protect, "{\"exit\":0}");
+	unprotect = answer(UNPROTECT(&alpha));
+	expect_in(unprotect, "{\"exit\":0}");
+}
+
+static void under_tls(void)
+{
+	transport = "tls";
+	configure(&alpha, "", "");
+	configure(&beta, "", "");
+	shell("mkdir %s %s", of(&alpha, "pki"), of(&beta, "pki"));
+}
+
+static void new_certificates_are_taken_without_a_break(void **state)
+{
+	CLEANUP_FREE char *protect = NULL, *unprotect = NULL;
+	struct cluster old, new;
+
+	under_tls();
+	old = write_certificates();
+	both_up();
+	protect = answer(PROTECT(&alpha));
+	expect_in(protect, "{\"exit\":0}");
+	new = write_certificates(); /* of another CA, with another heartbeat key */
+	reload(&alpha, "read again from");
+	nobody_falls_silent();
+	reload(&beta, "read again from");
+	nobody_falls_silent();
+	await(&alpha, "\"protected\":true");
+	assert_int_equal(count_events(&alpha, "protect-begin"), 1); /* all the time */
+	unprotect = answer(UNPROTECT(&alpha));
+	expect_in(unprotect, "{\"exit\":0}");
+	all_is_well();
+	end(&alpha); /* from here on it has nothing but the new ones */
+	run(&alpha);
+	await(&alpha, "\"alive\":true");
+	await(&beta, "\"alive\":true");
+	all_is_well();
+	end(&alpha);
+	end(&beta);
+	cluster_free(&old);
+	cluster_free(&new);
+}
+
+static void a_bad_certificate_is_not_taken(void **state)
+{
+	struct cluster c, again;
+
+	under_tls();
+	c = write_certificates();
+	both_up();
+	all_is_well();
+	shell("echo nonsense >%s", of(&alpha, "pki/host.pem"));
+	reload(&alpha, "the old certificate stays in use");
+	all_is_well();
+	shell("cp %s %s", of(&beta, "pki/host.pem"), of(&alpha, "pki/host.pem"));
+	reload(&alpha, "the old certificate stays in use");
+	all_is_well();
+	/* Two changes at once: beta would know neither key. */
+	again = write_certificates();
+	reload(&alpha, "read again from");
+	cluster_free(&again);
+	again = write_certificates();
+	reload(&alpha, "beta has not got the heartbeat key");
+	nobody_falls_silent();
+	end(&alpha);
+	end(&beta);
+	cluster_free(&c);
+	cluster_free(&again);
+}
+
 static int set_up(void **state)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET};
@@ -345,6 +465,8 @@ int main(int argc, char **argv)
 		TEST(a_guest_is_protected_and_let_go),
 		TEST(what_xendomains_starts_is_not_protected),
 		TEST(hosts_that_decide_differently_do_not_pair),
+		TEST(new_certificates_are_taken_without_a_break),
+		TEST(a_bad_certificate_is_not_taken),
 	};
 
 	if (strstr(argv[0], "/libexec/"))
