@@ -100,6 +100,7 @@ static bool (*const actions[])(struct failover_domain *) = {
 	[FAILOVER_DO_REPAIR] = do_repair,
 	[FAILOVER_DO_REPORT_FAILURE] = failover_do_report_failure,
 	[FAILOVER_DO_GIVE_UP] = failover_do_give_up,
+	[FAILOVER_DO_CANCEL] = failover_do_cancel,
 	[FAILOVER_DO_GUEST_ENDED] = failover_do_guest_ended,
 	[FAILOVER_DO_ASK_UNPROTECT] = failover_do_ask_unprotect,
 	[FAILOVER_DO_STOP] = failover_do_stop,

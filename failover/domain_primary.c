@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/cleanup.h"
 #include "common/log.h"
 #include "failover/autostart.h"
 #include "failover/domain_roles.h"
@@ -254,14 +255,42 @@ bool failover_do_stop(struct failover_domain *d)
 	return true;
 }
 
-bool failover_do_forget(struct failover_domain *d)
+/* What stays of it is on disk, and nothing else of it is wanted. */
+static bool forget(struct failover_domain *d)
 {
 	const struct failover_forgotten rest = failover_decide_forget(&d->record);
 
 	d->record.intent = false;
-	if (d->recorded && !failover_domain_decided(d, rest.decision, rest.role))
+	return !d->recorded || failover_domain_decided(d, rest.decision, rest.role);
+}
+
+bool failover_do_forget(struct failover_domain *d)
+{
+	if (!forget(d))
 		return false;
 	EVENT(d, "unprotected", "protection has ended, nothing is left of it on either host");
+	failover_domain_settle(d, EXIT_CODE_OK, "%s", "");
+	return true;
+}
+
+/* Nothing of it has been promised to anybody; a backup that is ready waits in vain, and lets go. */
+bool failover_do_cancel(struct failover_domain *d)
+{
+	const bool intent = d->record.intent;
+	char text[WHY_MAX];
+
+	if (!forget(d)) {
+		d->record.intent = intent;
+		failover_client_exit(TAKE_PTR(d->client), EXIT_CODE_FAILED, d->why);
+		return false;
+	}
+	d->request = failover_request_free(d->request);
+	failover_domain_tell(d, PROTO_ORDER_STOP);
+	d->worker_leaving = true;
+	snprintf(text, sizeof(text), "the protection of %s on %s had not begun: it was called off",
+		NAME(d), d->attempt_peer->conf->name);
+	EVENT(d, "unprotected", "%s", text);
+	failover_client_exit(TAKE_PTR(d->client), EXIT_CODE_OK, text);
 	failover_domain_settle(d, EXIT_CODE_OK, "%s", "");
 	return true;
 }

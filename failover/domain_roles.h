@@ -40,6 +40,7 @@ bool failover_do_note_solo(struct failover_domain *d);
 bool failover_do_run_on(struct failover_domain *d);
 bool failover_do_report_failure(struct failover_domain *d);
 bool failover_do_give_up(struct failover_domain *d);
+bool failover_do_cancel(struct failover_domain *d);
 bool failover_do_guest_ended(struct failover_domain *d);
 bool failover_do_ask_unprotect(struct failover_domain *d);
 bool failover_do_stop(struct failover_domain *d);

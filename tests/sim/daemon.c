@@ -294,6 +294,16 @@ static bool act(struct host *h, enum failover_action action)
 		if (h->guest_died)
 			command_start(h);
 		return true;
+	case FAILOVER_DO_CANCEL:
+		h->record.intent = false;
+		sim.ended = true;
+		rest = failover_decide_forget(&h->record);
+		if (h->recorded && !persist(h, rest.decision, rest.role))
+			return false;
+		h->requesting = false;
+		worker_order_stop(h);
+		h->worker.leaving = true;
+		return true;
 	case FAILOVER_DO_GUEST_ENDED:
 		h->record.intent = false;
 		sim.ended = true;

@@ -270,6 +270,40 @@ static void a_guest_is_protected_and_let_go(void **state)
 	end(&beta);
 }
 
+/* While the worker looks at the guest, and while the backup makes up its mind. */
+static void an_attempt_can_be_called_off(void **state)
+{
+	static const char *const silent[] = {
+		"alpha/libexec/romulus-primary", "beta/libexec/romulus-backup"};
+	static const char *const states[] = {"\"state\":\"checking\"", "\"state\":\"preparing\""};
+
+	both_up();
+	for (size_t i = 0; i < ARRAY_SIZE(silent); i++) {
+		CLEANUP_FREE char *called_off = NULL, *protect = NULL, *later = NULL,
+				  *end_it = NULL;
+		int asked;
+
+		shell("touch %s/%s.silent", dir, silent[i]);
+		asked = PROTECT(&alpha);
+		await(&alpha, states[i]);
+		called_off = answer(UNPROTECT(&alpha));
+		expect_in(called_off, "\"exit\":0");
+		expect_in(called_off, "called off");
+		protect = answer(asked);
+		expect_in(protect, "\"exit\":1");
+		await(&alpha, "\"domains\":[]"); /* forgotten, nothing is tried again */
+		shell("rm %s/%s.silent", dir, silent[i]);
+		if (i == 1)
+			break;
+		later = answer(PROTECT(&alpha));
+		expect_in(later, "{\"exit\":0}");
+		end_it = answer(UNPROTECT(&alpha));
+		expect_in(end_it, "{\"exit\":0}");
+	}
+	end(&alpha);
+	end(&beta);
+}
+
 /* On either host: the backup would run a second one when it boots. */
 static void what_xendomains_starts_is_not_protected(void **state)
 {
@@ -463,6 +497,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_guest_is_protected_and_let_go),
+		TEST(an_attempt_can_be_called_off),
 		TEST(what_xendomains_starts_is_not_protected),
 		TEST(hosts_that_decide_differently_do_not_pair),
 		TEST(new_certificates_are_taken_without_a_break),
