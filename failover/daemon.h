@@ -65,6 +65,7 @@ struct failover_peer {
 	struct failover_arbiter arbiter;
 	struct failover_newest newest; /* heartbeat */
 	struct failover_replay replay;
+	enum proto_key key; /* the newest one for heartbeats that it is known to have */
 	char *says[FAILOVER_MAX_PATHS], *hears[FAILOVER_MAX_PATHS]; /* contexts of tags */
 	uint64_t forged, replayed; /* heartbeats from its addresses that were refused */
 	uint64_t forged_said_ns, old_boot_said_ns;
@@ -114,6 +115,10 @@ struct failover {
 int failover_peers_open(struct failover *fo, struct why *why);
 void failover_peers_close(struct failover *fo);
 void failover_peers_tick(struct failover *fo, uint64_t now_ns);
+/* There is a new key for heartbeats, which the peers may not know yet. */
+void failover_peers_rekeyed(struct failover *fo);
+/* A peer that has not got the last one yet; NULL: all have it. */
+const char *failover_peers_behind(const struct failover *fo);
 /* State what this host holds, now: a change is not kept for the next interval. */
 void failover_peers_beat(struct failover *fo);
 /* Who decides between this host and @p. */

@@ -127,6 +127,7 @@ static void (*const particulars[FAILOVER_ACTION_COUNT])(struct failover_domain *
 	[FAILOVER_DO_REPORT_FAILURE] = failover_do_report_failure,
 	[FAILOVER_DO_GIVE_UP] = failover_do_report_failure,
 	[FAILOVER_DO_NOTE_GONE] = failover_do_note_gone,
+	[FAILOVER_DO_CANCEL] = failover_do_cancel,
 	[FAILOVER_DO_GUEST_ENDED] = failover_do_guest_ended,
 	[FAILOVER_DO_GUEST_RESTARTS] = failover_do_guest_restarts,
 	[FAILOVER_DO_NOTE_CLOSED] = failover_do_note_closed,

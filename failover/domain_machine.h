@@ -93,6 +93,7 @@ enum failover_action {
 	FAILOVER_DO_REPAIR,
 	FAILOVER_DO_REPORT_FAILURE, /* nothing was begun; tell who asked, try again later */
 	FAILOVER_DO_GIVE_UP,        /* as above, and stop the worker */
+	FAILOVER_DO_CANCEL,         /* an attempt is called off: forget, and stop the worker */
 	FAILOVER_DO_NOTE_GONE,
 	FAILOVER_DO_GUEST_ENDED, /* persist it, drop what it still had to say */
 	FAILOVER_DO_GUEST_RESTARTS,

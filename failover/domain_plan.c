@@ -24,6 +24,11 @@ static const struct failover_plan plans[FAILOVER_ACTION_COUNT] = {
 		.order = PROTO_ORDER_STOP,
 		.dismisses = true,
 		.later = true},
+	[FAILOVER_DO_CANCEL] = {.promise = FAILOVER_PROMISE_REST,
+		.unwanted = true,
+		.withdraws = true,
+		.order = PROTO_ORDER_STOP,
+		.dismisses = true},
 	/* What the worker of a guest that is no more still does is of no use, and its name may be
 	 * taken. */
 	[FAILOVER_DO_GUEST_ENDED] = {.promise = FAILOVER_PROMISE_REST,

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/cleanup.h"
 #include "common/log.h"
 #include "failover/autostart.h"
 #include "failover/domain_roles.h"
@@ -248,6 +249,18 @@ void failover_do_forget(struct failover_domain *d)
 {
 	d->booting = false;
 	EVENT(d, "unprotected", "protection has ended, nothing is left of it on either host");
+	failover_domain_settle(d, EXIT_CODE_OK, "%s", "");
+}
+
+/* Nothing of it has been promised to anybody; a backup that is ready waits in vain, and lets go. */
+void failover_do_cancel(struct failover_domain *d)
+{
+	char text[WHY_MAX];
+
+	snprintf(text, sizeof(text), "the protection of %s on %s had not begun: it was called off",
+		NAME(d), d->attempt_peer->conf->name);
+	EVENT(d, "unprotected", "%s", text);
+	failover_client_exit(TAKE_PTR(d->client), EXIT_CODE_OK, text);
 	failover_domain_settle(d, EXIT_CODE_OK, "%s", "");
 }
 

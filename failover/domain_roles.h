@@ -29,6 +29,7 @@ void failover_do_note_solo(struct failover_domain *d);
 void failover_do_note_unrepaired(struct failover_domain *d);
 void failover_do_run_on(struct failover_domain *d);
 void failover_do_report_failure(struct failover_domain *d);
+void failover_do_cancel(struct failover_domain *d);
 void failover_do_note_gone(struct failover_domain *d);
 void failover_do_guest_ended(struct failover_domain *d);
 void failover_do_guest_restarts(struct failover_domain *d);

@@ -18,6 +18,7 @@
 #include "failover/daemon.h"
 #include "failover/disk_command.h"
 #include "failover/pki_command.h"
+#include "proto/pki.h"
 
 static int usage(FILE *to, int code)
 {
@@ -86,6 +87,44 @@ static int on_tick(sd_event_source *s, uint64_t usec, void *data)
 	return 0;
 }
 
+/* SIGHUP: the certificates anew. What has begun goes on with the old ones. */
+static int on_hangup(sd_event_source *s, const struct signalfd_siginfo *si, void *data)
+{
+	struct failover *fo = data;
+	const struct failover_config *c = fo->config;
+	struct proto_identity *id;
+	char day[PROTO_DAY_MAX];
+	struct why why;
+	bool changed;
+
+	if (!fo->identity)
+		return 0;
+	if (proto_identity_load(c->pki_dir, c->host, &id, &why) < 0) {
+		failover_event(&fo->events, NULL, "certificate",
+			"the old certificate stays in use: %s", why.text);
+		return 0;
+	}
+	changed = proto_identity_follow(id, fo->identity);
+	if (changed && failover_peers_behind(fo)) {
+		/* A third key would be one too many for it: it would take this host for dead. */
+		failover_event(&fo->events, NULL, "certificate",
+			"the old certificate stays in use: %s has not got the heartbeat key before "
+			"this one; systemctl reload romulusd there first, then here",
+			failover_peers_behind(fo));
+		proto_identity_free(id);
+		return 0;
+	}
+	if (changed)
+		failover_peers_rekeyed(fo);
+	proto_identity_free(fo->identity);
+	fo->identity = id;
+	fo->expiry_ns = 0;
+	failover_event(&fo->events, NULL, "certificate",
+		"read again from %s: sessions that begin from here on use it, until %s", c->pki_dir,
+		proto_pki_day(proto_identity_expires(id), day));
+	return 0;
+}
+
 static int run(struct failover *fo, struct why *why)
 {
 	const struct failover_config *c = fo->config;
@@ -101,6 +140,7 @@ static int run(struct failover *fo, struct why *why)
 	sigaddset(&mask, SIGTERM);
 	sigaddset(&mask, SIGINT);
 	sigaddset(&mask, SIGCHLD);
+	sigaddset(&mask, SIGHUP);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	r = sd_event_default(&fo->event);
@@ -108,6 +148,7 @@ static int run(struct failover *fo, struct why *why)
 		return why_set(why, r, "no event loop: %s", strerror(-r));
 	sd_event_add_signal(fo->event, NULL, SIGTERM, NULL, NULL);
 	sd_event_add_signal(fo->event, NULL, SIGINT, NULL, NULL);
+	sd_event_add_signal(fo->event, NULL, SIGHUP, on_hangup, fo);
 	sd_event_set_watchdog(fo->event, 1);
 	if (failover_state_start(c->state_dir, clock_wall_ns(), &fo->boot, why) < 0)
 		log_warning("%s", why->text);

@@ -82,7 +82,8 @@ static void send_beat(struct failover_peer *p, size_t path, Romulus__Heartbeat *
 		return;
 	iov[0] = (struct iovec){.iov_base = frame, .iov_len = length};
 	if (p->fo->identity) {
-		if (proto_identity_tag(p->fo->identity, p->says[path], frame, length, tag) < 0)
+		if (proto_identity_tag(p->fo->identity, p->key, p->says[path], frame, length, tag) <
+			0)
 			return;
 		iov[1] = (struct iovec){.iov_base = tag, .iov_len = sizeof(tag)};
 		msg.msg_iovlen = 2;
@@ -114,6 +115,7 @@ void failover_peers_beat(struct failover *fo)
 	beat.boot = fo->boot;
 	beat.sequence = ++fo->sequence;
 	beat.domains = list;
+	beat.key = fo->identity ? proto_identity_key_number(fo->identity) : 0;
 	for (size_t i = 0; i < fo->peers_n; i++)
 		for (size_t k = 0; k < fo->peers[i].conf->paths_n; k++)
 			send_beat(&fo->peers[i], k, &beat);
@@ -163,7 +165,8 @@ static void note_old_boot(struct failover_peer *p)
 		p->conf->name);
 }
 
-static void heard(struct failover_peer *p, size_t path, const Romulus__Heartbeat *beat)
+static void heard(struct failover_peer *p, size_t path, const Romulus__Heartbeat *beat,
+	enum proto_key signed_with)
 {
 	struct failover *fo = p->fo;
 
@@ -177,6 +180,9 @@ static void heard(struct failover_peer *p, size_t path, const Romulus__Heartbeat
 			note_old_boot(p);
 		if (f != FAILOVER_BEAT_FRESH)
 			return;
+		/* Say it with a key that it has. */
+		p->key = beat->key == proto_identity_key_number(fo->identity) ? PROTO_KEY_NOW
+									      : signed_with;
 	}
 	if (failover_detector_heard(&p->detector, path, clock_now_ns())) {
 		failover_arbiter_heard(&p->arbiter);
@@ -212,13 +218,14 @@ static void note_forgery(struct failover_peer *p, size_t path)
 }
 
 /* Is it the peer's? *length is then that of the frame alone. */
-static bool is_signed(struct failover_peer *p, size_t path, const uint8_t *data, size_t *length)
+static bool is_signed(struct failover_peer *p, size_t path, const uint8_t *data, size_t *length,
+	enum proto_key *ret_key)
 {
 	if (!p->fo->identity)
 		return true;
 	if (*length > PROTO_TAG_BYTES &&
 		proto_identity_tag_good(p->fo->identity, p->hears[path], data,
-			*length - PROTO_TAG_BYTES, data + *length - PROTO_TAG_BYTES)) {
+			*length - PROTO_TAG_BYTES, data + *length - PROTO_TAG_BYTES, ret_key)) {
 		*length -= PROTO_TAG_BYTES;
 		return true;
 	}
@@ -230,6 +237,7 @@ static void take_datagram(struct failover_endpoint *e, const uint8_t *data, size
 	const struct sockaddr_storage *from)
 {
 	struct failover *fo = e->fo;
+	enum proto_key key = PROTO_KEY_NOW;
 	struct proto_header header;
 	ProtobufCMessage *m = NULL;
 
@@ -239,7 +247,7 @@ static void take_datagram(struct failover_endpoint *e, const uint8_t *data, size
 		for (size_t k = 0; k < p->conf->paths_n; k++) {
 			if (p->endpoint[k] != e || !failover_address_same(from, &p->remote[k]))
 				continue;
-			if (!is_signed(p, k, data, &length))
+			if (!is_signed(p, k, data, &length, &key))
 				return;
 			if (length >= PROTO_HEADER_BYTES &&
 				proto_header_decode(data, 0, &header, NULL) == 0 &&
@@ -249,7 +257,7 @@ static void take_datagram(struct failover_endpoint *e, const uint8_t *data, size
 				m = proto_unpack(
 					PROTO_HEARTBEAT, data + PROTO_HEADER_BYTES, header.length);
 			if (m && strcmp(((Romulus__Heartbeat *)m)->host, p->conf->name) == 0)
-				heard(p, k, (const Romulus__Heartbeat *)m);
+				heard(p, k, (const Romulus__Heartbeat *)m, key);
 			else
 				fo->malformed++;
 			if (m)
@@ -430,6 +438,20 @@ void failover_peers_close(struct failover *fo)
 	fo->etcd = failover_etcd_free(fo->etcd);
 	free(fo->endpoints);
 	free(fo->peers);
+}
+
+void failover_peers_rekeyed(struct failover *fo)
+{
+	for (size_t i = 0; i < fo->peers_n; i++)
+		fo->peers[i].key = PROTO_KEY_BEFORE;
+}
+
+const char *failover_peers_behind(const struct failover *fo)
+{
+	for (size_t i = 0; i < fo->peers_n; i++)
+		if (fo->peers[i].key == PROTO_KEY_BEFORE)
+			return fo->peers[i].conf->name;
+	return NULL;
 }
 
 void failover_peers_tick(struct failover *fo, uint64_t now_ns)

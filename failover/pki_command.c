@@ -103,7 +103,7 @@ static int init(const struct pki *p)
 	say_done(p, certificate);
 	fprintf(stderr,
 		"now, on each other host of the cluster: romulus pki join %s\n"
-		"then restart romulusd on all of them\n",
+		"then, on all of them: systemctl reload-or-restart romulusd\n",
 		p->host);
 	return EXIT_CODE_OK;
 }
@@ -282,7 +282,7 @@ static int join(const struct pki *p)
 	}
 	r = install_bundle(p, bundle);
 	if (!r)
-		fprintf(stderr, "restart romulusd\n");
+		fprintf(stderr, "now: systemctl reload-or-restart romulusd\n");
 	return r;
 }
 

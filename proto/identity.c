@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "proto/identity.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,16 +49,21 @@ static gnutls_datum_t datum(const char *text)
 		.data = (unsigned char *)(uintptr_t)text, .size = (unsigned int)strlen(text)};
 }
 
+static int begin_hmac(struct proto_identity *id, enum proto_key which)
+{
+	return gnutls_hmac_init(
+		&id->heartbeat[which], GNUTLS_MAC_SHA256, id->key[which], PROTO_KEY_BYTES);
+}
+
 static int load_heartbeat_key(struct proto_identity *id, const char *dir, struct why *why)
 {
 	CLEANUP_FREE char *text = NULL;
-	uint8_t key[PROTO_KEY_BYTES];
 	int err = read_file(dir, PROTO_FILE_HEARTBEAT, &text, why);
 
 	if (err < 0)
 		return err;
-	if (proto_pki_heartbeat_key(text, key) < 0 ||
-		gnutls_hmac_init(&id->heartbeat, GNUTLS_MAC_SHA256, key, sizeof(key)) < 0)
+	if (proto_pki_heartbeat_key(text, id->key[PROTO_KEY_NOW]) < 0 ||
+		begin_hmac(id, PROTO_KEY_NOW) < 0)
 		return why_set(why, -EINVAL, "%s/%s is no heartbeat key: " MEND, dir,
 			PROTO_FILE_HEARTBEAT);
 	return 0;
@@ -124,6 +130,8 @@ int proto_identity_load(
 	struct proto_identity *id = calloc(1, sizeof(*id));
 	int err;
 
+	if (id)
+		atomic_init(&id->users, 1);
 	if (!id || gnutls_certificate_allocate_credentials(&id->credentials) < 0 ||
 		gnutls_priority_init(&id->priority, PRIORITY, NULL) < 0) {
 		proto_identity_free(id);
@@ -144,16 +152,36 @@ int proto_identity_load(
 
 struct proto_identity *proto_identity_free(struct proto_identity *id)
 {
-	if (!id)
+	if (!id || atomic_fetch_sub(&id->users, 1) > 1)
 		return NULL;
 	if (id->credentials)
 		gnutls_certificate_free_credentials(id->credentials);
 	if (id->priority)
 		gnutls_priority_deinit(id->priority);
-	if (id->heartbeat)
-		gnutls_hmac_deinit(id->heartbeat, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(id->heartbeat); i++)
+		if (id->heartbeat[i])
+			gnutls_hmac_deinit(id->heartbeat[i], NULL);
+	gnutls_memset(id->key, 0, sizeof(id->key));
 	free(id);
 	return NULL;
+}
+
+struct proto_identity *proto_identity_keep(struct proto_identity *id)
+{
+	atomic_fetch_add(&id->users, 1);
+	return id;
+}
+
+bool proto_identity_follow(struct proto_identity *id, const struct proto_identity *old)
+{
+	const bool changed =
+		memcmp(id->key[PROTO_KEY_NOW], old->key[PROTO_KEY_NOW], PROTO_KEY_BYTES) != 0;
+	const enum proto_key from = changed ? PROTO_KEY_NOW : PROTO_KEY_BEFORE;
+
+	if (!old->heartbeat[from])
+		return false;
+	memcpy(id->key[PROTO_KEY_BEFORE], old->key[from], PROTO_KEY_BYTES);
+	return begin_hmac(id, PROTO_KEY_BEFORE) == 0 && changed;
 }
 
 time_t proto_identity_expires(const struct proto_identity *id)
@@ -176,29 +204,48 @@ bool proto_identity_warning(const struct proto_identity *id, time_t now, struct 
 		return false;
 	why_set(why, 0,
 		"this host's certificate %s on %s: %s; make new ones with `romulus pki init "
-		"--force` on one host, `romulus pki join --force` on each other one, and restart "
-		"romulusd",
+		"--force` on one host, `romulus pki join --force` on each other one, then "
+		"systemctl reload romulusd on all",
 		now < id->expires ? "expires" : "expired", proto_pki_day(id->expires, day),
 		now < id->expires ? "from then on no protection can begin" : "peers refuse it");
 	return true;
 }
 
-int proto_identity_tag(const struct proto_identity *id, const char *context, const void *frame,
-	size_t length, uint8_t ret_tag[PROTO_TAG_BYTES])
+int proto_identity_tag(const struct proto_identity *id, enum proto_key which, const char *context,
+	const void *frame, size_t length, uint8_t ret_tag[PROTO_TAG_BYTES])
 {
+	gnutls_hmac_hd_t hmac = id->heartbeat[which];
+
 	/* With its final zero: where the context ends is not open to choice. */
-	if (gnutls_hmac(id->heartbeat, context, strlen(context) + 1) < 0 ||
-		gnutls_hmac(id->heartbeat, frame, length) < 0)
+	if (!hmac || gnutls_hmac(hmac, context, strlen(context) + 1) < 0 ||
+		gnutls_hmac(hmac, frame, length) < 0)
 		return -EIO;
-	gnutls_hmac_output(id->heartbeat, ret_tag); /* and ready for the next one */
+	gnutls_hmac_output(hmac, ret_tag); /* and ready for the next one */
 	return 0;
 }
 
 bool proto_identity_tag_good(const struct proto_identity *id, const char *context,
-	const void *frame, size_t length, const uint8_t tag[PROTO_TAG_BYTES])
+	const void *frame, size_t length, const uint8_t tag[PROTO_TAG_BYTES],
+	enum proto_key *ret_which)
 {
 	uint8_t right[PROTO_TAG_BYTES];
 
-	return proto_identity_tag(id, context, frame, length, right) == 0 &&
-	       gnutls_memcmp(right, tag, sizeof(right)) == 0;
+	for (enum proto_key k = PROTO_KEY_NOW; k <= PROTO_KEY_BEFORE; k++)
+		if (proto_identity_tag(id, k, context, frame, length, right) == 0 &&
+			gnutls_memcmp(right, tag, sizeof(right)) == 0) {
+			*ret_which = k;
+			return true;
+		}
+	return false;
+}
+
+uint64_t proto_identity_key_number(const struct proto_identity *id)
+{
+	uint8_t tag[PROTO_TAG_BYTES];
+	uint64_t number;
+
+	if (proto_identity_tag(id, PROTO_KEY_NOW, "romulus heartbeat key 1", "", 0, tag) < 0)
+		return 0;
+	memcpy(&number, tag, sizeof(number));
+	return le64toh(number);
 }

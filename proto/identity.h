@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who this host is among its peers: the files of one directory, read once. Made by `romulus pki`,
- * see proto/pki.h; what they are good for is in docs/protocol.md, "The trusted channel".
+ * Who this host is among its peers: the files of one directory, read as a whole. Made by `romulus
+ * pki`, see proto/pki.h; what they are good for is in docs/protocol.md, "The trusted channel".
  */
 #ifndef PROTO_IDENTITY_H
 #define PROTO_IDENTITY_H
@@ -38,7 +38,8 @@ struct proto_identity;
  */
 int proto_identity_load(
 	const char *dir, const char *host, struct proto_identity **ret, struct why *why);
-struct proto_identity *proto_identity_free(struct proto_identity *id); /* returns NULL */
+/* Sessions that were begun with it keep what they need of it. Returns NULL. */
+struct proto_identity *proto_identity_free(struct proto_identity *id);
 
 /* When the first of the CA's and the host's certificate ends. */
 time_t proto_identity_expires(const struct proto_identity *id);
@@ -50,13 +51,28 @@ time_t proto_identity_expires(const struct proto_identity *id);
 bool proto_identity_warning(const struct proto_identity *id, time_t now, struct why *why);
 
 /*
+ * @id takes the place of @old in a running daemon, whose peers may have the old heartbeat key for a
+ * while: that is good as well from here on. True when the key has changed. @old stays its owner's.
+ */
+bool proto_identity_follow(struct proto_identity *id, const struct proto_identity *old);
+
+enum proto_key {
+	PROTO_KEY_NOW,    /* of the file */
+	PROTO_KEY_BEFORE, /* before the last change of the file, if the daemon has seen one */
+};
+
+/* A number that two hosts have in common when the files of both hold the same heartbeat key. */
+uint64_t proto_identity_key_number(const struct proto_identity *id);
+
+/*
  * The tag that a heartbeat carries behind its frame. @context: who says it to whom, and on which
  * path, so that a datagram is good in one place only. Returns 0 or a negative errno.
  */
-int proto_identity_tag(const struct proto_identity *id, const char *context, const void *frame,
-	size_t length, uint8_t ret_tag[PROTO_TAG_BYTES]);
-/* Constant time. */
+int proto_identity_tag(const struct proto_identity *id, enum proto_key which, const char *context,
+	const void *frame, size_t length, uint8_t ret_tag[PROTO_TAG_BYTES]);
+/* Constant time. *ret_which: the key that it was made with. */
 bool proto_identity_tag_good(const struct proto_identity *id, const char *context,
-	const void *frame, size_t length, const uint8_t tag[PROTO_TAG_BYTES]);
+	const void *frame, size_t length, const uint8_t tag[PROTO_TAG_BYTES],
+	enum proto_key *ret_which);
 
 #endif

@@ -184,7 +184,7 @@ struct proto_frame {
  * is part of the first receive or send, or of proto_session_establish(). A side that is refused
  * hears why in an alert.
  */
-int proto_session_secure(struct proto_session *s, const struct proto_identity *me, bool accepting,
+int proto_session_secure(struct proto_session *s, struct proto_identity *me, bool accepting,
 	const char *peer, struct why *why);
 
 /*

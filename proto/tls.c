@@ -27,7 +27,8 @@
 
 struct proto_tls {
 	gnutls_session_t session;
-	int fd; /* the proto_session's */
+	struct proto_identity *me; /* its credentials are the session's */
+	int fd;                    /* the proto_session's */
 	bool established;
 	size_t taken; /* bytes of the handshake */
 	char expected[PEER_NAME_MAX];
@@ -248,7 +249,7 @@ static ssize_t pull(gnutls_transport_ptr_t opaque, void *data, size_t length)
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
-int proto_session_secure(struct proto_session *s, const struct proto_identity *me, bool accepting,
+int proto_session_secure(struct proto_session *s, struct proto_identity *me, bool accepting,
 	const char *peer, struct why *why)
 {
 	struct proto_tls *t;
@@ -259,6 +260,7 @@ int proto_session_secure(struct proto_session *s, const struct proto_identity *m
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return session_fail(s, -ENOMEM, why, "no memory for a TLS session");
+	t->me = proto_identity_keep(me);
 	err = gnutls_init(&t->session, (accepting ? GNUTLS_SERVER : GNUTLS_CLIENT) |
 					       GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL |
 					       GNUTLS_NO_TICKETS);
@@ -287,6 +289,7 @@ struct proto_tls *proto_tls_free(struct proto_tls *t)
 		return NULL;
 	if (t->session)
 		gnutls_deinit(t->session);
+	proto_identity_free(t->me);
 	free(t);
 	return NULL;
 }

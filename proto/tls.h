@@ -3,6 +3,8 @@
 #ifndef PROTO_TLS_H
 #define PROTO_TLS_H
 
+#include <stdatomic.h>
+
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 
@@ -10,11 +12,15 @@
 #include "proto/internal.h"
 
 struct proto_identity {
+	atomic_uint users; /* sessions among them */
 	gnutls_certificate_credentials_t credentials;
 	gnutls_priority_t priority;
-	gnutls_hmac_hd_t heartbeat;
+	gnutls_hmac_hd_t heartbeat[2]; /* by enum proto_key; that before may be NULL */
+	uint8_t key[2][PROTO_KEY_BYTES];
 	time_t from, expires;
 };
+
+struct proto_identity *proto_identity_keep(struct proto_identity *id); /* returns @id */
 
 /* Of proto_identity's credentials: may the session's peer be who it says it is? */
 int proto_tls_verify(gnutls_session_t session);

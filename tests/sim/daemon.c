@@ -412,6 +412,7 @@ static void particular(void *host, enum failover_action action)
 	case FAILOVER_DO_GUEST_ENDED:
 		fate_tempt(h, 300 * MS);
 		/* fall through */
+	case FAILOVER_DO_CANCEL:
 	case FAILOVER_DO_FORGET:
 	case FAILOVER_DO_NOTE_BROKEN:
 	case FAILOVER_DO_NOTE_STUCK:

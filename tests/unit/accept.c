@@ -84,8 +84,8 @@ static struct proto_session *dial(const struct backup_side *side)
 }
 
 /* Connect as the primary would. Returns what the handshakes came to. */
-static int knock(const struct backup_side *side, const struct proto_identity *id,
-	const uint8_t *token, struct why *why)
+static int knock(const struct backup_side *side, struct proto_identity *id, const uint8_t *token,
+	struct why *why)
 {
 	struct proto_session *s = dial(side);
 	Romulus__Hello *hello = NULL;

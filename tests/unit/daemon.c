@@ -26,11 +26,13 @@
 #include "common/why.h"
 #include "failover/state.h"
 #include "proto/proto.h"
+#include "tests/unit/cluster.h"
 
 #define UUID "deadbeef-0102-0304-0506-0708090a0b0c"
 #define PATIENCE (60 * NSEC_PER_SEC)
 #define DAEMON_FD 3
 
+static const char *transport; /* of both */
 static char dir[64], self[PATH_MAX], build[PATH_MAX];
 static uint16_t port;
 
@@ -110,9 +112,9 @@ static void shell(const char *fmt, ...)
 
 static const char *of(const struct host *h, const char *name)
 {
-	static char path[4][PATH_MAX];
+	static char path[8][PATH_MAX];
 	static unsigned int n;
-	char *ret = path[n++ % 4];
+	char *ret = path[n++ % 8];
 
 	snprintf(ret, PATH_MAX, "%s/%s/%s", dir, h->name, name);
 	return ret;
@@ -125,11 +127,11 @@ static void configure(const struct host *h, const char *more, const char *top)
 
 	assert_non_null(f);
 	fprintf(f,
-		"host = \"%s\"\ntransport = \"plain\"\nport = %u\nstate-dir = \"%s\"\n"
-		"run-dir = \"%s\"\nxendomains = \"%s\"\npeer \"%s\" {\n"
+		"host = \"%s\"\ntransport = \"%s\"\nport = %u\nstate-dir = \"%s\"\n"
+		"pki-dir = \"%s\"\nrun-dir = \"%s\"\nxendomains = \"%s\"\npeer \"%s\" {\n"
 		"path \"a\" { local = \"%s\" remote = \"%s\" }\n%s\n}\n%s\n",
-		h->name, port, of(h, "state"), of(h, "run"), of(h, "xendomains"), h->peer,
-		h->address, h->peer_address, more, top);
+		h->name, transport, port, of(h, "state"), of(h, "pki"), of(h, "run"),
+		of(h, "xendomains"), h->peer, h->address, h->peer_address, more, top);
 }
 
 static void run(struct host *h)
@@ -231,6 +233,7 @@ static void prepare_host(const struct host *h)
 
 static int begin(void **state)
 {
+	transport = "plain";
 	strcpy(dir, "/tmp/romulus-daemon-XXXXXX");
 	assert_non_null(mkdtemp(dir));
 	prepare_host(&alpha);
@@ -263,6 +266,40 @@ static void a_guest_is_protected_and_let_go(void **state)
 	await(&beta, "\"name\":\"db\"");
 	after = answer(UNPROTECT(&alpha));
 	expect_in(after, "{\"exit\":0}");
+	end(&alpha);
+	end(&beta);
+}
+
+/* While the worker looks at the guest, and while the backup makes up its mind. */
+static void an_attempt_can_be_called_off(void **state)
+{
+	static const char *const silent[] = {
+		"alpha/libexec/romulus-primary", "beta/libexec/romulus-backup"};
+	static const char *const states[] = {"\"state\":\"checking\"", "\"state\":\"preparing\""};
+
+	both_up();
+	for (size_t i = 0; i < ARRAY_SIZE(silent); i++) {
+		CLEANUP_FREE char *called_off = NULL, *protect = NULL, *later = NULL,
+				  *end_it = NULL;
+		int asked;
+
+		shell("touch %s/%s.silent", dir, silent[i]);
+		asked = PROTECT(&alpha);
+		await(&alpha, states[i]);
+		called_off = answer(UNPROTECT(&alpha));
+		expect_in(called_off, "\"exit\":0");
+		expect_in(called_off, "called off");
+		protect = answer(asked);
+		expect_in(protect, "\"exit\":1");
+		await(&alpha, "\"domains\":[]"); /* forgotten, nothing is tried again */
+		shell("rm %s/%s.silent", dir, silent[i]);
+		if (i == 1)
+			break;
+		later = answer(PROTECT(&alpha));
+		expect_in(later, "{\"exit\":0}");
+		end_it = answer(UNPROTECT(&alpha));
+		expect_in(end_it, "{\"exit\":0}");
+	}
 	end(&alpha);
 	end(&beta);
 }
@@ -319,6 +356,123 @@ static void hosts_that_decide_differently_do_not_pair(void **state)
 	end(&beta);
 }
 
+/* ---- certificates -----------------------------------------------------------------------------
+ */
+
+static struct cluster write_certificates(void)
+{
+	const struct proto_pki_validity validity = proto_pki_ten_years(time(NULL));
+	struct cluster c = cluster_new();
+
+	cluster_write(&c, of(&alpha, "pki"), "alpha", validity);
+	cluster_write(&c, of(&beta, "pki"), "beta", validity);
+	return c;
+}
+
+static unsigned int count_events(const struct host *h, const char *text)
+{
+	CLEANUP_FREE char *events = answer(ask(h, "{\"command\":\"events\"}\n"));
+	unsigned int n = 0;
+
+	for (const char *p = events; (p = strstr(p, text)); p++)
+		n++;
+	return n;
+}
+
+static void reload(const struct host *h, const char *says)
+{
+	const unsigned int before = count_events(h, says);
+	const uint64_t last = clock_now_ns() + PATIENCE;
+
+	kill(h->pid, SIGHUP);
+	while (count_events(h, says) == before && clock_now_ns() < last)
+		usleep(10000);
+	assert_int_equal(count_events(h, says), before + 1);
+}
+
+/* Twice the time that makes a silent host a dead one, counted in what beta has heard. */
+static void nobody_falls_silent(void)
+{
+	usleep(2000000);
+	assert_int_equal(count_events(&alpha, "peer-silent"), 0);
+	assert_int_equal(count_events(&beta, "peer-silent"), 0);
+}
+
+static void all_is_well(void)
+{
+	CLEANUP_FREE char *protect = answer(PROTECT(&alpha)), *unprotect = NULL;
+
+	expect_in(protect, "{\"exit\":0}");
+	unprotect = answer(UNPROTECT(&alpha));
+	expect_in(unprotect, "{\"exit\":0}");
+}
+
+static void under_tls(void)
+{
+	transport = "tls";
+	configure(&alpha, "", "");
+	configure(&beta, "", "");
+	shell("mkdir %s %s", of(&alpha, "pki"), of(&beta, "pki"));
+}
+
+static void new_certificates_are_taken_without_a_break(void **state)
+{
+	CLEANUP_FREE char *protect = NULL, *unprotect = NULL;
+	struct cluster old, new;
+
+	under_tls();
+	old = write_certificates();
+	both_up();
+	protect = answer(PROTECT(&alpha));
+	expect_in(protect, "{\"exit\":0}");
+	new = write_certificates(); /* of another CA, with another heartbeat key */
+	reload(&alpha, "read again from");
+	nobody_falls_silent();
+	reload(&beta, "read again from");
+	nobody_falls_silent();
+	await(&alpha, "\"protected\":true");
+	assert_int_equal(count_events(&alpha, "protect-begin"), 1); /* all the time */
+	unprotect = answer(UNPROTECT(&alpha));
+	expect_in(unprotect, "{\"exit\":0}");
+	all_is_well();
+	end(&alpha); /* from here on it has nothing but the new ones */
+	run(&alpha);
+	await(&alpha, "\"alive\":true");
+	await(&beta, "\"alive\":true");
+	all_is_well();
+	end(&alpha);
+	end(&beta);
+	cluster_free(&old);
+	cluster_free(&new);
+}
+
+static void a_bad_certificate_is_not_taken(void **state)
+{
+	struct cluster c, again;
+
+	under_tls();
+	c = write_certificates();
+	both_up();
+	all_is_well();
+	shell("echo nonsense >%s", of(&alpha, "pki/host.pem"));
+	reload(&alpha, "the old certificate stays in use");
+	all_is_well();
+	shell("cp %s %s", of(&beta, "pki/host.pem"), of(&alpha, "pki/host.pem"));
+	reload(&alpha, "the old certificate stays in use");
+	all_is_well();
+	/* Two changes at once: beta would know neither key. */
+	again = write_certificates();
+	reload(&alpha, "read again from");
+	cluster_free(&again);
+	again = write_certificates();
+	reload(&alpha, "beta has not got the heartbeat key");
+	nobody_falls_silent();
+	end(&alpha);
+	end(&beta);
+	cluster_free(&c);
+	cluster_free(&again);
+}
+
 static int set_up(void **state)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET};
@@ -343,8 +497,11 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_guest_is_protected_and_let_go),
+		TEST(an_attempt_can_be_called_off),
 		TEST(what_xendomains_starts_is_not_protected),
 		TEST(hosts_that_decide_differently_do_not_pair),
+		TEST(new_certificates_are_taken_without_a_break),
+		TEST(a_bad_certificate_is_not_taken),
 	};
 
 	if (strstr(argv[0], "/libexec/"))

@@ -327,6 +327,22 @@ static void everything_has_a_name(void **state)
 		assert_non_null(failover_event_name((enum failover_event)e));
 }
 
+static enum failover_state after_unprotect_in(enum failover_state attempt, enum failover_state base)
+{
+	struct failover_step step = {.next = FAILOVER_STATE_COUNT};
+
+	assert_true(failover_machine_step(attempt, FAILOVER_ON_UNPROTECT, base, &step));
+	return step.next;
+}
+
+/* Also the protection that an attempt was to renew: its intent would bring it back. */
+static void an_attempt_to_renew_ends_what_was(void **state)
+{
+	assert_int_equal(after_unprotect_in(FAILOVER_CHECKING, FAILOVER_SOLO), FAILOVER_IDLE);
+	assert_int_equal(
+		after_unprotect_in(FAILOVER_PREPARING, FAILOVER_TAKEN_OVER), FAILOVER_IDLE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -346,6 +362,7 @@ int main(void)
 		cmocka_unit_test(a_failed_attempt_returns_to_the_base),
 		cmocka_unit_test(only_a_running_guest_is_claimed),
 		cmocka_unit_test(everything_has_a_name),
+		cmocka_unit_test(an_attempt_to_renew_ends_what_was),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

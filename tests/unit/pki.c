@@ -150,10 +150,50 @@ static void fake_ssh(const char *then)
 	setenv("PATH", paths, 1);
 }
 
+/* A daemon whose peer has not read the new key yet: each understands the other one. */
+static void a_new_heartbeat_key_follows_the_old_one(void **state)
+{
+	struct proto_identity *first, *second, *third, *other;
+	uint8_t tag[PROTO_TAG_BYTES];
+	enum proto_key key = PROTO_KEY_NOW;
+
+	assert_int_equal(PKI("alpha", "init"), EXIT_CODE_OK);
+	first = identity("alpha");
+	other = identity("alpha"); /* of a host that reads nothing again */
+	assert_int_equal(PKI("alpha", "init", "--force"), EXIT_CODE_OK);
+	second = identity("alpha");
+	assert_true(proto_identity_key_number(first) != 0);
+	assert_true(proto_identity_key_number(first) == proto_identity_key_number(other));
+	assert_true(proto_identity_key_number(first) != proto_identity_key_number(second));
+
+	assert_int_equal(proto_identity_tag(other, PROTO_KEY_NOW, "c", "x", 1, tag), 0);
+	assert_false(proto_identity_tag_good(second, "c", "x", 1, tag, &key));
+	assert_true(proto_identity_follow(second, first));
+	first = proto_identity_free(first);
+	assert_true(proto_identity_tag_good(second, "c", "x", 1, tag, &key));
+	assert_int_equal(key, PROTO_KEY_BEFORE);
+	assert_int_equal(proto_identity_tag(second, PROTO_KEY_BEFORE, "c", "x", 1, tag), 0);
+	assert_true(proto_identity_tag_good(other, "c", "x", 1, tag, &key));
+	assert_int_equal(key, PROTO_KEY_NOW);
+	assert_int_equal(proto_identity_tag(second, PROTO_KEY_NOW, "c", "x", 1, tag), 0);
+	assert_false(proto_identity_tag_good(other, "c", "x", 1, tag, &key));
+
+	/* Read again without a change: the one before is still good. */
+	third = identity("alpha");
+	assert_false(proto_identity_follow(third, second));
+	proto_identity_free(second);
+	assert_int_equal(proto_identity_tag(other, PROTO_KEY_NOW, "c", "x", 1, tag), 0);
+	assert_true(proto_identity_tag_good(third, "c", "x", 1, tag, &key));
+	assert_int_equal(key, PROTO_KEY_BEFORE);
+	proto_identity_free(third);
+	proto_identity_free(other);
+}
+
 static void two_commands(void **state)
 {
 	struct proto_identity *a, *b;
 	uint8_t tag[PROTO_TAG_BYTES];
+	enum proto_key key;
 	struct stat st;
 
 	fake_ssh("");
@@ -169,9 +209,9 @@ static void two_commands(void **state)
 	b = identity("beta");
 	assert_non_null(a);
 	assert_non_null(b);
-	assert_int_equal(proto_identity_tag(a, "c", "x", 1, tag), 0);
-	assert_true(proto_identity_tag_good(b, "c", "x", 1, tag));
-	assert_false(proto_identity_tag_good(b, "d", "x", 1, tag));
+	assert_int_equal(proto_identity_tag(a, PROTO_KEY_NOW, "c", "x", 1, tag), 0);
+	assert_true(proto_identity_tag_good(b, "c", "x", 1, tag, &key));
+	assert_false(proto_identity_tag_good(b, "d", "x", 1, tag, &key));
 	proto_identity_free(a);
 	proto_identity_free(b);
 
@@ -353,6 +393,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		HOSTS_TEST(two_commands),
+		HOSTS_TEST(a_new_heartbeat_key_follows_the_old_one),
 		HOSTS_TEST(nothing_is_overwritten_by_mistake),
 		HOSTS_TEST(a_join_that_fails_changes_nothing),
 		HOSTS_TEST(join_in_parts),

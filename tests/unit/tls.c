@@ -70,8 +70,8 @@ static void shake(struct pair *p, struct end *a, struct end *b)
 }
 
 /* a connects as @client and expects @server_name; b accepts. */
-static struct pair open_secure(const struct proto_identity *client, const char *server_name,
-	const struct proto_identity *server, const char *client_name)
+static struct pair open_secure(struct proto_identity *client, const char *server_name,
+	struct proto_identity *server, const char *client_name)
 {
 	struct pair p = open_pair(true);
 

@@ -67,6 +67,7 @@ static void fill_message(ProtobufCMessage *m)
 			*(uint32_t *)(void *)at = UINT32_MAX - f->id;
 			break;
 		case PROTOBUF_C_TYPE_UINT64:
+		case PROTOBUF_C_TYPE_FIXED64:
 			*(uint64_t *)(void *)at = UINT64_MAX - f->id;
 			break;
 		case PROTOBUF_C_TYPE_BOOL:
