@@ -208,6 +208,7 @@ bool failover_do_guest_ended(struct failover_domain *d)
 {
 	const struct failover_forgotten rest = failover_decide_forget(&d->record);
 	const bool closing = d->state == FAILOVER_CLOSING;
+	const bool ending = closing && d->request; /* an unprotect was under way */
 	char text[WHY_MAX];
 
 	snprintf(d->cause, sizeof(d->cause), "%s", d->why);
@@ -220,7 +221,8 @@ bool failover_do_guest_ended(struct failover_domain *d)
 		closing ? "ends when " : "has ended", closing ? failover_domain_peer_name(d) : "",
 		closing ? " has let its standby go" : "");
 	EVENT(d, "guest-ended", "%s", text);
-	failover_domain_settle(d, EXIT_CODE_FAILED, "%s", text);
+	/* Who asked for the end of its protection has it, who asked for protection has not. */
+	failover_domain_settle(d, ending ? EXIT_CODE_OK : EXIT_CODE_FAILED, "%s", text);
 	return true;
 }
 

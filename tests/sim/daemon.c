@@ -315,6 +315,7 @@ static bool act(struct host *h, enum failover_action action)
 		try_later(h);
 		return true;
 	case FAILOVER_DO_NOTE_CLOSED:
+		sim.agreed = h->record.generation;
 		return true;
 	case FAILOVER_DO_ASK_UNPROTECT:
 		h->record.intent = false;

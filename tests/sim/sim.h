@@ -11,6 +11,7 @@
  *   1, 4  a takeover, or a start from disks, begins at no less than the client has seen
  *   2     no frame comes from a guest that a later one has replaced, but for late ones
  *   3     after a takeover disk and memory are the same
+ *         and a guest that ended in agreement is never resumed
  *   5     when everything works again the domain runs, is heard and is protected, or its state
  *         says what a person must do
  */
@@ -146,6 +147,7 @@ struct sim {
 	struct host host[HOSTS];
 	bool cut[PATHS][HOSTS]; /* nothing from that host gets through */
 	bool deaf[HOSTS];       /* its heartbeats do not, all else does */
+	uint64_t agreed;        /* newest generation that both hosts know has ended */
 	uint64_t decided;       /* generation about which the operator has said a word, */
 	int decided_for;        /* and to which host: never to both */
 	struct failover_timeouts timeouts;
