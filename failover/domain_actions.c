@@ -129,6 +129,7 @@ static void (*const particulars[FAILOVER_ACTION_COUNT])(struct failover_domain *
 	[FAILOVER_DO_NOTE_GONE] = failover_do_note_gone,
 	[FAILOVER_DO_CANCEL] = failover_do_cancel,
 	[FAILOVER_DO_GUEST_ENDED] = failover_do_guest_ended,
+	[FAILOVER_DO_GUEST_ENDED_TOO] = failover_do_guest_ended_too,
 	[FAILOVER_DO_GUEST_RESTARTS] = failover_do_guest_restarts,
 	[FAILOVER_DO_NOTE_CLOSED] = failover_do_note_closed,
 	[FAILOVER_DO_ASK_UNPROTECT] = failover_do_ask_unprotect,

@@ -95,7 +95,8 @@ enum failover_action {
 	FAILOVER_DO_GIVE_UP,        /* as above, and stop the worker */
 	FAILOVER_DO_CANCEL,         /* an attempt is called off: forget, and stop the worker */
 	FAILOVER_DO_NOTE_GONE,
-	FAILOVER_DO_GUEST_ENDED, /* persist it, drop what it still had to say */
+	FAILOVER_DO_GUEST_ENDED_TOO, /* as below, while its protection was being ended */
+	FAILOVER_DO_GUEST_ENDED,     /* persist it, drop what it still had to say */
 	FAILOVER_DO_GUEST_RESTARTS,
 	FAILOVER_DO_NOTE_CLOSED,
 	FAILOVER_DO_ASK_UNPROTECT,

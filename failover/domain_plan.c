@@ -9,6 +9,11 @@
 	.promise = FAILOVER_PROMISE_DECISION, .decision = FAILOVER_DECISION_##d,                   \
 	.role = PROTO_ROLE_##r
 
+/* What the worker of a guest that is no more still does is of no use, and its name may be taken. */
+#define ENDS                                                                                       \
+	.promise = FAILOVER_PROMISE_REST, .unwanted = true, .withdraws = true, .kills = true,      \
+	.command = FAILOVER_RUN_SWEEP
+
 /* Actions that are not listed are words only. */
 static const struct failover_plan plans[FAILOVER_ACTION_COUNT] = {
 	[FAILOVER_DO_CONNECT] = {.promise = FAILOVER_PROMISE_PAIRING, .role = PROTO_ROLE_PRIMARY},
@@ -31,11 +36,8 @@ static const struct failover_plan plans[FAILOVER_ACTION_COUNT] = {
 		.dismisses = true},
 	/* What the worker of a guest that is no more still does is of no use, and its name may be
 	 * taken. */
-	[FAILOVER_DO_GUEST_ENDED] = {.promise = FAILOVER_PROMISE_REST,
-		.unwanted = true,
-		.withdraws = true,
-		.kills = true,
-		.command = FAILOVER_RUN_SWEEP},
+	[FAILOVER_DO_GUEST_ENDED] = {ENDS},
+	[FAILOVER_DO_GUEST_ENDED_TOO] = {ENDS},
 	/* Its standby is of no use either: the generation ends as if the stream were lost. */
 	[FAILOVER_DO_GUEST_RESTARTS] = {.withdraws = true, .kills = true, .later = true},
 	[FAILOVER_DO_ASK_UNPROTECT] = {.promise = FAILOVER_PROMISE_UNWANTED, .unwanted = true},

@@ -183,7 +183,7 @@ void failover_do_note_gone(struct failover_domain *d)
 	EVENT(d, "guest-gone", "%s", d->why);
 }
 
-void failover_do_guest_ended(struct failover_domain *d)
+static void guest_ended(struct failover_domain *d, enum exit_code code)
 {
 	const bool closing = d->state == FAILOVER_CLOSING;
 	char text[WHY_MAX];
@@ -194,7 +194,18 @@ void failover_do_guest_ended(struct failover_domain *d)
 		closing ? "ends when " : "has ended", closing ? failover_domain_peer_name(d) : "",
 		closing ? " has let its standby go" : "");
 	EVENT(d, "guest-ended", "%s", text);
-	failover_domain_settle(d, EXIT_CODE_FAILED, "%s", text);
+	failover_domain_settle(d, code, "%s", text);
+}
+
+void failover_do_guest_ended(struct failover_domain *d)
+{
+	guest_ended(d, EXIT_CODE_FAILED);
+}
+
+/* Who asked for the end of its protection has it. */
+void failover_do_guest_ended_too(struct failover_domain *d)
+{
+	guest_ended(d, EXIT_CODE_OK);
 }
 
 void failover_do_guest_restarts(struct failover_domain *d)

@@ -32,6 +32,7 @@ void failover_do_report_failure(struct failover_domain *d);
 void failover_do_cancel(struct failover_domain *d);
 void failover_do_note_gone(struct failover_domain *d);
 void failover_do_guest_ended(struct failover_domain *d);
+void failover_do_guest_ended_too(struct failover_domain *d);
 void failover_do_guest_restarts(struct failover_domain *d);
 void failover_do_note_closed(struct failover_domain *d);
 void failover_do_ask_unprotect(struct failover_domain *d);

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -149,6 +150,20 @@ static bool is_over(const struct monitor *m)
 	       (m->alone && !(m->worker.restrain && lifecycle_waits(&m->life)));
 }
 
+/* Before it is said of a guest that it is not there, it is looked for in another way. */
+static uint32_t domid_by_name(struct monitor *m)
+{
+	struct hv_domain dom;
+	uint32_t domid = 0;
+
+	if (m->ops->find(m->hv, m->worker.domain, &dom, &m->why))
+		return 0;
+	if (strcmp(dom.uuid, m->worker.uuid) == 0)
+		domid = dom.domid;
+	hv_domain_clear(&dom);
+	return domid;
+}
+
 static int run(struct monitor *m)
 {
 	struct hv_sight sight;
@@ -160,6 +175,8 @@ static int run(struct monitor *m)
 
 	if (r)
 		return r;
+	if (!sight.other)
+		sight.other = domid_by_name(m);
 	lifecycle_begin(&m->life, sight.other, clock_now_ns());
 	learn(m);
 	while (!r && !is_over(m)) {

@@ -373,6 +373,9 @@ static void particular(void *host, enum failover_action action)
 	case FAILOVER_DO_GUEST_RESTARTS:
 		h->attempts = (struct failover_attempts){0};
 		return;
+	case FAILOVER_DO_NOTE_CLOSED:
+		sim.agreed = h->record.generation;
+		return;
 	case FAILOVER_DO_ASK_UNPROTECT:
 		fate_tempt(h, 300 * MS);
 		if (sim_chance(100))
@@ -410,6 +413,7 @@ static void particular(void *host, enum failover_action action)
 		h->guest_ended = false;
 		return;
 	case FAILOVER_DO_GUEST_ENDED:
+	case FAILOVER_DO_GUEST_ENDED_TOO:
 		fate_tempt(h, 300 * MS);
 		/* fall through */
 	case FAILOVER_DO_CANCEL:

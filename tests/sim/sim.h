@@ -11,6 +11,7 @@
  *   1, 4  a takeover, or a start from disks, begins at no less than the client has seen
  *   2     no frame comes from a guest that a later one has replaced, but for late ones
  *   3     after a takeover, and before a start from disks, the disk is what the guest wrote
+ *         and a guest that ended in agreement is never resumed
  *   5     when everything works again the domain runs, is heard and is protected, or its state
  *         says what a person must do
  *   6     when a resync has ended the two disks are the same
@@ -191,6 +192,7 @@ struct sim {
 	struct host host[HOSTS];
 	bool cut[PATHS][HOSTS]; /* nothing from that host gets through */
 	bool deaf[HOSTS];       /* its heartbeats do not, all else does */
+	uint64_t agreed;        /* newest generation that both hosts know has ended */
 	uint64_t decided;       /* generation about which the operator has said a word, */
 	int decided_for;        /* and to which host: never to both */
 	struct failover_timeouts timeouts;

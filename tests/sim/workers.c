@@ -502,6 +502,8 @@ static void activated(struct host *h, uint64_t life, uint64_t b)
 	if (sim.disks)
 		disk_check(h, &h->worker.checkpoint,
 			"disk and memory differ after a takeover (invariant 3)");
+	if (h->record.generation <= sim.agreed)
+		sim_violated("a guest that has ended in agreement is resumed");
 	guest_begin(h, &h->worker.checkpoint, "takeover");
 	end_with(h, FAILOVER_ON_RUNNING);
 }
