@@ -43,7 +43,6 @@ static const struct failover_plan plans[FAILOVER_ACTION_COUNT] = {
 	[FAILOVER_DO_TAKE_OVER] = {DECIDES(TAKEOVER, BACKUP), .order = PROTO_ORDER_TAKEOVER},
 	/* It runs: that cannot be taken back. */
 	[FAILOVER_DO_ANNOUNCE] = {DECIDES(TAKEOVER, PRIMARY), .regardless = true, .later = true},
-	[FAILOVER_DO_WRITE_OWNER] = {DECIDES(TAKEOVER, PRIMARY)},
 	[FAILOVER_DO_CLEAR] = {.kills = true, .command = FAILOVER_RUN_DISCARD},
 };
 
@@ -90,11 +89,9 @@ bool failover_plan_run(enum failover_state *state, const struct failover_step *s
 {
 	const struct failover_plan *p = failover_plan(step->action);
 	const enum failover_state before = *state;
-	bool written;
 
 	*state = step->next;
-	written = !p->promise || hands->promise(host, p);
-	if (!written && !p->regardless) {
+	if (p->promise && !hands->promise(host, p)) {
 		*state = before;
 		return false;
 	}
@@ -111,5 +108,5 @@ bool failover_plan_run(enum failover_state *state, const struct failover_step *s
 		hands->later(host);
 	if (*state != before)
 		hands->beat(host);
-	return written;
+	return true;
 }

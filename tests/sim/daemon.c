@@ -134,6 +134,7 @@ static bool persist(struct host *h, const struct failover_record *r)
 	}
 	h->record = *r;
 	snprintf(h->record.boot, sizeof(h->record.boot), h->guest_died ? "none" : "%u", h->boot);
+	h->unwritten = false;
 	h->on_disk = h->record;
 	h->recorded = true;
 	if (!sim.healing && sim_chance(50))
@@ -276,8 +277,11 @@ static bool promise(void *host, const struct failover_plan *p)
 	/* From here on nobody may want it protected, whether or not this host lives to say so. */
 	if (p->promise == FAILOVER_PROMISE_REST || p->decision == FAILOVER_DECISION_ENDED)
 		sim.ended = true;
-	if (p->promise != FAILOVER_PROMISE_REST || h->recorded)
-		return persist(h, &r);
+	if ((p->promise != FAILOVER_PROMISE_REST || h->recorded) && !persist(h, &r)) {
+		h->unwritten = p->regardless;
+		if (!p->regardless || !h->daemon)
+			return false;
+	}
 	h->record = r;
 	return true;
 }
@@ -489,6 +493,8 @@ static void tick(struct host *h, uint64_t life, uint64_t b)
 		resume(h);
 	if (h->owes)
 		daemon_on(h, h->owed);
+	if (h->daemon && h->unwritten)
+		persist(h, &h->record);
 	if (!daemon_gone(h, (unsigned int)life) && h->detector.view == FAILOVER_VIEW_SILENT)
 		arbiter_ask(h);
 	if (!daemon_gone(h, (unsigned int)life))
@@ -537,8 +543,8 @@ void daemon_start(struct host *h, uint64_t a, uint64_t b)
 	h->state = FAILOVER_IDLE;
 	h->record = h->on_disk;
 	h->guest_died = false;
-	h->owes = h->resumes = h->vacant = h->gossip_known = h->requesting = h->asker =
-		h->commanding = false;
+	h->owes = h->unwritten = h->resumes = h->vacant = h->gossip_known = h->requesting =
+		h->asker = h->commanding = false;
 	h->newest = (struct failover_newest){0};
 	h->replay = (struct failover_replay){0};
 	h->busy_until = 0;

@@ -158,7 +158,7 @@ struct host {
 	struct failover_record record;
 	enum failover_state state;
 	bool vacant, guest_died;
-	bool owes, resumes; /* see struct failover_domain */
+	bool owes, resumes, unwritten; /* see struct failover_domain */
 	enum failover_event owed;
 	struct failover_detector detector;
 	struct failover_gossip gossip; /* of the peer */
