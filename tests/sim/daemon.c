@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * romulusd of a host: the product's tables decide, this does what they say to simulated workers, as
- * domain.c, domain_actions.c, domain_primary.c, domain_backup.c and peers.c do to real ones.
+ * romulusd of a host: the product's objects decide, this lends them its hands for simulated
+ * workers, as domain.c, domain_actions.c, domain_requests.c and peers.c do for real ones.
  */
 #include "tests/sim/sim.h"
 
