@@ -282,12 +282,6 @@ void disk_begin(void)
 		connect_again(NULL, 0, 0);
 }
 
-void disk_end(void)
-{
-	for (int i = 0; i < HOSTS; i++)
-		undo[i] = diskrep_undo_close(undo[i]);
-}
-
 void disk_write(struct host *h, unsigned int block, uint64_t stamp)
 {
 	h->disk.block[block] = stamp;

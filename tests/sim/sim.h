@@ -289,7 +289,6 @@ void guest_tick(struct host *h, uint64_t a, uint64_t b);
 /* ---- disk.c: the guest's disk, DRBD, the undo store ------------------------------------------ */
 
 void disk_begin(void);
-void disk_end(void); /* of all schedules */
 void disk_write(struct host *h, unsigned int block, uint64_t stamp);
 void disk_power_off(struct host *h);
 void disk_break(void);                  /* DRBD's connection, nobody else's */
