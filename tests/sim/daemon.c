@@ -277,10 +277,12 @@ static bool promise(void *host, const struct failover_plan *p)
 	/* From here on nobody may want it protected, whether or not this host lives to say so. */
 	if (p->promise == FAILOVER_PROMISE_REST || p->decision == FAILOVER_DECISION_ENDED)
 		sim.ended = true;
-	if ((p->promise != FAILOVER_PROMISE_REST || h->recorded) && !persist(h, &r)) {
-		h->unwritten = p->regardless;
+	if (p->promise != FAILOVER_PROMISE_REST || h->recorded) {
+		if (persist(h, &r))
+			return true;
 		if (!p->regardless || !h->daemon)
 			return false;
+		h->unwritten = true;
 	}
 	h->record = r;
 	return true;
