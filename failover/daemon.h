@@ -191,7 +191,8 @@ struct failover_domain {
 	struct failover_domain *next;
 	struct failover *fo;
 	struct failover_record record;
-	bool recorded; /* the record is on disk */
+	bool recorded;  /* the record is on disk, */
+	bool unwritten; /* but not what it says by now */
 	enum failover_state state;
 	bool owes; /* what `owed` promises, which could not be written */
 	enum failover_event owed;

@@ -151,7 +151,6 @@ bool failover_decide_once(enum failover_event event)
 		[FAILOVER_ON_DONE] = true,
 		[FAILOVER_ON_NOT_DONE] = true,
 		[FAILOVER_ON_UNPROTECTED] = true,
-		[FAILOVER_ON_RUNNING] = true,
 	};
 
 	return once[event];

@@ -123,6 +123,7 @@ int failover_domain_persist(
 		return err;
 	d->record = r;
 	d->recorded = true;
+	d->unwritten = false;
 	return 0;
 }
 
@@ -252,6 +253,8 @@ void failover_domains_tick(struct failover *fo, uint64_t now_ns)
 			resume(d);
 		if (d->owes)
 			failover_domain_on(d, d->owed);
+		if (d->unwritten)
+			failover_domain_persist(d, &d->record, NULL);
 		ask_arbiter(d, now_ns);
 		try_again(d, now_ns);
 		keep_protected(d, now_ns);

@@ -50,6 +50,11 @@ static bool promise(void *host, const struct failover_plan *p)
 	if (strcmp(d->why, why.text) != 0)
 		EVENT(d, "failed", "%s", why.text);
 	snprintf(d->why, sizeof(d->why), "%s", why.text);
+	if (p->regardless) {
+		d->record = r;
+		d->unwritten = true;
+		return true;
+	}
 	failover_client_exit(TAKE_PTR(d->client), EXIT_CODE_FAILED, d->why);
 	return false;
 }

@@ -117,8 +117,7 @@ enum failover_action {
 	FAILOVER_DO_NOTE_RELEASED,
 	FAILOVER_DO_TAKE_OVER, /* persist takeover, then order it */
 	FAILOVER_DO_ANNOUNCE,
-	FAILOVER_DO_WRITE_OWNER, /* that could not be written when it ran */
-	FAILOVER_DO_CLEAR,       /* run the discard command, which finishes a rollback */
+	FAILOVER_DO_CLEAR, /* run the discard command, which finishes a rollback */
 	FAILOVER_DO_NOTE_BROKEN,
 	FAILOVER_DO_NOTE_STUCK,
 	FAILOVER_ACTION_COUNT,

@@ -34,8 +34,6 @@ static const struct failover_plan plans[FAILOVER_ACTION_COUNT] = {
 		.withdraws = true,
 		.order = PROTO_ORDER_STOP,
 		.dismisses = true},
-	/* What the worker of a guest that is no more still does is of no use, and its name may be
-	 * taken. */
 	[FAILOVER_DO_GUEST_ENDED] = {ENDS},
 	[FAILOVER_DO_GUEST_ENDED_TOO] = {ENDS},
 	/* Its standby is of no use either: the generation ends as if the stream were lost. */
@@ -59,7 +57,6 @@ static const struct failover_plan plans[FAILOVER_ACTION_COUNT] = {
 	[FAILOVER_DO_TAKE_OVER] = {DECIDES(TAKEOVER, BACKUP), .order = PROTO_ORDER_TAKEOVER},
 	/* It runs: that cannot be taken back. */
 	[FAILOVER_DO_ANNOUNCE] = {DECIDES(TAKEOVER, PRIMARY), .regardless = true, .later = true},
-	[FAILOVER_DO_WRITE_OWNER] = {DECIDES(TAKEOVER, PRIMARY)},
 	[FAILOVER_DO_CLEAR] = {.kills = true, .command = FAILOVER_RUN_DISCARD},
 };
 
@@ -106,11 +103,9 @@ bool failover_plan_run(enum failover_state *state, const struct failover_step *s
 {
 	const struct failover_plan *p = failover_plan(step->action);
 	const enum failover_state before = *state;
-	bool written;
 
 	*state = step->next;
-	written = !p->promise || hands->promise(host, p);
-	if (!written && !p->regardless) {
+	if (p->promise && !hands->promise(host, p)) {
 		*state = before;
 		return false;
 	}
@@ -127,5 +122,5 @@ bool failover_plan_run(enum failover_state *state, const struct failover_step *s
 		hands->later(host);
 	if (*state != before)
 		hands->beat(host);
-	return written;
+	return true;
 }

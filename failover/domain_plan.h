@@ -37,7 +37,8 @@ struct failover_plan {
 	enum failover_decision decision;
 	enum proto_role role;
 	bool unwanted;   /* the promise says as well that nobody wants it protected any more */
-	bool regardless; /* the rest follows even when the promise could not be written */
+	bool regardless; /* it is so already: it holds at once, and is written as soon as it can be
+			  */
 	bool died;       /* the guest did, with its host: the record is then of no boot */
 	bool withdraws;  /* what was asked of the peer: its answer changes nothing any more */
 	bool dismisses;  /* the worker has nothing left to say */
@@ -61,7 +62,7 @@ struct failover_record failover_plan_record(const struct failover_plan *p,
 
 /* What carries a plan out. @host is the caller's. */
 struct failover_hands {
-	/* Write it; false: it could not be written. */
+	/* Write it; false: it could not be written, and is not `regardless`. */
 	bool (*promise)(void *host, const struct failover_plan *p);
 	/* What is particular to an action: words for people, questions and answers. */
 	void (*particular)(void *host, enum failover_action action);
@@ -78,7 +79,7 @@ struct failover_hands {
 
 /*
  * Enter @step's state and carry out its action. False: what it promises could not be written, and
- * but for what follows regardless nothing was done, *state is what it was.
+ * *state is what it was.
  */
 bool failover_plan_run(enum failover_state *state, const struct failover_step *step,
 	const struct failover_hands *hands, void *host);

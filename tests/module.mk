@@ -109,7 +109,7 @@ unit-run: $(unit_tests:%=$(BUILD)/%) $(plugins:%=$(BUILD)/%)
 test_programs += tests/sim/sim
 tests/sim/sim_src := $(wildcard tests/sim/*.c) failover/domain_machine.c failover/domain_plan.c failover/decide.c \
 	failover/detector.c failover/replay.c failover/timeouts.c failover/arbiter.c failover/arbiter_etcd.c failover/state.c \
-	replicator/primary_epoch.c replicator/backup_epoch.c diskrep/undo.c diskrep/takeover.c \
+	replicator/primary_epoch.c replicator/backup_epoch.c diskrep/undo.c diskrep/lineage.c diskrep/takeover.c \
 	$(common_src)
 tests/sim/sim_pkg := jansson
 SEEDS ?= 20000

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * romulusd of a host: the product's tables decide, this does what they say to simulated workers, as
- * domain.c, domain_actions.c, domain_primary.c, domain_backup.c and peers.c do to real ones.
+ * romulusd of a host: the product's objects decide, this lends them its hands for simulated
+ * workers, as domain.c, domain_actions.c, domain_requests.c and peers.c do for real ones.
  */
 #include "tests/sim/sim.h"
 
@@ -134,6 +134,7 @@ static bool persist(struct host *h, const struct failover_record *r)
 	}
 	h->record = *r;
 	snprintf(h->record.boot, sizeof(h->record.boot), h->guest_died ? "none" : "%u", h->boot);
+	h->unwritten = false;
 	h->on_disk = h->record;
 	h->recorded = true;
 	if (!sim.healing && sim_chance(50))
@@ -276,8 +277,13 @@ static bool promise(void *host, const struct failover_plan *p)
 	/* From here on nobody may want it protected, whether or not this host lives to say so. */
 	if (p->promise == FAILOVER_PROMISE_REST || p->decision == FAILOVER_DECISION_ENDED)
 		sim.ended = true;
-	if (p->promise != FAILOVER_PROMISE_REST || h->recorded)
-		return persist(h, &r);
+	if (p->promise != FAILOVER_PROMISE_REST || h->recorded) {
+		if (persist(h, &r))
+			return true;
+		if (!p->regardless || !h->daemon)
+			return false;
+		h->unwritten = true;
+	}
 	h->record = r;
 	return true;
 }
@@ -546,6 +552,8 @@ static void tick(struct host *h, uint64_t life, uint64_t b)
 		resume(h);
 	if (h->owes)
 		daemon_on(h, h->owed);
+	if (h->daemon && h->unwritten)
+		persist(h, &h->record);
 	if (!daemon_gone(h, (unsigned int)life) && h->detector.view == FAILOVER_VIEW_SILENT)
 		arbiter_ask(h);
 	if (daemon_gone(h, (unsigned int)life))
@@ -599,8 +607,8 @@ void daemon_start(struct host *h, uint64_t a, uint64_t b)
 	h->record = h->on_disk;
 	h->guest_died = h->guest_ended = h->restarts = false;
 	h->missed_at = 0;
-	h->owes = h->resumes = h->vacant = h->gossip_known = h->requesting = h->asker =
-		h->commanding = false;
+	h->owes = h->unwritten = h->resumes = h->vacant = h->gossip_known = h->requesting =
+		h->asker = h->commanding = false;
 	h->newest = (struct failover_newest){0};
 	h->replay = (struct failover_replay){0};
 	h->busy_until = 0;

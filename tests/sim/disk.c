@@ -3,8 +3,9 @@
  * The guest's disk: a few blocks that hold stamps, on both hosts, and DRBD between them as far as
  * it matters: writes in their order, completed when both hosts have them; a bitmap of what the
  * other one may not have; data generations; a resync of what either bitmap has. On the backup the
- * writes pass the product's undo map (diskrep/undo.o), and a takeover goes by its steps
- * (diskrep/takeover.o). What is on disk survives the power, the undo map does not.
+ * writes pass the product's undo map (diskrep/undo.o), diskrep/lineage.o says whether they have
+ * come without a break, and a takeover goes by the steps of diskrep/takeover.o. What is on disk
+ * survives the power, the undo map does not.
  *
  * Invariant 3: at a takeover, and when a guest is started from its disk, the disk is that of its
  * memory. Invariant 6: when a resync has ended, no block differs but those that are under way.
@@ -16,6 +17,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "diskrep/device.h"
 #include "diskrep/undo.h"
 
 #define RETRANSMIT (200 * MS)
@@ -280,12 +282,6 @@ void disk_begin(void)
 		connect_again(NULL, 0, 0);
 }
 
-void disk_end(void)
-{
-	for (int i = 0; i < HOSTS; i++)
-		undo[i] = diskrep_undo_close(undo[i]);
-}
-
 void disk_write(struct host *h, unsigned int block, uint64_t stamp)
 {
 	h->disk.block[block] = stamp;
@@ -316,14 +312,26 @@ void disk_break(void)
 	lose("fate");
 }
 
-bool disk_in_step(const struct host *h)
+/* What diskrep/lineage.o reads of the kernel; the minor is the host. */
+int diskrep_read_text(const char *path, char *text, size_t size)
 {
-	return drbd.up && target() == h && !h->disk.inconsistent;
+	int minor = 0;
+
+	if (sscanf(path, "/sys/kernel/debug/drbd/minors/%d/", &minor) == 1) {
+		snprintf(text, size, "0x%llX\n",
+			(unsigned long long)(sim.host[minor].disk.generation + 1) << 1);
+		return 0;
+	}
+	for (int i = 0; i < HOSTS && size > 64; i++, text += minor, size -= (size_t)minor)
+		minor = snprintf(text, size, " %d: cs:%s ro:Secondary/Primary ds:%s/UpToDate\n", i,
+			drbd.up ? "Connected" : "WFConnection",
+			sim.host[i].disk.inconsistent ? "Inconsistent" : "UpToDate");
+	return 0;
 }
 
 bool disk_unbroken(const struct host *h)
 {
-	return disk_in_step(h) && h->disk.generation == h->worker.lineage;
+	return sim.bug == BUG_LINEAGE_SKIP || diskrep_lineage_check(&h->worker.lineage, NULL) == 0;
 }
 
 void disk_lead(struct host *h)
@@ -341,11 +349,15 @@ bool disk_follow(struct host *h)
 	return true;
 }
 
-void disk_insert_store(struct host *h)
+bool disk_insert_store(struct host *h)
 {
-	h->worker.lineage = h->disk.generation;
+	const struct diskrep_drbd_status status = {.volumes = 1, .volume = {{.minor = h->number}}};
+
+	if (diskrep_lineage_begin(&status, &h->worker.lineage, NULL) < 0)
+		return false;
 	h->disk.store = true;
 	disk_expect(h, 0);
+	return true;
 }
 
 void disk_expect(struct host *h, unsigned int nonce)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What nobody decides: power, crashes, cables, standing still. All of it stops when the run heals.
- */
+/* What nobody decides: power, crashes, cables, standing still. It all stops when the run heals. */
 #include "tests/sim/sim.h"
 
 #include "common/cleanup.h"
@@ -182,6 +181,18 @@ void fate_tempt(struct host *h, uint64_t within)
 		cut_off(h);
 	else
 		sim_after(sim_random(within), h, happens[sim_random(ARRAY_SIZE(happens))], 0, 0);
+	spent(world);
+}
+
+void fate_break_disks(struct host *h)
+{
+	uint64_t world;
+
+	if (sim.healing || !sim.disks || !sim_chance(6) || !strikes(&world))
+		return;
+	disk_break();
+	if (sim_chance(400)) /* of the same cause */
+		sim_after(sim_between(500 * MS, 2 * SECOND), h, power_fails, 0, 0);
 	spent(world);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The domain as a number, and its client, who checks what reaches him. */
+/* The domain as a number, what it writes, and its client, who checks what reaches him. */
 #include "tests/sim/sim.h"
 
 #define TICK (20 * MS)

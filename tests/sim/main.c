@@ -56,7 +56,7 @@ static void begin(uint64_t seed, enum bug bug)
 			      ? FAILOVER_ARBITER_MANUAL
 			      : (enum failover_arbiter_kind)sim_between(
 					FAILOVER_ARBITER_FENCE, FAILOVER_ARBITER_ETCD_FENCE);
-	if (bug == BUG_GRANT_TWICE)
+	if (bug == BUG_GRANT_TWICE || bug == BUG_LINEAGE_SKIP)
 		sim.arbiter = FAILOVER_ARBITER_FENCE;
 	sim.disks = sim.disks || bug == BUG_ROLLBACK_SKIP || bug == BUG_ROLLBACK_BENEATH ||
 		    bug == BUG_LINEAGE_SKIP;

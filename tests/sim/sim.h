@@ -24,6 +24,7 @@
 #include <stdio.h>
 
 #include "common/fault.h"
+#include "diskrep/lineage.h"
 #include "diskrep/takeover.h"
 #include "failover/arbiter.h"
 #include "failover/decide.h"
@@ -98,9 +99,9 @@ struct worker {
 	uint64_t said_at;  /* when the daemon has read all that was said */
 	struct primary_epoch primary;
 	struct backup_epoch backup;
-	bool suspended;   /* primary: it has the guest stopped, */
-	bool marking;     /* and waits for the marker to be written */
-	uint64_t lineage; /* backup: the data generation that it began with */
+	bool suspended;                 /* primary: it has the guest stopped, */
+	bool marking;                   /* and waits for the marker to be written */
+	struct diskrep_lineage lineage; /* backup: of its disks */
 	unsigned int looks;
 	struct memory opening;    /* backup: the epoch that is arriving */
 	struct memory checkpoint; /* backup: the last acked one */
@@ -162,8 +163,8 @@ struct host {
 	struct failover_record record;
 	enum failover_state state;
 	bool vacant, guest_died;
-	bool guest_ended, restarts; /* its monitor has said so */
-	bool owes, resumes;         /* see struct failover_domain */
+	bool guest_ended, restarts;    /* its monitor has said so */
+	bool owes, resumes, unwritten; /* see struct failover_domain */
 	enum failover_event owed;
 	struct failover_detector detector;
 	struct failover_gossip gossip; /* of the peer */
@@ -298,16 +299,14 @@ void guest_reboot(struct host *h);
 /* ---- disk.c: the guest's disk, DRBD, the undo store ------------------------------------------ */
 
 void disk_begin(void);
-void disk_end(void); /* of all schedules */
 void disk_write(struct host *h, unsigned int block, uint64_t stamp);
 void disk_power_off(struct host *h);
-void disk_break(void);            /* DRBD's connection, nobody else's */
-void disk_lead(struct host *h);   /* as a primary's worker does that begins */
-bool disk_follow(struct host *h); /* as a backup's does */
-void disk_insert_store(struct host *h);
+void disk_break(void);                  /* DRBD's connection, nobody else's */
+void disk_lead(struct host *h);         /* as a primary's worker does that begins */
+bool disk_follow(struct host *h);       /* as a backup's does */
+bool disk_insert_store(struct host *h); /* false: the disks are not in step yet */
 void disk_expect(struct host *h, unsigned int nonce);
-bool disk_in_step(const struct host *h);  /* it follows, and has all */
-bool disk_unbroken(const struct host *h); /* and has since the worker began */
+bool disk_unbroken(const struct host *h); /* it has followed without a break since then */
 bool disk_commit(struct host *h, uint64_t epoch);
 bool disk_step(struct host *h, enum diskrep_takeover_do what);
 bool disk_repair(struct host *h);
@@ -329,6 +328,8 @@ void fate_heal(void);
 void fate_tempt(struct host *h, uint64_t within);
 /* What is about to be ordered of its worker may cross the worker's last word. */
 void fate_cross(struct host *h);
+/* A marker is about to be written: DRBD may break off now. */
+void fate_break_disks(struct host *h);
 /* The paths are mended, the stream's perhaps later, and heartbeats still dropped for a while. */
 void fate_half_heal(void);
 void host_lose_power(struct host *h, const char *why);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The two workers and the commands that clear up after them. What an epoch may do is said by the
- * product's epoch machines; pages are one number, the guest's count, and the disks' boundary is a
- * message of its own.
+ * product's epoch machines; of its memory a checkpoint has the count and what the disk must hold.
  */
 #include "tests/sim/sim.h"
 
@@ -286,6 +285,7 @@ static void checkpoint(struct host *h, uint64_t life, uint64_t b)
 	}
 	h->guest.suspended = w->suspended = true;
 	w->marking = sim.disks;
+	fate_break_disks(h);
 	if (sim.disks)
 		disk_write(h, MARKER, life << 32 | w->primary.epoch);
 	if (!fate_crash(h, CRASH_SUSPENDED) && !stale(h, life))
@@ -376,14 +376,12 @@ static void listening(struct host *h, uint64_t life, uint64_t b)
 		end_with(h, FAILOVER_ON_FAILED);
 		return;
 	}
-	if (sim.disks && !disk_in_step(h)) {
+	if (sim.disks && !disk_insert_store(h)) {
 		w->looks++;
 		h->later = w->looks > FOLLOWS_FOR / LOOK;
 		sim_after(LOOK, h, listening, life, 0);
 		return;
 	}
-	if (sim.disks)
-		disk_insert_store(h);
 	say(h, FAILOVER_ON_LISTENING);
 }
 
@@ -441,14 +439,14 @@ void backup_end(struct host *h, uint64_t epoch, uint64_t b)
 		commit(h);
 }
 
-/* What the disks' followed without a break is a boundary, and nothing else. */
+/* What comes while the disks have followed without a break is a boundary, nothing else is. */
 static void boundary(struct host *h, uint64_t life, uint64_t epoch)
 {
 	int actions;
 
 	if (stale(h, life))
 		return;
-	if (!disk_unbroken(h) && sim.bug != BUG_LINEAGE_SKIP) {
+	if (!disk_unbroken(h)) {
 		worker_standby_lost(h);
 		return;
 	}

@@ -102,29 +102,9 @@ static void promises_come_first(void **state)
 			continue;
 		}
 		assert_int_equal(run(a, true, true)[0], 'p');
-		if (p->regardless)
-			assert_non_null(strchr(run(a, false, true), 'b'));
-		else
-			assert_string_equal(run(a, false, true), "p");
+		assert_string_equal(run(a, false, true), "p");
 	}
 	assert_string_equal(run(FAILOVER_DO_GO_SOLO, true, true), "pob");
-}
-
-/* What ran regardless of it is written later, in the same words. */
-static void a_takeover_is_written_in_the_end(void **state)
-{
-	const struct failover_record now = {.generation = OURS,
-		.role = PROTO_ROLE_BACKUP,
-		.decision = FAILOVER_DECISION_TAKEOVER,
-		.intent = true};
-	const struct failover_record said =
-		failover_plan_record(failover_plan(FAILOVER_DO_ANNOUNCE), &now, &attempt);
-	const struct failover_record late =
-		failover_plan_record(failover_plan(FAILOVER_DO_WRITE_OWNER), &now, &attempt);
-
-	assert_memory_equal(&said, &late, sizeof(said));
-	assert_int_equal(said.role, PROTO_ROLE_PRIMARY);
-	assert_string_equal(run(FAILOVER_DO_WRITE_OWNER, false, true), "p");
 }
 
 /* A command does what no worker is there to do, and never both. */
@@ -201,7 +181,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(promises_come_first),
-		cmocka_unit_test(a_takeover_is_written_in_the_end),
 		cmocka_unit_test(a_command_stands_in_for_a_worker),
 		cmocka_unit_test(an_owner_has_decided),
 		cmocka_unit_test(a_pairing_is_undecided_and_new),
