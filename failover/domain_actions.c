@@ -136,6 +136,7 @@ static void (*const particulars[FAILOVER_ACTION_COUNT])(struct failover_domain *
 	[FAILOVER_DO_GUEST_ENDED] = failover_do_guest_ended,
 	[FAILOVER_DO_GUEST_ENDED_TOO] = failover_do_guest_ended_too,
 	[FAILOVER_DO_GUEST_RESTARTS] = failover_do_guest_restarts,
+	[FAILOVER_DO_NOTE_RESTARTS] = failover_do_guest_restarts,
 	[FAILOVER_DO_NOTE_CLOSED] = failover_do_note_closed,
 	[FAILOVER_DO_ASK_UNPROTECT] = failover_do_ask_unprotect,
 	[FAILOVER_DO_FORGET] = failover_do_forget,

@@ -98,6 +98,7 @@ enum failover_action {
 	FAILOVER_DO_GUEST_ENDED_TOO, /* as below, while its protection was being ended */
 	FAILOVER_DO_GUEST_ENDED,     /* persist it, drop what it still had to say */
 	FAILOVER_DO_GUEST_RESTARTS,
+	FAILOVER_DO_NOTE_RESTARTS, /* its worker is being dealt with already */
 	FAILOVER_DO_NOTE_CLOSED,
 	FAILOVER_DO_ASK_UNPROTECT,
 	FAILOVER_DO_STOP,

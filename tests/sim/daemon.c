@@ -377,6 +377,7 @@ static void particular(void *host, enum failover_action action)
 		fate_tempt(h, 300 * MS);
 		return;
 	case FAILOVER_DO_GUEST_RESTARTS:
+	case FAILOVER_DO_NOTE_RESTARTS:
 		h->attempts = (struct failover_attempts){0};
 		return;
 	case FAILOVER_DO_NOTE_CLOSED:
