@@ -233,6 +233,8 @@ bool failover_do_guest_restarts(struct failover_domain *d)
 
 	snprintf(d->cause, sizeof(d->cause), "%s", d->why);
 	drop_worker(d);
+	if (d->state == FAILOVER_GOING_SOLO && !d->command) /* in the worker's place */
+		failover_domain_repair(d);
 	d->booting = true;
 	d->attempts = 0;
 	failover_domain_try_later(d);

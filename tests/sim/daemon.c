@@ -311,6 +311,8 @@ static bool act(struct host *h, enum failover_action action)
 	case FAILOVER_DO_GUEST_RESTARTS:
 		h->requesting = false;
 		worker_kill(h);
+		if (h->state == FAILOVER_GOING_SOLO && !h->commanding)
+			command_repair(h);
 		h->attempts = 0;
 		try_later(h);
 		return true;
