@@ -29,7 +29,8 @@ static const struct {
 
 static const char *const fates[] = {
 	[LIFECYCLE_DESTROYED] = "the domain was destroyed",
-	[LIFECYCLE_AWAY] = "the domain was saved or migrated away by another hand",
+	/* A checkpoint suspends it too, and somebody may have destroyed it just then. */
+	[LIFECYCLE_AWAY] = "the domain was saved, migrated away or destroyed by another hand",
 	[LIFECYCLE_LOST] = "the domain is gone from this host",
 };
 

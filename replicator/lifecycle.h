@@ -32,7 +32,7 @@ enum lifecycle_state {
 enum lifecycle_fate {
 	LIFECYCLE_BY_ITSELF, /* it shut down in some way: see `end` and `then` */
 	LIFECYCLE_DESTROYED,
-	LIFECYCLE_AWAY, /* suspended and gone: saved, or migrated */
+	LIFECYCLE_AWAY, /* suspended and gone: saved or migrated, as a rule */
 	LIFECYCLE_LOST, /* gone without a trace */
 };
 

@@ -85,14 +85,14 @@ static void act(struct monitor *m)
 	const struct worker *w = &m->worker;
 	uint32_t domid = 0;
 
-	complain(m, m->ops->finish(m->hv, m->life.domid, m->life.then, &domid, &m->why));
+	if (!complain(m, m->ops->finish(m->hv, m->life.domid, m->life.then, &domid, &m->why)))
+		log_warning("%s: its end was carried out here, nobody else had for %d s", w->domain,
+			(int)(LIFECYCLE_HAND_NS / NSEC_PER_SEC));
 	if (domid)
 		adopt(m);
 	carry_out(m, lifecycle_acted(&m->life, domid, clock_now_ns()));
 	if (domid) /* as it was built: what restrains it is a pause of its own */
 		complain(m, m->ops->unpause(m->hv, domid, &m->why));
-	log_warning("%s: its end was carried out by Romulus: nobody else had for %d s", w->domain,
-		(int)(LIFECYCLE_HAND_NS / NSEC_PER_SEC));
 }
 
 static void carry_out(struct monitor *m, unsigned int actions)

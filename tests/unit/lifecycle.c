@@ -177,7 +177,7 @@ static void it_is_destroyed_or_taken_away(void **state)
 	assert_text(&l, "was destroyed");
 	l = begun();
 	assert_int_equal(see(&l, shut(HV_END_SUSPEND, true), 0), LIFECYCLE_SAY_ENDED);
-	assert_text(&l, "saved or migrated");
+	assert_text(&l, "saved, migrated away");
 	assert_int_equal(l.state, LIFECYCLE_OVER);
 	/* In the middle of what on_reboot asks for, it is just that. */
 	l = begun();

@@ -28,13 +28,14 @@ host_ssh alpha xl destroy db || fail "db cannot be destroyed"
 host_ssh alpha "sed 's/^vcpus.*/vcpus = 2/' /etc/xen/db.cfg >/run/db-two.cfg"
 db_starts alpha /run/db-two.cfg
 protect db alpha beta
-redis_start db 600
+redis_start db 300
 
 built_anew 'vcpu 1 was taken away' xl vcpu-set db 1
 built_anew 'vcpu 1 was added' xl vcpu-set db 2
 built_anew 'vif 1 was added' xl network-attach db bridge=xenbr0 mac=00:16:3e:90:01:21
 built_anew 'vif 1 was taken away' xl network-detach db 1
 built_anew 'memory was changed' xl mem-set db 152
+redis_finish db
 
 step "a disk that is not replicated: no protection, and why"
 host_ssh alpha 'dd if=/dev/zero of=/run/disk.img bs=1M count=1 status=none && xl block-attach db file:/run/disk.img xvdx w' ||
@@ -53,5 +54,4 @@ is_gone beta db || fail "db was resumed on beta: $(host_ssh beta xl list)"
 host_ssh alpha xl unpause db || fail "db cannot be unpaused"
 wait_for 300 is_new_on alpha "$generation" || fail "protection did not return: $(status_json alpha)"
 nobody_was_fenced
-redis_finish db
 domain_runs alpha db || fail "db does not run"
