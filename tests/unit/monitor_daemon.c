@@ -206,7 +206,8 @@ static void what_ends_alone_has_ended(void **state)
 {
 	daemon_run(&host_alpha);
 	daemon_run(&host_beta);
-	await_call(&host_alpha, "^order 2");
+	daemon_await(&host_alpha, "runs alone");
+	await_call(&host_alpha, "^monitor ");
 	daemon_end(&host_beta);
 	tell(PROTO_REPORT_GUEST_ENDED, "the domain was destroyed");
 	daemon_await(&host_alpha, "the domain was destroyed; protection has ended");
