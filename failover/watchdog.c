@@ -27,10 +27,12 @@ static void complain(struct failover_watchdog *w, const char *what, int err)
 /* Before it is needed: a daemon that ends abruptly writes nothing. */
 static void note(const struct failover_watchdog *w)
 {
-	CLEANUP_FCLOSE FILE *f = fopen(w->file, "we");
+	FILE *f = fopen(w->file, "we");
 
-	if (f)
-		fprintf(f, "%u\n", w->id);
+	if (!f)
+		return;
+	fprintf(f, "%u\n", w->id);
+	fclose(f);
 }
 
 static void arm(struct failover_watchdog *w, uint64_t now_ns)
