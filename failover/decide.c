@@ -179,7 +179,7 @@ bool failover_decide_restrains(enum failover_state state, const struct failover_
 	return failover_machine_restrains(settled(state, r));
 }
 
-bool failover_decide_watched(enum failover_state state)
+bool failover_decide_arms_watchdog(enum failover_state state)
 {
 	return state == FAILOVER_PROTECTED || state == FAILOVER_WANT_SOLO ||
 	       state == FAILOVER_STOPPING || state == FAILOVER_LEAVING;

@@ -126,7 +126,7 @@ bool failover_decide_once(enum failover_event event);
 bool failover_decide_last_word(enum failover_event report);
 
 /* A guest of this host that another one may take over, or has taken over: see watchdog.h. */
-bool failover_decide_watched(enum failover_state state);
+bool failover_decide_arms_watchdog(enum failover_state state);
 
 /* Nothing of the domain is here that a new standby would disturb. */
 bool failover_decide_free(enum failover_state state);

@@ -49,7 +49,7 @@ static void say_status(struct failover *fo)
 static bool watched(const struct failover *fo)
 {
 	for (const struct failover_domain *d = fo->domains; d; d = d->next)
-		if (failover_decide_watched(d->state))
+		if (failover_decide_arms_watchdog(d->state))
 			return true;
 	return false;
 }

@@ -447,18 +447,18 @@ static void what_another_host_may_take_over_is_watched(void **state)
 {
 	for (int i = 0; i < FAILOVER_STATE_COUNT; i++) {
 		const enum failover_state s = (enum failover_state)i;
-		const bool watched = failover_decide_watched(s);
+		const bool watched = failover_decide_arms_watchdog(s);
 
 		if (as_primary(s) && failover_decide_wish(s) != FAILOVER_DECISION_NONE)
 			assert_true(watched);
 		if (!as_primary(s) || s == FAILOVER_SOLO || s == FAILOVER_TAKEN_OVER)
 			assert_false(watched);
 	}
-	assert_true(failover_decide_watched(FAILOVER_PROTECTED));
-	assert_true(failover_decide_watched(FAILOVER_LEAVING));
-	assert_false(failover_decide_watched(FAILOVER_IDLE));
-	assert_false(
-		failover_decide_watched(FAILOVER_SYNCING)); /* no checkpoint: nothing to take */
+	assert_true(failover_decide_arms_watchdog(FAILOVER_PROTECTED));
+	assert_true(failover_decide_arms_watchdog(FAILOVER_LEAVING));
+	assert_false(failover_decide_arms_watchdog(FAILOVER_IDLE));
+	assert_false(failover_decide_arms_watchdog(
+		FAILOVER_SYNCING)); /* no checkpoint: nothing to take */
 }
 
 /* One that starts again is heard at once only on the host that owns the generation. */
