@@ -132,7 +132,9 @@ bool failover_domain_on(struct failover_domain *d, enum failover_event event)
 	struct failover_step step;
 	enum failover_state before = d->state;
 
-	if (d->resumes || !failover_machine_step(d->state, event, failover_domain_base(d), &step))
+	/* What is owed comes first: anything else would be about a state that is over. */
+	if (d->resumes || (d->owes && event != d->owed) ||
+		!failover_machine_step(d->state, event, failover_domain_base(d), &step))
 		return false;
 	log_debug("%s: %s in %s -> %s", d->record.name, failover_event_name(event),
 		failover_state_name(before), failover_state_name(step.next));

@@ -13,6 +13,7 @@ void failover_do_spawn_backup(struct failover_domain *d)
 {
 	struct why why;
 
+	d->guest_died = false; /* its next one is somewhere else */
 	if (failover_autostart_find(d->fo->config->xendomains, NAME(d), &why) == 0 &&
 		failover_domain_spawn_backup(d, &why) == 0)
 		return;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/cleanup.h"
 #include "failover/daemon.h"
 
 /* ---- peers ------------------------------------------------------------------------------------
@@ -112,6 +113,10 @@ void failover_domain_unprotect_asked(
 		may = d->peer == peer ? failover_decide_unprotect(
 						d->state, failover_arbiter_busy(&peer->arbiter))
 				      : FAILOVER_REFUSE_OWNER;
+	if (d && d->resumes) { /* and so nothing of it is promised yet */
+		failover_inbound_refuse(in, m->uuid, d->record.generation, d->why);
+		return;
+	}
 	if (may == FAILOVER_REFUSE_OWNER || may == FAILOVER_REFUSE_SHOT) {
 		failover_inbound_refuse(in, m->uuid, d->record.generation,
 			may == FAILOVER_REFUSE_SHOT
@@ -200,11 +205,15 @@ void failover_domain_unprotect(
 		answer(client, EXIT_CODE_UNKNOWN, "%s is not known to this host", name);
 		return;
 	}
-	if (failover_machine_needs_grant(d->state) == false && d->client) {
-		/* Who waited for the protection is told that it was called off. */
-		answer(d->client, EXIT_CODE_FAILED, "unprotected meanwhile");
-		d->client = NULL;
+	if (!d->peer && failover_machine_needs_grant(d->state)) {
+		answer(client, EXIT_CODE_WRONG_STATE,
+			"%s was protected with %s, which is not in romulus.conf any more and has "
+			"to let go first: put its peer section back and restart romulusd",
+			name, d->record.peer);
+		return;
 	}
+	if (d->client) /* who waited for the protection is told that it was called off */
+		answer(TAKE_PTR(d->client), EXIT_CODE_FAILED, "unprotected meanwhile");
 	failover_client_keep(client, &d->client);
 	d->exit_code = EXIT_CODE_OK;
 	if (!failover_domain_on(d, FAILOVER_ON_UNPROTECT))
@@ -249,6 +258,8 @@ void failover_domain_failover(struct failover *fo, struct failover_client *clien
 	}
 	failover_event(&fo->events, name, "operator", "an operator says that %s is off",
 		d->peer->conf->name);
+	if (d->client)
+		answer(TAKE_PTR(d->client), EXIT_CODE_FAILED, "decided by an operator meanwhile");
 	failover_client_keep(client, &d->client);
 	failover_domain_on(d, FAILOVER_ON_GRANT);
 }

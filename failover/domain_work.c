@@ -71,7 +71,7 @@ static void forget_old_guest(struct failover_domain *d)
 	struct failover_record fresh = old;
 	struct why why;
 
-	d->recorded = false;
+	d->recorded = d->unwritten = false;
 	d->record.generation = 0;
 	d->record.role = PROTO_ROLE_NONE;
 	d->record.decision = FAILOVER_DECISION_NONE;

@@ -150,6 +150,10 @@ static int run(struct failover *fo, struct why *why)
 	sd_event_add_signal(fo->event, NULL, SIGINT, NULL, NULL);
 	sd_event_add_signal(fo->event, NULL, SIGHUP, on_hangup, fo);
 	sd_event_set_watchdog(fo->event, 1);
+	/* First: one that an earlier romulusd has armed is not fed meanwhile. */
+	if (c->watchdog && failover_watchdog_open(&fo->watchdog, &failover_watchdog_xen, c->run_dir,
+				   (uint32_t)c->watchdog_timeout_s, &fo->events, why) < 0)
+		failover_event(&fo->events, NULL, "watchdog", "%s", why->text);
 	if (failover_state_start(c->state_dir, clock_wall_ns(), &fo->boot, why) < 0)
 		log_warning("%s", why->text);
 	r = failover_control_open(fo, why);
@@ -158,9 +162,6 @@ static int run(struct failover *fo, struct why *why)
 	if (r < 0)
 		return r;
 	failover_domains_load(fo);
-	if (c->watchdog && failover_watchdog_open(&fo->watchdog, &failover_watchdog_xen, c->run_dir,
-				   (uint32_t)c->watchdog_timeout_s, &fo->events, why) < 0)
-		failover_event(&fo->events, NULL, "watchdog", "%s", why->text);
 	r = sd_event_add_time_relative(fo->event, &fo->tick, CLOCK_MONOTONIC, 0, 1000, on_tick, fo);
 	if (r < 0)
 		return why_set(why, r, "no timer: %s", strerror(-r));
@@ -175,8 +176,9 @@ static void dispose(struct failover *fo)
 {
 	sd_notify(0, "STOPPING=1");
 	failover_watchdog_close(&fo->watchdog);
+	failover_control_close(fo); /* clients and what peers have asked point into domains */
+	failover_listener_close(fo);
 	failover_domains_free(fo);
-	failover_control_close(fo);
 	failover_peers_close(fo);
 	sd_event_source_disable_unref(fo->tick);
 	sd_event_unref(fo->event);

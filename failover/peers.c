@@ -178,11 +178,14 @@ static void heard(struct failover_peer *p, size_t path, const Romulus__Heartbeat
 		p->replayed += f == FAILOVER_BEAT_OLD;
 		if (f == FAILOVER_BEAT_OLD && beat->boot < p->replay.boot)
 			note_old_boot(p);
+		/* Say it with a key that it has; one that has just been started has not heard us.
+		 */
+		if (f != FAILOVER_BEAT_OLD)
+			p->key = beat->key == proto_identity_key_number(fo->identity)
+					 ? PROTO_KEY_NOW
+					 : signed_with;
 		if (f != FAILOVER_BEAT_FRESH)
 			return;
-		/* Say it with a key that it has. */
-		p->key = beat->key == proto_identity_key_number(fo->identity) ? PROTO_KEY_NOW
-									      : signed_with;
 	}
 	if (failover_detector_heard(&p->detector, path, clock_now_ns())) {
 		failover_arbiter_heard(&p->arbiter);

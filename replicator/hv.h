@@ -127,11 +127,17 @@ struct hv_ops {
 	 * From `attach` on: a descriptor that is readable when the attached domain may have been
 	 * changed by another hand, and whether it was: -ESTALE and what, or -EALREADY when it is
 	 * being saved or migrated. For while the guest runs; cheap when nothing has happened.
+	 * @foreign: no request to the guest since the last call is our own.
 	 */
 	int (*watch_shape)(struct hv *hv, const struct hv_domain *dom, struct why *why);
-	int (*changed)(struct hv *hv, struct why *why);
+	int (*changed)(struct hv *hv, bool foreign, struct why *why);
 	/* Leave the guest's suspensions to another hand. */
 	void (*give_way)(struct hv *hv);
+	/*
+	 * Whether the attached domain is still to suspend as was asked of it in vain; when it has,
+	 * it is resumed. 1: it is, ask again soon; 0: nothing is outstanding.
+	 */
+	int (*settle)(struct hv *hv);
 	/* Run the save core, checkpoint after checkpoint, into the blocking fd @io_fd. */
 	int (*save)(struct hv *hv, int io_fd, const struct hv_save_calls *calls, struct why *why);
 	/*

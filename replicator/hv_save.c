@@ -24,6 +24,9 @@
 /* A guest that has not suspended by then is told to forget it. Freezing a busy guest can take long
  * on a loaded host; it runs on meanwhile. */
 #define SUSPEND_TIMEOUT_NS (30 * NSEC_PER_SEC)
+#define OWED_NS                                                                                    \
+	(120 * NSEC_PER_SEC) /* a guest that has acknowledged, and is not paused, suspends by then \
+			      */
 
 /* Initial copy: hand over to the first checkpoint below so many dirty pages, or after so many
  * rounds. Every further round of a busy guest costs as much as an epoch and protects nothing. */
@@ -107,21 +110,26 @@ static void wait_for_sign(struct hv *hv, int timeout_ms)
 	}
 }
 
-/* Take the request back, unless the guest has acknowledged it by clearing the node. */
-static void cancel_suspend(struct hv *hv)
+/*
+ * Take the request back. False: the guest has acknowledged it by clearing the node, and will
+ * suspend whenever it gets to it.
+ */
+static bool cancel_suspend(struct hv *hv)
 {
 	for (;;) {
 		xs_transaction_t t = xs_transaction_start(hv->xs);
+		bool acknowledged;
 		char *value;
 
 		if (t == XBT_NULL)
-			return;
+			return false;
 		value = xs_read(hv->xs, t, hv->shutdown_path, NULL);
+		acknowledged = value && !value[0];
 		if (value && !strcmp(value, "suspend"))
 			xs_write(hv->xs, t, hv->shutdown_path, "", 0);
 		free(value);
 		if (xs_transaction_end(hv->xs, t, false) || errno != EAGAIN)
-			return;
+			return !acknowledged;
 	}
 }
 
@@ -172,8 +180,8 @@ static int suspend_guest(struct save *s)
 			"protection "
 			"can begin again when that is over",
 			hv->name);
-	asked = ask_to_suspend(hv);
 	s->begun_ns = clock_now_ns();
+	asked = r ? 0 : ask_to_suspend(hv);
 	for (;;) {
 		r = hv_xen_shutdown_state(hv, hv->domid, &shutdown, &reason);
 		if (r)
@@ -189,7 +197,8 @@ static int suspend_guest(struct save *s)
 				: reason == SHUTDOWN_reboot ? "rebooted"
 							    : "shut down");
 		if (clock_now_ns() - s->begun_ns > SUSPEND_TIMEOUT_NS) {
-			cancel_suspend(hv);
+			if (asked && !cancel_suspend(hv))
+				hv->owed_until_ns = clock_now_ns() + OWED_NS;
 			return why_set(s->why, -ETIMEDOUT,
 				is_paused(hv)
 					? "'%s' was paused by another hand for more than %d s: it "
@@ -218,6 +227,22 @@ static int resume_guest(struct save *s)
 			strerror(errno));
 	s->suspended = false;
 	hv->resume_late = true;
+	return 0;
+}
+
+int hv_xen_settle(struct hv *hv)
+{
+	unsigned int reason = 0;
+	bool shutdown = false;
+
+	if (!hv->owed_until_ns)
+		return 0;
+	if (!hv_xen_shutdown_state(hv, hv->domid, &shutdown, &reason) && !shutdown &&
+		(is_paused(hv) || clock_now_ns() < hv->owed_until_ns))
+		return 1;
+	hv->owed_until_ns = 0;
+	if (shutdown && reason == SHUTDOWN_suspend && !xc_domain_resume(hv->xc, hv->domid, 1))
+		xs_resume_domain(hv->xs, hv->domid);
 	return 0;
 }
 

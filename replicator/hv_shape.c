@@ -130,13 +130,13 @@ int hv_xen_watch_shape(struct hv *hv, const struct hv_domain *dom, struct why *w
 }
 
 /* Whether another hand is at work, or about to: the request to suspend is not ours. */
-static bool is_saved(struct hv *hv, const char *request)
+static bool is_saved(struct hv *hv, const char *request, bool foreign)
 {
 	const uint64_t now = clock_now_ns();
 
 	if (request && strcmp(request, "suspend") == 0)
 		return true;
-	if (now - hv->looked_ns < LOOK_NS)
+	if (!foreign && now - hv->looked_ns < LOOK_NS)
 		return false;
 	hv->looked_ns = now;
 	return saver_find("/proc", hv->domid);
@@ -146,19 +146,20 @@ static bool is_saved(struct hv *hv, const char *request)
  * What xenstored has sent is there when it has answered a later request on the same connection: so
  * a change that precedes this call is seen by it.
  */
-int hv_xen_changed(struct hv *hv, struct why *why)
+int hv_xen_changed(struct hv *hv, bool foreign, struct why *why)
 {
 	CLEANUP_FREE char *request = NULL;
 	struct shape now;
-	bool any = false;
+	bool any = false, requested = false;
 	char **event, what[80];
 
 	request = xs_read(hv->changes, XBT_NULL, hv->shutdown_path, NULL);
 	while ((event = xs_check_watch(hv->changes))) {
 		any = any || strcmp(event[XS_WATCH_TOKEN], "shape") == 0;
+		requested = requested || strcmp(event[XS_WATCH_TOKEN], "request") == 0;
 		free(event);
 	}
-	if (is_saved(hv, request))
+	if (is_saved(hv, request, foreign && requested))
 		return why_set(why, -EALREADY,
 			"'%s' is being saved or migrated by another hand, which gets its way: "
 			"protection can begin again when that is over",

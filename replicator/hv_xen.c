@@ -324,6 +324,7 @@ const struct hv_ops hv_xen_ops = {
 	.watch_shape = hv_xen_watch_shape,
 	.changed = hv_xen_changed,
 	.give_way = hv_xen_detach,
+	.settle = hv_xen_settle,
 	.save = hv_xen_save,
 	.restore = hv_xen_restore,
 	.activate = hv_xen_activate,

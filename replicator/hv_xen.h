@@ -29,6 +29,7 @@ struct hv {
 	struct shape shape;
 	struct xs_handle *changes; /* NULL: they are not watched for */
 	uint64_t looked_ns;        /* for another hand that saves it */
+	uint64_t owed_until_ns;    /* it is still to suspend as we have asked; 0: it is not */
 };
 
 /* What Xen says of a domain. -ESRCH when it is gone. *ret_reason is valid when *ret_shutdown. */
@@ -37,6 +38,7 @@ int hv_xen_shutdown_state(
 
 int hv_xen_attach(struct hv *hv, const struct hv_domain *dom, struct why *why);
 void hv_xen_detach(struct hv *hv);
+int hv_xen_settle(struct hv *hv);
 int hv_xen_save(struct hv *hv, int io_fd, const struct hv_save_calls *calls, struct why *why);
 
 int hv_xen_restore(struct hv *hv, const char *config_json, const char *name, int stream_fd,
@@ -45,7 +47,7 @@ int hv_xen_activate(struct hv *hv, uint32_t domid, const char *standby, const ch
 	struct hv_domain *ret, struct why *why);
 void hv_xen_shape(struct xs_handle *xs, uint32_t domid, struct shape *ret);
 int hv_xen_watch_shape(struct hv *hv, const struct hv_domain *dom, struct why *why);
-int hv_xen_changed(struct hv *hv, struct why *why);
+int hv_xen_changed(struct hv *hv, bool foreign, struct why *why);
 
 int hv_xen_watch(struct hv *hv, struct why *why);
 void hv_xen_heed(struct hv *hv);

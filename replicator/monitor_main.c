@@ -12,8 +12,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/exit_codes.h"
 #include "common/log.h"
@@ -33,6 +35,7 @@ struct monitor {
 	struct lifecycle life;
 	enum hv_then then[HV_ENDS];
 	char adopted[PATH_MAX]; /* a file: nobody else watches this guest */
+	char watcher[PATH_MAX]; /* a file: the monitor of this guest is that process */
 	struct why why;
 };
 
@@ -143,11 +146,29 @@ static void obey(struct monitor *m)
 	}
 }
 
+static int take_watch(struct monitor *m)
+{
+	CLEANUP_FCLOSE FILE *f = fopen(m->watcher, "we");
+
+	if (!f || fprintf(f, "%d\n", (int)getpid()) < 0 || fflush(f))
+		return why_set(&m->why, -errno, "cannot write %s: %s", m->watcher, strerror(errno));
+	return 0;
+}
+
+/* A daemon that was started again has a monitor of its own: two would pause a guest twice. */
+static bool is_replaced(const struct monitor *m)
+{
+	CLEANUP_FCLOSE FILE *f = fopen(m->watcher, "re");
+	int pid;
+
+	return f && fscanf(f, "%d", &pid) == 1 && pid != (int)getpid();
+}
+
 /* One that is to be paused when it comes back is awaited even without a daemon. */
 static bool is_over(const struct monitor *m)
 {
 	return m->life.state == LIFECYCLE_OVER ||
-	       (m->alone && !(m->worker.restrain && lifecycle_waits(&m->life)));
+	       (m->alone && (is_replaced(m) || !m->worker.restrain || !lifecycle_waits(&m->life)));
 }
 
 /* Before it is said of a guest that it is not there, it is looked for in another way. */
@@ -187,7 +208,7 @@ static int run(struct monitor *m)
 			fds[1].fd = -1;
 		poll(fds, 2, lifecycle_waits(&m->life) ? LOOK_SOON_MS : LOOK_MS);
 		m->ops->heed(m->hv);
-		obey(m);
+		obey(m); /* before the next look: who has lost its daemon may be replaced */
 	}
 	return r;
 }
@@ -214,6 +235,9 @@ int main(int argc, char **argv)
 	}
 	signal(SIGPIPE, SIG_IGN);
 	snprintf(m.adopted, sizeof(m.adopted), "%s/adopted-%s", w->run_dir, w->uuid);
+	snprintf(m.watcher, sizeof(m.watcher), "%s/monitor-%s", w->run_dir, w->uuid);
+	if (complain(&m, take_watch(&m)))
+		return EXIT_CODE_FAILED;
 	w->daemon = proto_session_new(WORKER_DAEMON_FD);
 	m.hv = w->daemon ? m.ops->open(&m.why) : NULL;
 	if (m.hv)

@@ -9,10 +9,13 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "common/clock.h"
 #include "common/exit_codes.h"
 #include "common/fault.h"
 #include "common/log.h"
 #include "diskrep/primary.h"
+
+#define SETTLE_NS (250 * NSEC_PER_MSEC) /* between two looks */
 
 static int fail(struct primary *p, int err)
 {
@@ -34,6 +37,10 @@ int primary_end(struct primary *p, int r)
 		netbuf_sweep(p->netbuf_dir, p->dom.uuid, 0, NULL);
 	else if (p->epoch.state != PRIMARY_ENDED && netbuf_remove(p->netbuf, NULL))
 		log_error("%s: the network buffer could not be removed", p->dom.name);
+	/* One that is paused suspends when it is unpaused, and nobody else would resume it. */
+	while (!gone && p->ops->settle(p->hv) &&
+		worker_order(&p->worker, clock_now_ns() + SETTLE_NS, NULL) >= 0)
+		continue;
 	p->ops->close(p->hv);
 	if (p->stream)
 		proto_session_bye(p->stream, r == -ECANCELED ? PROTO_BYE_DONE : PROTO_BYE_FAILED,

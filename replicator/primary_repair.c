@@ -22,7 +22,11 @@ static int sweep(struct primary *p)
 {
 	if (!p->worker.uuid)
 		return EXIT_CODE_OK;
-	restrain_forget(p->worker.run_dir, p->worker.uuid);
+	/* Released, one that is just starting again may run; else it is as good as gone. */
+	if (!p->worker.release)
+		restrain_forget(p->worker.run_dir, p->worker.uuid);
+	else if (restrain_let_go(p->ops, p->hv, p->worker.run_dir, p->worker.uuid, &p->why))
+		log_error("%s", p->why.text);
 	if (netbuf_sweep(p->netbuf_dir, p->worker.uuid, 0, &p->why) >= 0)
 		return EXIT_CODE_OK;
 	log_error("%s", p->why.text);

@@ -456,7 +456,7 @@ bool daemon_on(struct host *h, enum failover_event event)
 	const unsigned int life = h->life;
 	struct failover_step step;
 
-	if (!h->daemon || h->resumes ||
+	if (!h->daemon || h->resumes || (h->owes && event != h->owed) ||
 		!failover_machine_step(
 			h->state, event, failover_decide_base(&h->record, h->vacant), &step))
 		return false;

@@ -72,8 +72,9 @@ guest_with_disks() {
 
 # What a snapshot of db with its disks depends on: the hosts' snapshot, and what has prepared the disks.
 disks_snapshot_dir() {
-	echo "$CACHE/disks-$({
+	echo "$CACHE/disks-$SUITE-$({
 		snapshot_key
+		echo "$DISK_SET $DISK_VOLUMES $DISK_SECTORS $(sed 's/undo-limit = [0-9]*//' <<<"$DB_DISKS")"
 		declare -f romulus_config disks_up drbd_patient guest_with_disks disks_started
 		cat "$(destdir_of_suite)/usr/lib/romulus/romulus-disk"
 	} | sha256sum | cut -c1-16)"
@@ -89,7 +90,7 @@ disks_started() {
 		disks_up
 		guest_with_disks alpha
 		for host in $HOSTS; do host_ssh "$host" 'systemctl stop romulusd && sync'; done
-		rm -rf "$CACHE"/disks-* # of older code
+		rm -rf "$CACHE/disks-$SUITE"-* # of older code
 		snapshot_keep "$directory"
 	fi
 	for host in $HOSTS; do host_power_cut "$host"; done

@@ -108,6 +108,7 @@ snapshot_keep() {
 	for host in $HOSTS; do ssh_forget "$host"; done
 	for host in $HOSTS; do monitor "$host" stop >/dev/null; done
 	for host in $HOSTS; do
+		monitor "$host" 'delvm ready' >/dev/null
 		monitor "$host" 'savevm ready' >"$STATE/$host-savevm.log"
 		monitor "$host" 'info snapshots' | grep -q ' ready ' ||
 			die "savevm of $host failed: $(<"$STATE/$host-savevm.log")"

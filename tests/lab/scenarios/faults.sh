@@ -130,7 +130,7 @@ round() { # round NUMBER FAULT
 	ROUND_AT=$EPOCHREALTIME
 	rm -f "$STATE/round-over"
 	owners_watch db
-	redis_start db 1200 --until "$STATE/round-over" --limit 300
+	redis_start db 1200 --until "$STATE/round-over" --limit 600
 	sleep "$((RANDOM % 3)).$((RANDOM % 1000))" # a random moment of an epoch is the subject
 	step "round $1 of $ROUNDS: $2, $primary is the primary"
 	"fault_${2//-/_}" "$primary" "$backup" || fail "cannot make the fault $2"
