@@ -24,9 +24,8 @@
 /* A guest that has not suspended by then is told to forget it. Freezing a busy guest can take long
  * on a loaded host; it runs on meanwhile. */
 #define SUSPEND_TIMEOUT_NS (30 * NSEC_PER_SEC)
-#define OWED_NS                                                                                    \
-	(120 * NSEC_PER_SEC) /* a guest that has acknowledged, and is not paused, suspends by then \
-			      */
+/* In which a guest that has acknowledged, and is not paused, suspends. */
+#define OWED_NS (120 * NSEC_PER_SEC)
 
 /* Initial copy: hand over to the first checkpoint below so many dirty pages, or after so many
  * rounds. Every further round of a busy guest costs as much as an epoch and protects nothing. */
