@@ -194,8 +194,7 @@ struct failover_domain {
 	bool recorded;  /* the record is on disk, */
 	bool unwritten; /* but not what it says by now */
 	enum failover_state state;
-	bool owes; /* what `owed` promises, which could not be written */
-	enum failover_event owed;
+	struct failover_debt debt;
 	bool resumes;        /* it has not begun: what a restart promises could not be written */
 	char why[WHY_MAX];   /* one line for status: why it is not protected */
 	char cause[WHY_MAX]; /* primary: what ended the protection, until it is back; "" */

@@ -156,6 +156,11 @@ bool failover_decide_once(enum failover_event event)
 	return once[event];
 }
 
+bool failover_decide_heeds(const struct failover_debt *debt, enum failover_event event)
+{
+	return !debt->owes || event == debt->event;
+}
+
 bool failover_decide_last_word(enum failover_event report)
 {
 	return report == FAILOVER_ON_DONE || report == FAILOVER_ON_FAILED ||

@@ -122,6 +122,15 @@ bool failover_decide_standby(enum failover_state state);
  */
 bool failover_decide_once(enum failover_event event);
 
+/* An event that nobody says again, of which the promise could not be written. */
+struct failover_debt {
+	bool owes;
+	enum failover_event event;
+};
+
+/* What is owed comes first: anything else would be about a state that is over. */
+bool failover_decide_heeds(const struct failover_debt *debt, enum failover_event event);
+
 /* After such a report of a worker nothing more is expected of it. */
 bool failover_decide_last_word(enum failover_event report);
 

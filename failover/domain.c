@@ -132,17 +132,14 @@ bool failover_domain_on(struct failover_domain *d, enum failover_event event)
 	struct failover_step step;
 	enum failover_state before = d->state;
 
-	/* What is owed comes first: anything else would be about a state that is over. */
-	if (d->resumes || (d->owes && event != d->owed) ||
+	if (d->resumes || !failover_decide_heeds(&d->debt, event) ||
 		!failover_machine_step(d->state, event, failover_domain_base(d), &step))
 		return false;
 	log_debug("%s: %s in %s -> %s", d->record.name, failover_event_name(event),
 		failover_state_name(before), failover_state_name(step.next));
-	d->owes = false;
-	if (!failover_domain_act(d, &step)) {
-		d->owes = failover_decide_once(event);
-		d->owed = event;
-	}
+	d->debt.owes = false;
+	if (!failover_domain_act(d, &step))
+		d->debt = (struct failover_debt){failover_decide_once(event), event};
 	return true;
 }
 
@@ -253,8 +250,8 @@ void failover_domains_tick(struct failover *fo, uint64_t now_ns)
 		next = d->next;
 		if (d->resumes)
 			resume(d);
-		if (d->owes)
-			failover_domain_on(d, d->owed);
+		if (d->debt.owes)
+			failover_domain_on(d, d->debt.event);
 		if (d->unwritten)
 			failover_domain_persist(d, &d->record, NULL);
 		ask_arbiter(d, now_ns);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * romulusd of a host: the product's objects decide, this lends them its hands for simulated
- * workers, as domain.c, domain_actions.c, domain_requests.c and peers.c do for real ones.
+ * workers, as domain.c and domain_actions.c do for real ones.
  */
 #include "tests/sim/sim.h"
 
@@ -9,29 +9,11 @@
 
 #include "common/cleanup.h"
 
-#define WORDS_MAX 1024u
-#define OPERATOR_EVERY (3 * SECOND)
-
 uint64_t transitions_taken[FAILOVER_STATE_COUNT][FAILOVER_EVENT_COUNT];
-
-/* Heartbeats that are under way. */
-static struct word {
-	struct failover_gossip gossip;
-	bool about_domain;
-	uint64_t boot, sequence, answers;
-} words[WORDS_MAX];
-static size_t next_word;
 
 bool daemon_gone(const struct host *h, unsigned int life)
 {
 	return !h->daemon || h->life != life;
-}
-
-/* ---- the network ---------------------------------------------------------------------------- */
-
-static uint64_t latency(void)
-{
-	return sim_chance(20) ? sim_between(MS, 3 * SECOND) : sim_between(MS, 30 * MS);
 }
 
 /* While it waits for its disk, what comes in waits for it. */
@@ -42,85 +24,6 @@ bool daemon_waits(struct host *h, sim_handler *handler, uint64_t a, uint64_t b)
 	sim_after(h->busy_until - sim.now, h, handler, a, b);
 	return true;
 }
-
-/* And what goes out. */
-static uint64_t delayed(const struct host *h)
-{
-	return latency() + (h->busy_until > sim.now ? h->busy_until - sim.now : 0);
-}
-
-/* A number for the start of the daemon, as failover_state_start makes it. */
-static uint64_t start_of(const struct host *h)
-{
-	return h->boot * 1000 + h->life;
-}
-
-static void hear(struct host *h, uint64_t path, uint64_t index)
-{
-	const struct word *w = &words[index];
-	const unsigned int life = h->life;
-	enum failover_event event;
-	enum failover_news news;
-
-	if (!sim_awake(h) || !h->daemon || daemon_waits(h, hear, path, index))
-		return;
-	if (sim.identity && failover_replay_judge(&h->replay, path, w->boot, w->sequence,
-				    w->answers, start_of(h)) != FAILOVER_BEAT_FRESH)
-		return;
-	if (failover_detector_heard(&h->detector, path, host_now(h))) {
-		failover_arbiter_heard(&h->arbiter);
-		if (failover_decide_reunited(h->state, failover_claim_forget(&h->claim),
-			    failover_arbiter_busy(&h->arbiter)))
-			daemon_on(h, FAILOVER_ON_PEER_WANTS_SOLO);
-	}
-	if (daemon_gone(h, life))
-		return;
-	news = failover_newest_take(&h->newest, w->boot, w->sequence);
-	if (news == FAILOVER_NEWS_NONE)
-		return;
-	if (news == FAILOVER_NEWS_RESTARTED)
-		h->gossip_known = false;
-	if (!w->about_domain)
-		return;
-	h->gossip_known = true;
-	h->gossip = w->gossip;
-	if (failover_decide_word(
-		    h->state, &h->record, &h->gossip, failover_arbiter_busy(&h->arbiter), &event))
-		daemon_on(h, event);
-}
-
-static void say_all(struct host *h)
-{
-	struct host *peer = sim_other(h);
-	struct word *w = &words[next_word];
-
-	*w = (struct word){
-		.boot = start_of(h), .sequence = ++h->sequence, .answers = h->replay.boot};
-	w->about_domain = h->recorded && !h->resumes;
-	w->gossip.generation = h->record.generation;
-	failover_decide_gossip(h->state, &h->record, h->vacant, &w->gossip.role, &w->gossip.state);
-	for (uint64_t path = 0; path < PATHS; path++) {
-		if (sim.cut[path][h->number] || sim.deaf[h->number] || sim_chance(10))
-			continue;
-		sim_after(delayed(h), peer, hear, path, next_word);
-		if (sim_chance(10))
-			sim_after(delayed(h), peer, hear, path, next_word);
-	}
-	next_word = (next_word + 1) % WORDS_MAX;
-}
-
-static bool reachable(const struct host *h)
-{
-	for (int path = 0; path < PATHS; path++)
-		if (!sim.cut[path][0] && !sim.cut[path][1])
-			return sim_other(h)->daemon;
-	return false;
-}
-
-/* ---- requests between daemons -----------------------------------------------------------------
- */
-
-enum answer { ANSWER_NONE, ANSWER_PREPARED, ANSWER_REFUSED, ANSWER_LATER, ANSWER_UNPROTECTED };
 
 static bool persist(struct host *h, const struct failover_record *r)
 {
@@ -140,126 +43,6 @@ static bool persist(struct host *h, const struct failover_record *r)
 	if (!sim.healing && sim_chance(50))
 		h->busy_until = sim.now + sim_between(50 * MS, 2 * SECOND);
 	return !fate_crash(h, CRASH_AFTER_RECORD) && !daemon_gone(h, life);
-}
-
-static void on_prepare_answer(struct host *h, enum answer answer, uint64_t generation)
-{
-	const unsigned int life = h->life;
-
-	h->later = answer == ANSWER_LATER;
-	if (answer == ANSWER_PREPARED) {
-		daemon_on(h, FAILOVER_ON_PREPARED);
-		if (daemon_gone(h, life))
-			return;
-		if (h->state == FAILOVER_SYNCING) {
-			worker_connect(h);
-			return;
-		}
-	} else if (generation > h->record.generation) {
-		h->attempt_generation = generation;
-	}
-	daemon_on(h, FAILOVER_ON_REFUSED);
-}
-
-/* @b: answer | generation << 8 */
-static void take_answer(struct host *h, uint64_t number, uint64_t b)
-{
-	const enum answer answer = b & 0xff;
-
-	if (!h->daemon || !h->requesting || h->request != number ||
-		daemon_waits(h, take_answer, number, b))
-		return;
-	h->requesting = false;
-	if (answer != ANSWER_NONE)
-		failover_arbiter_heard(&h->arbiter);
-	if (h->state == FAILOVER_STOPPING)
-		daemon_on(h, answer == ANSWER_UNPROTECTED ? FAILOVER_ON_UNPROTECTED
-							  : FAILOVER_ON_UNPROTECT_FAILED);
-	else
-		on_prepare_answer(h, answer, b >> 8);
-}
-
-/* An answer that does not get through is a failure when the asker has waited long enough. */
-static void answer(struct host *h, uint64_t number, enum answer what)
-{
-	if (reachable(h))
-		sim_after(delayed(h), sim_other(h), take_answer, number,
-			(uint64_t)what | h->record.generation << 8);
-}
-
-/* The one that waits: who has asked again meanwhile does not listen any more. */
-static void answer_asker(struct host *h, enum answer what)
-{
-	h->asker = false;
-	answer(h, h->asker_request, what);
-}
-
-static void keep_asker(struct host *h, uint64_t number, bool unprotects)
-{
-	h->asker = true;
-	h->asker_unprotects = unprotects;
-	h->asker_request = number;
-}
-
-static void take_prepare(struct host *h, uint64_t generation, uint64_t number)
-{
-	if (!h->daemon || daemon_waits(h, take_prepare, generation, number))
-		return;
-	failover_arbiter_heard(&h->arbiter);
-	switch (failover_decide_prepare(h->state, h->record.generation, generation,
-		h->commanding || h->worker.kind != WORKER_NONE)) {
-	case FAILOVER_REFUSE_BUSY:
-		daemon_on(h, FAILOVER_ON_PREPARE);
-		/* fall through */
-	case FAILOVER_REFUSE_GENERATION:
-	case FAILOVER_REFUSE_OWNER:
-		answer(h, number, ANSWER_REFUSED);
-		return;
-	default:
-		break;
-	}
-	h->attempt_generation = generation;
-	keep_asker(h, number, false);
-	if (!daemon_on(h, FAILOVER_ON_PREPARE))
-		answer_asker(h, ANSWER_REFUSED);
-}
-
-static void take_unprotect(struct host *h, uint64_t generation, uint64_t number)
-{
-	if (!h->daemon || daemon_waits(h, take_unprotect, generation, number))
-		return;
-	failover_arbiter_heard(&h->arbiter);
-	switch (failover_decide_unprotect(h->state, failover_arbiter_busy(&h->arbiter))) {
-	case FAILOVER_DONE_ALREADY:
-		answer(h, number, ANSWER_UNPROTECTED);
-		return;
-	case FAILOVER_ADMIT:
-		break;
-	default:
-		answer(h, number, ANSWER_REFUSED);
-		return;
-	}
-	h->record.intent = false;
-	keep_asker(h, number, true);
-	if (!daemon_on(h, FAILOVER_ON_UNPROTECT_ASKED) && h->state != FAILOVER_RELEASING)
-		answer_asker(h, ANSWER_REFUSED);
-}
-
-static void request(struct host *h, sim_handler *taken)
-{
-	const bool breaks =
-		reachable(h) && !sim.healing && sim_chance(taken == take_unprotect ? 300 : 50);
-	uint64_t patience = reachable(h) ? sim.timeouts.reply * MS : sim.timeouts.connect * MS;
-
-	h->requesting = true;
-	h->request++;
-	if (breaks)
-		patience = sim_between(MS, sim_chance(700) ? 20 * MS : 2 * SECOND);
-	else if (reachable(h))
-		sim_after(delayed(h), sim_other(h), taken,
-			taken == take_prepare ? h->attempt_generation : h->record.generation,
-			h->request);
-	sim_after(patience, h, take_answer, h->request, ANSWER_NONE);
 }
 
 /* ---- the hands of failover/domain_plan.c: an end of the daemon ends what they do
@@ -339,7 +122,7 @@ static void later(void *host)
 static void beat(void *host)
 {
 	if (((struct host *)host)->daemon)
-		say_all(host);
+		peers_beat(host);
 }
 
 /* What domain_primary.c and domain_backup.c do besides, and what fate and the judge make of it. */
@@ -354,7 +137,7 @@ static void particular(void *host, enum failover_action action)
 	case FAILOVER_DO_ASK_PEER:
 		h->attempt_generation = failover_decide_generation(
 			&h->record, h->attempt_generation, h->gossip_known ? &h->gossip : NULL);
-		request(h, take_prepare);
+		peers_ask(h, false);
 		return;
 	case FAILOVER_DO_CONNECT:
 		sim.ended = !h->guest.exists;
@@ -387,7 +170,7 @@ static void particular(void *host, enum failover_action action)
 		fate_tempt(h, 300 * MS);
 		if (sim_chance(100))
 			fate_cross(h);
-		request(h, take_unprotect);
+		peers_ask(h, true);
 		return;
 	case FAILOVER_DO_WANT_SOLO:
 		fate_cross(h);
@@ -403,14 +186,14 @@ static void particular(void *host, enum failover_action action)
 		worker_spawn(h, WORKER_BACKUP);
 		return;
 	case FAILOVER_DO_ANSWER_PREPARED:
-		answer_asker(h, ANSWER_PREPARED);
+		peers_answer(h, ANSWER_PREPARED);
 		return;
 	case FAILOVER_DO_ANSWER_REFUSED:
-		answer_asker(h, h->later ? ANSWER_LATER : ANSWER_REFUSED);
+		peers_answer(h, h->later ? ANSWER_LATER : ANSWER_REFUSED);
 		return;
 	case FAILOVER_DO_NOTE_RELEASED:
 		if (h->asker && h->asker_unprotects)
-			answer_asker(h, ANSWER_UNPROTECTED);
+			peers_answer(h, ANSWER_UNPROTECTED);
 		return;
 	case FAILOVER_DO_TAKE_OVER:
 		fate_crash(h, FAULT_TAKEOVER_GRANT);
@@ -456,7 +239,7 @@ bool daemon_on(struct host *h, enum failover_event event)
 	const unsigned int life = h->life;
 	struct failover_step step;
 
-	if (!h->daemon || h->resumes || (h->owes && event != h->owed) ||
+	if (!h->daemon || h->resumes || !failover_decide_heeds(&h->debt, event) ||
 		!failover_machine_step(
 			h->state, event, failover_decide_base(&h->record, h->vacant), &step))
 		return false;
@@ -466,11 +249,9 @@ bool daemon_on(struct host *h, enum failover_event event)
 	transitions_taken[before][event]++;
 	sim_say(h, "%s in %s -> %s", failover_event_name(event), failover_state_name(before),
 		failover_state_name(step.next));
-	h->owes = false;
-	if (!failover_plan_run(&h->state, &step, &hands, h)) {
-		h->owes = failover_decide_once(event);
-		h->owed = event;
-	}
+	h->debt.owes = false;
+	if (!failover_plan_run(&h->state, &step, &hands, h))
+		h->debt = (struct failover_debt){failover_decide_once(event), event};
 	if (!daemon_gone(h, life))
 		h->restrained = failover_decide_restrains(h->state, &h->record);
 	return true;
@@ -546,13 +327,13 @@ static void tick(struct host *h, uint64_t life, uint64_t b)
 	if (daemon_gone(h, (unsigned int)life) || daemon_waits(h, tick, life, b))
 		return;
 	sim_after(host_wait(h, sim.timeouts.heartbeat * MS), h, tick, life, 0);
-	say_all(h);
+	peers_beat(h);
 	if (failover_detector_tick(&h->detector, host_now(h)))
 		sim_say(h, "%s is silent", sim_other(h)->name);
 	if (h->resumes)
 		resume(h);
-	if (h->owes)
-		daemon_on(h, h->owed);
+	if (h->debt.owes)
+		daemon_on(h, h->debt.event);
 	if (h->daemon && h->unwritten)
 		persist(h, &h->record);
 	if (!daemon_gone(h, (unsigned int)life) && h->detector.view == FAILOVER_VIEW_SILENT)
@@ -608,7 +389,7 @@ void daemon_start(struct host *h, uint64_t a, uint64_t b)
 	h->record = h->on_disk;
 	h->guest_died = h->guest_ended = h->restarts = false;
 	h->missed_at = 0;
-	h->owes = h->unwritten = h->resumes = h->vacant = h->gossip_known = h->requesting =
+	h->debt.owes = h->unwritten = h->resumes = h->vacant = h->gossip_known = h->requesting =
 		h->asker = h->commanding = false;
 	h->newest = (struct failover_newest){0};
 	h->replay = (struct failover_replay){0};

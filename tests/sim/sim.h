@@ -163,9 +163,9 @@ struct host {
 	struct failover_record record;
 	enum failover_state state;
 	bool vacant, guest_died;
-	bool guest_ended, restarts;    /* its monitor has said so */
-	bool owes, resumes, unwritten; /* see struct failover_domain */
-	enum failover_event owed;
+	bool guest_ended, restarts; /* its monitor has said so */
+	bool resumes, unwritten;    /* see struct failover_domain */
+	struct failover_debt debt;
 	struct failover_detector detector;
 	struct failover_gossip gossip; /* of the peer */
 	bool gossip_known;
@@ -258,6 +258,17 @@ bool daemon_waits(struct host *h, sim_handler *handler, uint64_t a, uint64_t b);
 /* Whether the romulusd of that @life has ended since. */
 bool daemon_gone(const struct host *h, unsigned int life);
 
+/* ---- peers.c: what the two daemons say to each other ----------------------------------------- */
+
+enum answer { ANSWER_NONE, ANSWER_PREPARED, ANSWER_REFUSED, ANSWER_LATER, ANSWER_UNPROTECTED };
+
+/* A heartbeat on every path. */
+void peers_beat(struct host *h);
+/* That the peer be the backup, or let go; the answer is an event. */
+void peers_ask(struct host *h, bool unprotect);
+/* To the one that waits: who has asked again meanwhile does not listen any more. */
+void peers_answer(struct host *h, enum answer what);
+
 /* arbiter.c */
 void arbiter_begin(struct host *h);
 void arbiter_end(struct host *h);
@@ -281,6 +292,9 @@ void worker_connect(struct host *h);
 void worker_order(struct host *h, enum proto_order order);
 /* What a stream brings, to the worker of @h. */
 sim_handler primary_lost, backup_lost, backup_greeting, backup_begin, backup_end;
+
+/* ---- commands.c: what clears up after a worker ----------------------------------------------- */
+
 void command_repair(struct host *h);
 void command_sweep(struct host *h); /* of a guest that has ended */
 void command_discard(struct host *h);

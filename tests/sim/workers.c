@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The two workers and the commands that clear up after them. What an epoch may do is said by the
- * product's epoch machines; of its memory a checkpoint has the count and what the disk must hold.
+ * The two workers. What an epoch may do is said by the product's epoch machines; of its memory a
+ * checkpoint has the count and what the disk must hold.
  */
 #include "tests/sim/sim.h"
 
@@ -556,99 +556,4 @@ void worker_spawn(struct host *h, enum worker_kind kind)
 	h->worker = (struct worker){.kind = kind, .life = ++lives, .backup.disks = sim.disks};
 	sim_after(sim_between(20 * MS, 300 * MS), h, kind == WORKER_PRIMARY ? found : listening,
 		h->worker.life, 0);
-}
-
-/* ---- commands
- * --------------------------------------------------------------------------------------- */
-
-static void finish(struct host *h, uint64_t life, bool done)
-{
-	if (h->life != life || !h->daemon)
-		return;
-	h->commanding = false;
-	daemon_on(h, done ? FAILOVER_ON_DONE : FAILOVER_ON_NOT_DONE);
-}
-
-static void run(struct host *h, sim_handler *command)
-{
-	h->commanding = true;
-	sim_after(sim_between(20 * MS, SECOND), h, command, h->life, h->boot);
-}
-
-static void repair(struct host *h, uint64_t life, uint64_t boot)
-{
-	const bool done = sim.healing || !sim_chance(30);
-
-	if (!h->power || h->boot != boot)
-		return;
-	h->guest.suspended = false;
-	if (done)
-		guest_release_all(h);
-	finish(h, life, done);
-}
-
-static void discard_guest(struct host *h, uint64_t life, uint64_t boot)
-{
-	const bool done = sim.healing || !sim_chance(100);
-
-	if (!h->power || h->boot != boot)
-		return;
-	/* It is about to start again, and is destroyed when it has. */
-	if (h->back_at) {
-		sim_after(h->back_at - sim.now, h, discard_guest, life, boot);
-		return;
-	}
-	if (done)
-		guest_end(h);
-	finish(h, life, done);
-}
-
-/* The standby is no guest yet; a rollback that was begun is finished. */
-static void discard_standby(struct host *h, uint64_t life, uint64_t boot)
-{
-	if (h->power && h->boot == boot)
-		finish(h, life, (sim.healing || !sim_chance(50)) && disk_repair(h));
-}
-
-static void start(struct host *h, uint64_t life, uint64_t boot)
-{
-	struct memory known = h->guest.memory;
-
-	if (!h->power || h->boot != boot)
-		return;
-	if (!h->guest.exists && sim.disks && disk_start(h, &known))
-		guest_begin(h, &known, "its disks");
-	if (h->life == life && h->daemon)
-		daemon_note_started(h);
-}
-
-/* What a guest that is no more had still to say is dropped: there is nothing left to let go. */
-static void sweep(struct host *h, uint64_t life, uint64_t boot)
-{
-	if (h->power && h->boot == boot)
-		finish(h, life, sim.healing || !sim_chance(30));
-}
-
-void command_sweep(struct host *h)
-{
-	run(h, sweep);
-}
-
-void command_repair(struct host *h)
-{
-	run(h, repair);
-}
-
-void command_discard(struct host *h)
-{
-	run(h, failover_decide_standby(h->state) ? discard_standby : discard_guest);
-}
-
-/* Without disks there is nothing to start it from: a person has to create it anew. */
-void command_start(struct host *h)
-{
-	if (!sim.disks)
-		sim.ended = true;
-	h->guest_died = true;
-	run(h, start);
 }

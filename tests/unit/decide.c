@@ -416,6 +416,19 @@ static void what_may_become_void_is_not_tried_again(void **state)
 	assert_true(failover_decide_once(FAILOVER_ON_GUEST_GONE));
 }
 
+/* A grant to a host whose worker is dead would be for a takeover that nobody carries out. */
+static void nothing_is_heard_before_a_debt_is_paid(void **state)
+{
+	struct failover_debt debt = {.owes = true, .event = FAILOVER_ON_WORKER_DIED};
+
+	for (int e = 0; e < FAILOVER_EVENT_COUNT; e++)
+		assert_int_equal(failover_decide_heeds(&debt, (enum failover_event)e),
+			e == FAILOVER_ON_WORKER_DIED);
+	debt.owes = false;
+	for (int e = 0; e < FAILOVER_EVENT_COUNT; e++)
+		assert_true(failover_decide_heeds(&debt, (enum failover_event)e));
+}
+
 /* Nobody promises anything to a host that may be switched off at any moment. */
 static void who_may_be_shot_is_not_let_go_of(void **state)
 {
@@ -491,6 +504,7 @@ int main(void)
 		cmocka_unit_test(who_stays_mute_does_not_ask),
 		cmocka_unit_test(only_what_was_decided_is_told),
 		cmocka_unit_test(what_may_become_void_is_not_tried_again),
+		cmocka_unit_test(nothing_is_heard_before_a_debt_is_paid),
 		cmocka_unit_test(who_may_be_shot_is_not_let_go_of),
 		cmocka_unit_test(a_generation_is_above_all_that_is_known),
 		cmocka_unit_test(a_guest_that_starts_again_waits_for_the_decision),
