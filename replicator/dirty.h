@@ -20,4 +20,14 @@ static inline bool dirty_covers(const uint64_t *now, const uint64_t *before, siz
 	return lost == 0;
 }
 
+/* Whether there is no page in the @words long @bitmap. */
+static inline bool dirty_none(const uint64_t *bitmap, size_t words)
+{
+	uint64_t any = 0;
+
+	for (size_t i = 0; i < words; i++)
+		any |= bitmap[i];
+	return any == 0;
+}
+
 #endif

@@ -210,24 +210,17 @@ static int read_bitmap(struct hv_capture *c, unsigned int operation, struct why 
 		c->hv->name, strerror(errno));
 }
 
-/* A guest that has run, and suspended, has dirtied something: else log-dirty mode is off. */
-static bool all_clean(const uint64_t *bitmap, size_t words)
-{
-	while (words > 0 && !bitmap[words - 1])
-		words--;
-	return words == 0;
-}
-
 /*
  * Read the log-dirty bitmap into c->bitmap, and clear it if that is due. Not before it is known
  * that nobody else has: Xen has one bitmap for all, a second save of the domain begins by clearing
- * it and relies on what it finds there later.
+ * it and relies on what it finds there later, and ends by switching log-dirty mode off. Then there
+ * is nothing in it; a guest that has run, and suspended, has dirtied something.
  */
 static int read_dirty(struct hv_capture *c, size_t words, bool clear, struct why *why)
 {
 	int r = read_bitmap(c, XEN_DOMCTL_SHADOW_OP_PEEK, why);
 
-	if (!r && (all_clean(c->bitmap, words) || !dirty_covers(c->bitmap, c->before, words)))
+	if (!r && (dirty_none(c->bitmap, words) || !dirty_covers(c->bitmap, c->before, words)))
 		return why_set(why, -EALREADY,
 			"'%s' is being saved or migrated by another hand, which gets its way: "
 			"protection can begin again when that is over",

@@ -51,18 +51,6 @@ static void put_cpu(struct xs_handle *xs, const char *folder, const char *id, st
 		shape_put(s, name, 0);
 }
 
-static void put_cpus(struct xs_handle *xs, uint32_t domid, struct shape *s)
-{
-	CLEANUP_FREE char **ids = NULL;
-	char folder[80];
-	unsigned int n;
-
-	snprintf(folder, sizeof(folder), "/local/domain/%" PRIu32 "/cpu", domid);
-	ids = xs_directory(xs, XBT_NULL, folder, &n);
-	for (unsigned int i = 0; ids && i < n; i++)
-		put_cpu(xs, folder, ids[i], s);
-}
-
 /* /local/domain/N/device/CLASS/ID; a guest may put other things there, which have no back end. */
 static void put_devices_of(
 	struct xs_handle *xs, const char *folder, const char *class, struct shape *s)
@@ -84,24 +72,26 @@ static void put_devices_of(
 	}
 }
 
-static void put_devices(struct xs_handle *xs, uint32_t domid, struct shape *s)
+/* @put with the name of every node in /local/domain/N/@what. */
+static void put_each(struct xs_handle *xs, uint32_t domid, const char *what, struct shape *s,
+	void (*put)(struct xs_handle *, const char *folder, const char *name, struct shape *))
 {
-	CLEANUP_FREE char **classes = NULL;
+	CLEANUP_FREE char **names = NULL;
 	char folder[80];
 	unsigned int n;
 
-	snprintf(folder, sizeof(folder), "/local/domain/%" PRIu32 "/device", domid);
-	classes = xs_directory(xs, XBT_NULL, folder, &n);
-	for (unsigned int i = 0; classes && i < n; i++)
-		put_devices_of(xs, folder, classes[i], s);
+	snprintf(folder, sizeof(folder), "/local/domain/%" PRIu32 "/%s", domid, what);
+	names = xs_directory(xs, XBT_NULL, folder, &n);
+	for (unsigned int i = 0; names && i < n; i++)
+		put(xs, folder, names[i], s);
 }
 
 void hv_xen_shape(struct xs_handle *xs, uint32_t domid, struct shape *ret)
 {
 	ret->n = 0;
 	put_memory(xs, domid, ret);
-	put_cpus(xs, domid, ret);
-	put_devices(xs, domid, ret);
+	put_each(xs, domid, "cpu", ret, put_cpu);
+	put_each(xs, domid, "device", ret, put_devices_of);
 }
 
 int hv_xen_watch_shape(struct hv *hv, const struct hv_domain *dom, struct why *why)

@@ -99,6 +99,10 @@ static void what_was_dirty_stays_dirty(void **state)
 	now[0] = 0x6;
 	assert_false(dirty_covers(now, before, 2));
 	assert_true(dirty_covers(now, before, 0));
+	now[0] = 0;
+	assert_false(dirty_none(now, 3));
+	now[1] = 0;
+	assert_true(dirty_none(now, 3));
 }
 
 int main(void)
