@@ -37,6 +37,6 @@ tests/unit/etcd_daemon_pkg := cmocka $(failover_pkg) $(proto_pkg)
 $(BUILD)/tests/unit/etcd_daemon $(BUILD)/tests/unit/monitor_daemon: | $(BUILD)/romulusd
 
 unit_tests += tests/unit/daemon
-tests/unit/daemon_src := tests/unit/daemon.c $(failover_core) $(proto_src) $(common_src)
+tests/unit/daemon_src := tests/unit/daemon.c tests/unit/daemon_rig.c $(failover_core) $(proto_src) $(common_src)
 tests/unit/daemon_pkg := cmocka $(failover_pkg) $(proto_pkg)
 $(BUILD)/tests/unit/daemon: | $(BUILD)/romulusd

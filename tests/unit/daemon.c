@@ -3,9 +3,7 @@
  * Two daemons on the loopback interface and what their operators ask of them. Their workers are
  * this program under another name: it says what a worker says and has no guest.
  */
-#include <fcntl.h>
 #include <limits.h>
-#include <netinet/in.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -14,10 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -29,22 +23,13 @@
 #include "failover/state.h"
 #include "proto/proto.h"
 #include "tests/unit/cluster.h"
+#include "tests/unit/daemon_rig.h"
 
 #define UUID "deadbeef-0102-0304-0506-0708090a0b0c"
-#define PATIENCE (60 * NSEC_PER_SEC)
 #define DAEMON_FD 3
 
 static const char *transport; /* of both */
-static char dir[64], self[PATH_MAX], build[PATH_MAX];
-static uint16_t port;
-
-struct host {
-	const char *name, *peer, *address, *peer_address;
-	pid_t pid;
-};
-
-static struct host alpha = {"alpha", "beta", "127.0.0.1", "127.0.0.2", 0};
-static struct host beta = {"beta", "alpha", "127.0.0.2", "127.0.0.1", 0};
+static char dir[64], self[PATH_MAX];
 
 /* ---- what a worker says ---------------------------------------------------------------------- */
 
@@ -99,33 +84,10 @@ static int be_worker(const char *path, int argc, char **argv)
 
 /* ---- a host ---------------------------------------------------------------------------------- */
 
-static void shell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static void shell(const char *fmt, ...)
-{
-	char line[4096];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
-	if (system(line) != 0)
-		fail_msg("failed: %s", line);
-}
-
-static const char *of(const struct host *h, const char *name)
-{
-	static char path[8][PATH_MAX];
-	static unsigned int n;
-	char *ret = path[n++ % 8];
-
-	snprintf(ret, PATH_MAX, "%s/%s/%s", dir, h->name, name);
-	return ret;
-}
-
 /* @more: in the peer's section; @top: outside of it. */
 static void configure(const struct host *h, const char *more, const char *top)
 {
-	CLEANUP_FCLOSE FILE *f = fopen(of(h, "conf"), "we");
+	CLEANUP_FCLOSE FILE *f = fopen(rig_path(h, "conf"), "we");
 
 	assert_non_null(f);
 	fprintf(f,
@@ -133,79 +95,9 @@ static void configure(const struct host *h, const char *more, const char *top)
 		"\"%s\"\n"
 		"pki-dir = \"%s\"\nrun-dir = \"%s\"\nxendomains = \"%s\"\npeer \"%s\" {\n"
 		"path \"a\" { local = \"%s\" remote = \"%s\" }\n%s\n}\n%s\n",
-		h->name, transport, port, of(h, "state"), of(h, "pki"), of(h, "run"),
-		of(h, "xendomains"), h->peer, h->address, h->peer_address, more, top);
-}
-
-static void run(struct host *h)
-{
-	char program[PATH_MAX + 16];
-	int fd;
-
-	snprintf(program, sizeof(program), "%s/romulusd", build);
-	h->pid = fork();
-	assert_true(h->pid >= 0);
-	if (h->pid > 0)
-		return;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	fd = open(of(h, "log"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	dup2(fd, 1);
-	dup2(fd, 2);
-	execl(program, program, "-c", of(h, "conf"), "--libexec", of(h, "libexec"), NULL);
-	_exit(127);
-}
-
-static void end(struct host *h)
-{
-	int status = -1;
-
-	kill(h->pid, SIGTERM);
-	waitpid(h->pid, &status, 0);
-	h->pid = 0;
-	if (status) /* the sanitizers too have nothing to say */
-		shell("cat %s; false", of(h, "log"));
-}
-
-/* Connected, the question asked; -1: nobody listens yet. */
-static int ask(const struct host *h, const char *question)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", of(h, "run/control.sock"));
-	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
-		write(fd, question, strlen(question)) == (ssize_t)strlen(question))
-		return fd;
-	close(fd);
-	return -1;
-}
-
-/* All that comes back; the caller's to free. */
-static char *answer(int fd)
-{
-	char *text = calloc(1, 65536);
-	size_t n = 0;
-	ssize_t got;
-
-	while (fd >= 0 && n < 65535 && (got = read(fd, text + n, 65535 - n)) > 0)
-		n += (size_t)got;
-	if (fd >= 0)
-		close(fd);
-	return text;
-}
-
-static void await(const struct host *h, const char *expect)
-{
-	const uint64_t last = clock_now_ns() + PATIENCE;
-	CLEANUP_FREE char *text = NULL;
-
-	do {
-		free(text);
-		usleep(10000);
-		text = answer(ask(h, "{\"command\":\"status\"}\n"));
-	} while (!strstr(text, expect) && clock_now_ns() < last);
-	if (!strstr(text, expect))
-		fail_msg("%s does not say %s: %s", h->name, expect, text);
+		h->name, transport, rig_port, rig_path(h, "state"), rig_path(h, "pki"),
+		rig_path(h, "run"), rig_path(h, "xendomains"), h->peer, h->address, h->peer_address,
+		more, top);
 }
 
 static void expect_in(const char *text, const char *expect)
@@ -214,22 +106,24 @@ static void expect_in(const char *text, const char *expect)
 		fail_msg("not \"%s\": %s", expect, text);
 }
 
-#define PROTECT(host) ask(host, "{\"command\":\"protect\",\"domain\":\"db\",\"host\":\"beta\"}\n")
-#define UNPROTECT(host) ask(host, "{\"command\":\"unprotect\",\"domain\":\"db\"}\n")
+#define PROTECT(host)                                                                              \
+	daemon_ask(host, "{\"command\":\"protect\",\"domain\":\"db\",\"host\":\"beta\"}\n")
+#define UNPROTECT(host) daemon_ask(host, "{\"command\":\"unprotect\",\"domain\":\"db\"}\n")
 
 static void both_up(void)
 {
-	run(&alpha);
-	run(&beta);
-	await(&alpha, "\"alive\":true");
-	await(&beta, "\"alive\":true");
+	daemon_run(&host_alpha);
+	daemon_run(&host_beta);
+	daemon_await(&host_alpha, "\"alive\":true");
+	daemon_await(&host_beta, "\"alive\":true");
 }
 
 static void prepare_host(const struct host *h)
 {
-	shell("cd %s && mkdir -p %s/auto %s/libexec && cd %s && ln -s %s libexec/romulus-primary "
-	      "&& "
-	      "ln -s %s libexec/romulus-backup && echo XENDOMAINS_AUTO=$PWD/auto >xendomains",
+	rig_shell(
+		"cd %s && mkdir -p %s/auto %s/libexec && cd %s && ln -s %s libexec/romulus-primary "
+		"&& "
+		"ln -s %s libexec/romulus-backup && echo XENDOMAINS_AUTO=$PWD/auto >xendomains",
 		dir, h->name, h->name, h->name, self, self);
 	configure(h, "", "");
 }
@@ -239,21 +133,15 @@ static int begin(void **state)
 	transport = "plain";
 	strcpy(dir, "/tmp/romulus-daemon-XXXXXX");
 	assert_non_null(mkdtemp(dir));
-	prepare_host(&alpha);
-	prepare_host(&beta);
+	prepare_host(&host_alpha);
+	prepare_host(&host_beta);
 	return 0;
 }
 
 static int finish(void **state)
 {
-	for (struct host *h = &alpha; h; h = h == &alpha ? &beta : NULL) {
-		if (!h->pid)
-			continue;
-		kill(h->pid, SIGKILL);
-		waitpid(h->pid, NULL, 0);
-		h->pid = 0;
-	}
-	shell("rm -rf %s", dir);
+	daemon_rig_finish();
+	rig_shell("rm -rf %s", dir);
 	return 0;
 }
 
@@ -264,13 +152,13 @@ static void a_guest_is_protected_and_let_go(void **state)
 	CLEANUP_FREE char *text = NULL, *after = NULL;
 
 	both_up();
-	text = answer(PROTECT(&alpha));
+	text = daemon_answer(PROTECT(&host_alpha));
 	expect_in(text, "{\"exit\":0}");
-	await(&beta, "\"name\":\"db\"");
-	after = answer(UNPROTECT(&alpha));
+	daemon_await(&host_beta, "\"name\":\"db\"");
+	after = daemon_answer(UNPROTECT(&host_alpha));
 	expect_in(after, "{\"exit\":0}");
-	end(&alpha);
-	end(&beta);
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
 }
 
 /* While the worker looks at the guest, and while the backup makes up its mind. */
@@ -286,25 +174,25 @@ static void an_attempt_can_be_called_off(void **state)
 				  *end_it = NULL;
 		int asked;
 
-		shell("touch %s/%s.silent", dir, silent[i]);
-		asked = PROTECT(&alpha);
-		await(&alpha, states[i]);
-		called_off = answer(UNPROTECT(&alpha));
+		rig_shell("touch %s/%s.silent", dir, silent[i]);
+		asked = PROTECT(&host_alpha);
+		daemon_await(&host_alpha, states[i]);
+		called_off = daemon_answer(UNPROTECT(&host_alpha));
 		expect_in(called_off, "\"exit\":0");
 		expect_in(called_off, "called off");
-		protect = answer(asked);
+		protect = daemon_answer(asked);
 		expect_in(protect, "\"exit\":1");
-		await(&alpha, "\"domains\":[]"); /* forgotten, nothing is tried again */
-		shell("rm %s/%s.silent", dir, silent[i]);
+		daemon_await(&host_alpha, "\"domains\":[]"); /* forgotten, nothing is tried again */
+		rig_shell("rm %s/%s.silent", dir, silent[i]);
 		if (i == 1)
 			break;
-		later = answer(PROTECT(&alpha));
+		later = daemon_answer(PROTECT(&host_alpha));
 		expect_in(later, "{\"exit\":0}");
-		end_it = answer(UNPROTECT(&alpha));
+		end_it = daemon_answer(UNPROTECT(&host_alpha));
 		expect_in(end_it, "{\"exit\":0}");
 	}
-	end(&alpha);
-	end(&beta);
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
 }
 
 /* On either host: the backup would run a second one when it boots. */
@@ -313,28 +201,28 @@ static void what_xendomains_starts_is_not_protected(void **state)
 	CLEANUP_FREE char *here = NULL, *there = NULL, *none = NULL;
 
 	both_up();
-	shell("echo 'name = \"db\"' >%s", of(&alpha, "auto/db"));
-	here = answer(PROTECT(&alpha));
+	rig_shell("echo 'name = \"db\"' >%s", rig_path(&host_alpha, "auto/db"));
+	here = daemon_answer(PROTECT(&host_alpha));
 	expect_in(here, "\"exit\":4");
 	expect_in(here, "alpha/auto/db");
-	shell("mv %s %s", of(&alpha, "auto/db"), of(&beta, "auto/db"));
-	there = answer(PROTECT(&alpha));
+	rig_shell("mv %s %s", rig_path(&host_alpha, "auto/db"), rig_path(&host_beta, "auto/db"));
+	there = daemon_answer(PROTECT(&host_alpha));
 	expect_in(there, "\"exit\":5");
 	expect_in(there, "beta/auto/db");
-	unlink(of(&beta, "auto/db"));
-	none = answer(PROTECT(&alpha));
+	unlink(rig_path(&host_beta, "auto/db"));
+	none = daemon_answer(PROTECT(&host_alpha));
 	expect_in(none, "{\"exit\":0}");
-	end(&alpha);
-	end(&beta);
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
 }
 
 static void restart_beta(const char *more, const char *top)
 {
-	end(&beta);
-	configure(&beta, more, top);
-	run(&beta);
-	await(&beta, "\"alive\":true");
-	await(&alpha, "\"alive\":true");
+	daemon_end(&host_beta);
+	configure(&host_beta, more, top);
+	daemon_run(&host_beta);
+	daemon_await(&host_beta, "\"alive\":true");
+	daemon_await(&host_alpha, "\"alive\":true");
 }
 
 #define ETCD(prefix) "etcd { endpoints = { \"http://127.0.0.1:1\" } prefix = \"" prefix "\" }\n"
@@ -343,20 +231,20 @@ static void hosts_that_decide_differently_do_not_pair(void **state)
 {
 	CLEANUP_FREE char *kind = NULL, *prefix = NULL, *good = NULL;
 
-	configure(&alpha, "arbiter = \"etcd\"", ETCD("/romulus"));
+	configure(&host_alpha, "arbiter = \"etcd\"", ETCD("/romulus"));
 	both_up();
-	kind = answer(PROTECT(&alpha));
+	kind = daemon_answer(PROTECT(&host_alpha));
 	expect_in(kind, "\"exit\":5");
 	expect_in(kind, "arbiter is \\\"manual\\\" on beta and \\\"etcd\\\" on alpha");
 	restart_beta("arbiter = \"etcd\"", ETCD("/elsewhere"));
-	prefix = answer(PROTECT(&alpha));
+	prefix = daemon_answer(PROTECT(&host_alpha));
 	expect_in(prefix, "\"exit\":5");
 	expect_in(prefix, "/elsewhere");
 	restart_beta("arbiter = \"etcd\"", ETCD("/romulus"));
-	good = answer(PROTECT(&alpha));
+	good = daemon_answer(PROTECT(&host_alpha));
 	expect_in(good, "{\"exit\":0}");
-	end(&alpha);
-	end(&beta);
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
 }
 
 /* Where there is no hypervisor it is said, and the rest goes on. */
@@ -364,10 +252,10 @@ static void a_watchdog_that_is_not_to_be_had_is_said(void **state)
 {
 	const bool xen = access("/dev/xen/privcmd", F_OK) == 0;
 
-	configure(&alpha, "", "watchdog = \"hypervisor\"");
-	run(&alpha);
-	await(&alpha, xen ? "\"watchdog\":\"not armed\"" : "\"watchdog\":\"failed\"");
-	end(&alpha);
+	configure(&host_alpha, "", "watchdog = \"hypervisor\"");
+	daemon_run(&host_alpha);
+	daemon_await(&host_alpha, xen ? "\"watchdog\":\"not armed\"" : "\"watchdog\":\"failed\"");
+	daemon_end(&host_alpha);
 }
 
 /* ---- certificates -----------------------------------------------------------------------------
@@ -378,14 +266,14 @@ static struct cluster write_certificates(void)
 	const struct proto_pki_validity validity = proto_pki_ten_years(time(NULL));
 	struct cluster c = cluster_new();
 
-	cluster_write(&c, of(&alpha, "pki"), "alpha", validity);
-	cluster_write(&c, of(&beta, "pki"), "beta", validity);
+	cluster_write(&c, rig_path(&host_alpha, "pki"), "alpha", validity);
+	cluster_write(&c, rig_path(&host_beta, "pki"), "beta", validity);
 	return c;
 }
 
 static unsigned int count_events(const struct host *h, const char *text)
 {
-	CLEANUP_FREE char *events = answer(ask(h, "{\"command\":\"events\"}\n"));
+	CLEANUP_FREE char *events = daemon_command(h, "{\"command\":\"events\"}\n");
 	unsigned int n = 0;
 
 	for (const char *p = events; (p = strstr(p, text)); p++)
@@ -396,7 +284,7 @@ static unsigned int count_events(const struct host *h, const char *text)
 static void reload(const struct host *h, const char *says)
 {
 	const unsigned int before = count_events(h, says);
-	const uint64_t last = clock_now_ns() + PATIENCE;
+	const uint64_t last = clock_now_ns() + RIG_PATIENCE;
 
 	kill(h->pid, SIGHUP);
 	while (count_events(h, says) == before && clock_now_ns() < last)
@@ -407,7 +295,7 @@ static void reload(const struct host *h, const char *says)
 /* What @h says of its peer: the forged heartbeats so far, and how long ago a good one came. */
 static void hears(const struct host *h, json_int_t *ret_forged, json_int_t *ret_silent_ms)
 {
-	CLEANUP_FREE char *text = answer(ask(h, "{\"command\":\"status\"}\n"));
+	CLEANUP_FREE char *text = daemon_command(h, "{\"command\":\"status\"}\n");
 	json_t *j = json_loads(text, JSON_DISABLE_EOF_CHECK, NULL);
 
 	assert_int_equal(
@@ -420,9 +308,9 @@ static void hears(const struct host *h, json_int_t *ret_forged, json_int_t *ret_
 /* Each understands what the other says after this moment: several heartbeats, and every one. */
 static void nobody_falls_silent(void)
 {
-	const uint64_t start = clock_now_ns(), last = start + PATIENCE;
+	const uint64_t start = clock_now_ns(), last = start + RIG_PATIENCE;
 
-	for (struct host *h = &alpha; h; h = h == &alpha ? &beta : NULL) {
+	for (struct host *h = &host_alpha; h; h = h == &host_alpha ? &host_beta : NULL) {
 		json_int_t forged, silent, passed;
 
 		do {
@@ -437,19 +325,19 @@ static void nobody_falls_silent(void)
 
 static void all_is_well(void)
 {
-	CLEANUP_FREE char *protect = answer(PROTECT(&alpha)), *unprotect = NULL;
+	CLEANUP_FREE char *protect = daemon_answer(PROTECT(&host_alpha)), *unprotect = NULL;
 
 	expect_in(protect, "{\"exit\":0}");
-	unprotect = answer(UNPROTECT(&alpha));
+	unprotect = daemon_answer(UNPROTECT(&host_alpha));
 	expect_in(unprotect, "{\"exit\":0}");
 }
 
 static void under_tls(void)
 {
 	transport = "tls";
-	configure(&alpha, "", "");
-	configure(&beta, "", "");
-	shell("mkdir %s %s", of(&alpha, "pki"), of(&beta, "pki"));
+	configure(&host_alpha, "", "");
+	configure(&host_beta, "", "");
+	rig_shell("mkdir %s %s", rig_path(&host_alpha, "pki"), rig_path(&host_beta, "pki"));
 }
 
 static void new_certificates_are_taken_without_a_break(void **state)
@@ -460,25 +348,46 @@ static void new_certificates_are_taken_without_a_break(void **state)
 	under_tls();
 	old = write_certificates();
 	both_up();
-	protect = answer(PROTECT(&alpha));
+	protect = daemon_answer(PROTECT(&host_alpha));
 	expect_in(protect, "{\"exit\":0}");
 	new = write_certificates(); /* of another CA, with another heartbeat key */
-	reload(&alpha, "read again from");
+	reload(&host_alpha, "read again from");
 	nobody_falls_silent();
-	reload(&beta, "read again from");
+	reload(&host_beta, "read again from");
 	nobody_falls_silent();
-	await(&alpha, "\"protected\":true");
-	assert_int_equal(count_events(&alpha, "protect-begin"), 1); /* all the time */
-	unprotect = answer(UNPROTECT(&alpha));
+	daemon_await(&host_alpha, "\"protected\":true");
+	assert_int_equal(count_events(&host_alpha, "protect-begin"), 1); /* all the time */
+	unprotect = daemon_answer(UNPROTECT(&host_alpha));
 	expect_in(unprotect, "{\"exit\":0}");
 	all_is_well();
-	end(&alpha); /* from here on it has nothing but the new ones */
-	run(&alpha);
-	await(&alpha, "\"alive\":true");
-	await(&beta, "\"alive\":true");
+	daemon_end(&host_alpha); /* from here on it has nothing but the new ones */
+	daemon_run(&host_alpha);
+	daemon_await(&host_alpha, "\"alive\":true");
+	daemon_await(&host_beta, "\"alive\":true");
 	all_is_well();
-	end(&alpha);
-	end(&beta);
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
+	cluster_free(&old);
+	cluster_free(&new);
+}
+
+/* It has nothing but the new key, and has not heard yet what this one would say with it. */
+static void a_peer_that_restarts_while_keys_change_is_heard(void **state)
+{
+	struct cluster old, new;
+
+	under_tls();
+	old = write_certificates();
+	both_up();
+	new = write_certificates();
+	reload(&host_alpha, "read again from");
+	daemon_end(&host_beta);
+	daemon_run(&host_beta);
+	daemon_await(&host_beta, "\"alive\":true");
+	daemon_await(&host_alpha, "\"alive\":true");
+	all_is_well();
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
 	cluster_free(&old);
 	cluster_free(&new);
 }
@@ -491,40 +400,30 @@ static void a_bad_certificate_is_not_taken(void **state)
 	c = write_certificates();
 	both_up();
 	all_is_well();
-	shell("echo nonsense >%s", of(&alpha, "pki/host.pem"));
-	reload(&alpha, "the old certificate stays in use");
+	rig_shell("echo nonsense >%s", rig_path(&host_alpha, "pki/host.pem"));
+	reload(&host_alpha, "the old certificate stays in use");
 	all_is_well();
-	shell("cp %s %s", of(&beta, "pki/host.pem"), of(&alpha, "pki/host.pem"));
-	reload(&alpha, "the old certificate stays in use");
+	rig_shell("cp %s %s", rig_path(&host_beta, "pki/host.pem"),
+		rig_path(&host_alpha, "pki/host.pem"));
+	reload(&host_alpha, "the old certificate stays in use");
 	all_is_well();
 	/* Two changes at once: beta would know neither key. */
 	again = write_certificates();
-	reload(&alpha, "read again from");
+	reload(&host_alpha, "read again from");
 	cluster_free(&again);
 	again = write_certificates();
-	reload(&alpha, "beta has not got the heartbeat key");
+	reload(&host_alpha, "beta has not got the heartbeat key");
 	nobody_falls_silent();
-	end(&alpha);
-	end(&beta);
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
 	cluster_free(&c);
 	cluster_free(&again);
 }
 
 static int set_up(void **state)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET};
-	socklen_t length = sizeof(address);
-	CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	char *slash;
-
 	assert_true(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
-	strcpy(build, self);
-	slash = strstr(build, "/tests/unit/");
-	assert_non_null(slash);
-	*slash = '\0';
-	assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
-	port = ntohs(address.sin_port);
+	daemon_rig_begin(dir);
 	return 0;
 }
 
@@ -539,6 +438,7 @@ int main(int argc, char **argv)
 		TEST(hosts_that_decide_differently_do_not_pair),
 		TEST(a_watchdog_that_is_not_to_be_had_is_said),
 		TEST(new_certificates_are_taken_without_a_break),
+		TEST(a_peer_that_restarts_while_keys_change_is_heard),
 		TEST(a_bad_certificate_is_not_taken),
 	};
 

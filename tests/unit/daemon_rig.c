@@ -24,7 +24,7 @@
 
 static char program[PATH_MAX];
 static const char *folder;
-static uint16_t port;
+uint16_t rig_port;
 
 struct host host_alpha = {"alpha", "beta", "127.0.0.1", "127.0.0.2", 0};
 struct host host_beta = {"beta", "alpha", "127.0.0.2", "127.0.0.1", 0};
@@ -39,6 +39,16 @@ void rig_shell(const char *format, ...)
 	va_end(ap);
 	if (system(line) != 0)
 		fail_msg("failed: %s", line);
+}
+
+const char *rig_path(const struct host *h, const char *name)
+{
+	static char path[8][PATH_MAX];
+	static unsigned int n;
+	char *ret = path[n++ % 8];
+
+	snprintf(ret, PATH_MAX, "%s/%s/%s", folder, h->name, name);
+	return ret;
 }
 
 uint16_t rig_free_port(int *ret_fd)
@@ -63,7 +73,7 @@ void daemon_rig_begin(const char *dir)
 	assert_non_null(slash);
 	*slash = '\0';
 	snprintf(program, sizeof(program), "%.4000s/romulusd", self);
-	port = rig_free_port(&fd);
+	rig_port = rig_free_port(&fd);
 	close(fd);
 	folder = dir;
 }
@@ -89,7 +99,7 @@ void daemon_configure(const struct host *h, const char *arbiter, const char *mor
 	rig_shell("cat >%s/%s/conf <<'X'\nhost = \"%s\"\ntransport = \"plain\"\nport = %u\n"
 		  "state-dir = \"%s/%s/state\"\nrun-dir = \"%s/%s/run\"\npeer \"%s\" {\n"
 		  "path \"a\" { local = \"%s\" remote = \"%s\" }\narbiter = \"%s\"\n}\n%s\nX",
-		folder, h->name, h->name, port, folder, h->name, folder, h->name, h->peer,
+		folder, h->name, h->name, rig_port, folder, h->name, folder, h->name, h->peer,
 		h->address, h->peer_address, arbiter, more);
 }
 
@@ -100,42 +110,37 @@ void daemon_record(const struct host *h, enum proto_role role, uint64_t generati
 		.generation = generation,
 		.role = role,
 		.intent = true};
-	char state[PATH_MAX];
 	struct why why;
 
 	snprintf(r.peer, sizeof(r.peer), "%s", h->peer);
 	failover_boot_id(r.boot);
-	snprintf(state, sizeof(state), "%s/%s/state", folder, h->name);
-	assert_int_equal(failover_state_save(state, &r, &why), 0);
+	assert_int_equal(failover_state_save(rig_path(h, "state"), &r, &why), 0);
 }
 
 struct failover_record daemon_record_of(const struct host *h)
 {
 	struct failover_record r = {.generation = 0};
-	char file[PATH_MAX];
 	struct why why;
 
-	snprintf(file, sizeof(file), "%s/%s/state/domains/" RIG_UUID ".json", folder, h->name);
-	assert_int_equal(failover_state_read(file, &r, &why), 0);
+	assert_int_equal(
+		failover_state_read(rig_path(h, "state/domains/" RIG_UUID ".json"), &r, &why), 0);
 	return r;
 }
 
 void daemon_run(struct host *h)
 {
-	char conf[PATH_MAX], libexec[PATH_MAX], log[PATH_MAX];
 	int fd;
 
-	snprintf(conf, sizeof(conf), "%s/%s/conf", folder, h->name);
-	snprintf(libexec, sizeof(libexec), "%s/%s/libexec", folder, h->name);
-	snprintf(log, sizeof(log), "%s/%s/log", folder, h->name);
 	h->pid = fork();
+	assert_true(h->pid >= 0);
 	if (h->pid > 0)
 		return;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+	fd = open(rig_path(h, "log"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	dup2(fd, 1);
 	dup2(fd, 2);
-	execl(program, program, "-c", conf, "--libexec", libexec, NULL);
+	execl(program, program, "-c", rig_path(h, "conf"), "--libexec", rig_path(h, "libexec"),
+		NULL);
 	_exit(127);
 }
 
@@ -146,25 +151,39 @@ void daemon_end(struct host *h)
 	kill(h->pid, SIGTERM);
 	waitpid(h->pid, &status, 0);
 	h->pid = 0;
-	assert_int_equal(status, 0); /* the sanitizers too have nothing to say */
+	if (status) /* the sanitizers too have nothing to say */
+		rig_shell("cat %s; false", rig_path(h, "log"));
 }
 
-char *daemon_command(const struct host *h, const char *line)
+int daemon_ask(const struct host *h, const char *line)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	CLEANUP_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", rig_path(h, "run/control.sock"));
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
+		write(fd, line, strlen(line)) == (ssize_t)strlen(line))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+char *daemon_answer(int fd)
+{
 	char *text = calloc(1, 65536);
 	size_t n = 0;
 	ssize_t got;
 
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s/run/control.sock", folder,
-		h->name);
-	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-		write(fd, line, strlen(line)) < 0)
-		return text;
-	while (n < 65535 && (got = read(fd, text + n, 65535 - n)) > 0)
+	while (fd >= 0 && n < 65535 && (got = read(fd, text + n, 65535 - n)) > 0)
 		n += (size_t)got;
+	if (fd >= 0)
+		close(fd);
 	return text;
+}
+
+char *daemon_command(const struct host *h, const char *line)
+{
+	return daemon_answer(daemon_ask(h, line));
 }
 
 void daemon_await(const struct host *h, const char *expect)
@@ -183,9 +202,8 @@ void daemon_await(const struct host *h, const char *expect)
 
 bool daemon_called(const struct host *h, const char *pattern)
 {
-	char line[512];
+	char line[PATH_MAX + 256];
 
-	snprintf(line, sizeof(line), "grep -qe '%s' %s/%s/calls 2>/dev/null", pattern, folder,
-		h->name);
+	snprintf(line, sizeof(line), "grep -qe '%s' %s 2>/dev/null", pattern, rig_path(h, "calls"));
 	return system(line) == 0;
 }

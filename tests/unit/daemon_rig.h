@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * romulusd on one or two hosts of loopback, from a record on disk on: of one domain "db" that alpha
- * protects on beta. Their workers are programs that only say that they were called.
+ * romulusd on one or two hosts of loopback, and what is asked of it. By itself the rig begins with
+ * a record on disk, of one domain "db" that alpha protects on beta, and with workers that only say
+ * that they were called.
  */
 #ifndef TESTS_UNIT_DAEMON_RIG_H
 #define TESTS_UNIT_DAEMON_RIG_H
@@ -38,12 +39,19 @@ struct failover_record daemon_record_of(const struct host *h);
 void daemon_run(struct host *h);
 void daemon_end(struct host *h); /* it and the sanitizers are content */
 
-/* What its socket answers to @line; "" when nobody listens yet. The caller's to free. */
+/* Ask @line of its socket; -1: nobody listens yet. */
+int daemon_ask(const struct host *h, const char *line);
+/* All that comes back to @fd; "" for -1. The caller's to free. */
+char *daemon_answer(int fd);
+/* Both in one. */
 char *daemon_command(const struct host *h, const char *line);
 void daemon_await(const struct host *h, const char *expect); /* in `status` */
 /* Whether a worker was called with arguments that match @pattern, a basic regular expression. */
 bool daemon_called(const struct host *h, const char *pattern);
 
+extern uint16_t rig_port; /* of both hosts */
+/* What is @name in the folder of @h. Good until it was called seven times more. */
+const char *rig_path(const struct host *h, const char *name);
 /* Fails the test when it fails. */
 void rig_shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 uint16_t rig_free_port(int *ret_fd); /* free as soon as the descriptor is closed */
