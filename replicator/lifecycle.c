@@ -126,8 +126,14 @@ static unsigned int in_shut_down(struct lifecycle *l, const struct hv_sight *s, 
 
 static unsigned int in_awaited(struct lifecycle *l, const struct hv_sight *s, uint64_t now_ns)
 {
-	const unsigned int first = l->fate == LIFECYCLE_LOST ? LIFECYCLE_SAY_RESTARTS : 0;
+	unsigned int first = 0;
 
+	/* It was done between two looks. */
+	if (s->other && l->fate == LIFECYCLE_LOST) {
+		l->end = HV_END_REBOOT;
+		l->then = HV_THEN_RESTART;
+		first = LIFECYCLE_SAY_RESTARTS;
+	}
 	if (s->other)
 		return first | back(l, s->other);
 	return now_ns >= l->until_ns ? over(l, l->fate) : 0;

@@ -192,6 +192,7 @@ static void it_is_gone_without_a_trace(void **state)
 	assert_int_equal(see(&l, gone, 0), 0);
 	assert_int_equal(see(&l, again, LIFECYCLE_TRACE_NS - 1),
 		LIFECYCLE_SAY_RESTARTS | LIFECYCLE_SAY_RESTARTED);
+	assert_text(&l, "has rebooted and is started again");
 	assert_int_equal(l.domid, NEW);
 	l = begun();
 	assert_int_equal(see(&l, gone, 0), 0);
