@@ -132,10 +132,8 @@ int failover_autostart_find(const char *settings, const char *name, struct why *
 	if (find_config(s.automatic, name, file, sizeof(file)))
 		return why_set(why, -EEXIST,
 			"xendomains starts '%s' when this host boots (%.200s), whichever host owns "
-			"it "
-			"then: remove that file; romulusd starts it where it belongs, if its "
-			"section "
-			"in romulus.conf has start",
+			"it then: remove that file; romulusd starts it where it belongs, if its "
+			"section in romulus.conf has start",
 			name, file);
 	snprintf(file, sizeof(file), "%s/%s", s.save, name);
 	if (s.save[0] && s.restore[0] && stat(file, &st) == 0 && S_ISREG(st.st_mode))

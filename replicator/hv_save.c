@@ -176,8 +176,7 @@ static int suspend_guest(struct save *s)
 	if (!r && shutdown && reason == SHUTDOWN_suspend)
 		return why_set(s->why, -EALREADY,
 			"'%s' was suspended by another hand, which saves or migrates it: "
-			"protection "
-			"can begin again when that is over",
+			"protection can begin again when that is over",
 			hv->name);
 	s->begun_ns = clock_now_ns();
 	asked = r ? 0 : ask_to_suspend(hv);
