@@ -41,7 +41,7 @@ romulus-undo.so_lib := -lpthread
 romulus-undo.so_pkg := nbdkit libseccomp libcap-ng
 
 unit_tests += tests/unit/marker tests/unit/undo tests/unit/rollback tests/unit/control \
-	tests/unit/undo_store tests/unit/store
+	tests/unit/undo_store tests/unit/store tests/unit/store_process
 tests/unit/marker_src := tests/unit/marker.c diskrep/marker.c $(common_src)
 tests/unit/marker_pkg := cmocka
 tests/unit/undo_src := tests/unit/undo.c diskrep/undo.c $(common_src)
@@ -55,9 +55,11 @@ tests/unit/undo_store_src := tests/unit/undo_store.c diskrep/rollback.c $(diskre
 	$(common_src)
 tests/unit/undo_store_pkg := cmocka
 tests/unit/undo_store_lib := -lpthread -Wl,--wrap=diskrep_backing_read
-tests/unit/store_src := tests/unit/store.c tests/unit/nbd_client.c $(diskrep_store_src) diskrep/probe.c \
-	$(common_src)
+store_rig_src := tests/unit/store_rig.c tests/unit/nbd_client.c $(diskrep_store_src) diskrep/probe.c $(common_src)
+tests/unit/store_src := tests/unit/store.c $(store_rig_src)
 tests/unit/store_pkg := cmocka
+tests/unit/store_process_src := tests/unit/store_process.c $(store_rig_src)
+tests/unit/store_process_pkg := cmocka
 unit_tests += tests/unit/order tests/unit/selftest
 tests/unit/order_src := tests/unit/order.c diskrep/order.c diskrep/probe.c diskrep/marker.c \
 	$(common_src)
