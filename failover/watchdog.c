@@ -28,11 +28,13 @@ static void complain(struct failover_watchdog *w, const char *what, int err)
 static void note(const struct failover_watchdog *w)
 {
 	FILE *f = fopen(w->file, "we");
+	const bool written = f && fprintf(f, "%u\n", w->id) > 0;
 
-	if (!f)
-		return;
-	fprintf(f, "%u\n", w->id);
-	fclose(f);
+	if ((f && fclose(f)) || !written)
+		failover_event(w->events, NULL, "watchdog",
+			"its number cannot be written to %s (%s): should romulusd end abruptly, "
+			"this host is reset %u s later; make room there",
+			w->file, strerror(errno), w->seconds);
 }
 
 static void arm(struct failover_watchdog *w, uint64_t now_ns)

@@ -166,6 +166,17 @@ static void a_failure_is_said_once_and_tried_again(void **state)
 	assert_false(w.complained);
 }
 
+/* The next daemon would not know which one to pet. */
+static void a_number_that_is_not_kept_is_said(void **state)
+{
+	const uint64_t said = events.last;
+
+	strcat(w.file, "/of/no/folder");
+	failover_watchdog_tick(&w, true, S);
+	assert_int_equal(xen.left[0], SECONDS);
+	assert_int_equal(events.last, said + 2); /* and that it is armed */
+}
+
 static void without_one_nothing_happens(void **state)
 {
 	struct failover_watchdog none = {.ops = NULL};
@@ -185,6 +196,7 @@ int main(void)
 		TEST(the_next_daemon_takes_it_over),
 		TEST(one_that_was_removed_is_armed_again),
 		TEST(a_failure_is_said_once_and_tried_again),
+		TEST(a_number_that_is_not_kept_is_said),
 		TEST(without_one_nothing_happens),
 	};
 
