@@ -85,6 +85,13 @@ is_protected() { [ "$(status_field "$1" "$2" protected)" = true ]; } # is_protec
 # epoch_beyond HOST DOMAIN N
 epoch_beyond() { [ "$(status_field "$1" "$2" epoch)" -gt "$3" ]; }
 
+why_has() { status_field "$1" db why | grep -qF -- "$2"; } # why_has HOST TEXT
+# protected_beyond HOST GENERATION: db is protected from there, in a later generation than that
+protected_beyond() { is_protected "$1" db && [ "$(status_field "$1" db generation)" -gt "$2" ]; }
+nobody_was_fenced() { ! grep -q ' off ' "$STATE/power.log" || fail "a host was fenced: $(cat "$STATE/power.log")"; }
+# host_is_back HOST: it has booted again, and romulusd runs there
+host_is_back() { host_booted "$1" && host_set_clock "$1" && host_ssh "$1" systemctl start romulusd; }
+
 is_running() { host_ssh "$1" "xl list $2 2>/dev/null | tail -n 1" | grep -qE ' [r-][b-]--'; } # is_running HOST DOMAIN
 domain_runs() { wait_for 10 is_running "$@"; } # a checkpoint suspends it for a moment
 

@@ -8,8 +8,6 @@ DB_START='reprotect = "manual"'
 
 . "$LAB_DIR/lib/romulus.sh"
 
-why_has() { status_field "$1" db why | grep -qF -- "$2"; } # why_has HOST TEXT
-
 romulus_up
 protect db alpha beta
 romulus_on beta confirm-dead alpha && fail "romulus confirm-dead is not refused for a host that is heard"
@@ -20,7 +18,7 @@ host_power_cut alpha
 wait_for 60 why_has beta "romulus confirm-dead" || fail "status does not say what to do: $(status_json beta)"
 step "status: $(romulus_on beta status db)"
 is_state beta db ready || is_state beta db holding || fail "beta has moved by itself: $(status_json beta)"
-grep -q ' off ' "$STATE/power.log" && fail "a host was fenced: $(cat "$STATE/power.log")"
+nobody_was_fenced
 romulus_on beta confirm-dead alpha || fail "romulus confirm-dead failed with $?"
 wait_for 120 is_state beta db taken-over || fail "beta did not take over: $(status_json beta)"
 domain_runs beta db || fail "db does not run on beta: $(host_ssh beta xl list)"
@@ -28,8 +26,7 @@ redis_finish db
 
 step "alpha comes back; reprotect = manual"
 host_power_on alpha
-alpha_is_back() { host_booted alpha && host_set_clock alpha && host_ssh alpha systemctl start romulusd; }
-wait_for 400 alpha_is_back || fail "alpha does not come back"
+wait_for 400 host_is_back alpha || fail "alpha does not come back"
 wait_for 60 peer_alive beta || fail "beta does not hear alpha"
 # Three times as long as protection would take to be tried, had it been wanted.
 sleep 15

@@ -8,9 +8,6 @@ TIMEOUT=2400
 
 LONGEST_STALL=20 # seconds without a completed write, checked for each death; the guide says 13, and these are emulated hosts
 
-generation_beyond() { [ "$(status_field alpha db generation)" -gt "$1" ]; }
-is_protected_again() { generation_beyond "$1" && is_protected alpha db; }
-
 # after WHAT HOST COMMAND...: done to HOST, it costs db its protection for a while and nothing else
 after() {
 	local what=$1 host=$2 generation watched
@@ -20,7 +17,7 @@ after() {
 	step "$what"
 	writes_watch alpha
 	host_ssh "$host" "$@" || fail "cannot do it: $*"
-	wait_for 300 is_protected_again "$generation" ||
+	wait_for 300 protected_beyond alpha "$generation" ||
 		fail "protection did not return: $(status_json alpha; drbd_state alpha; drbd_state beta)"
 	is_state beta db ready || fail "beta is not the backup: $(status_json beta)"
 	domain_runs alpha db || fail "db does not run on alpha: $(host_ssh alpha xl list)"

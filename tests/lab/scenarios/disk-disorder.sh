@@ -6,8 +6,6 @@ TIMEOUT=900
 . "$LAB_DIR/lib/romulus.sh"
 . "$LAB_DIR/lib/disks.sh"
 
-why_has() { status_field "$1" db why | grep -qF -- "$2"; } # why_has HOST TEXT
-
 disks_started
 # shellcheck disable=SC2016  # beta expands it
 host_ssh beta 'for minor in 10 11 12; do

@@ -9,8 +9,6 @@ TIMEOUT=1200
 
 LONGEST_STALL=20 # seconds; the guide says 13, and this is an emulated host
 
-why_has() { status_field "$1" db why | grep -qF -- "$2"; } # why_has HOST TEXT
-
 disks_started
 drbd_patient 20 # as Romulus sets it: the stall is what counts here
 protect db alpha beta

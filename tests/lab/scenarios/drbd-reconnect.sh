@@ -6,9 +6,6 @@ TIMEOUT=1200
 . "$LAB_DIR/lib/romulus.sh"
 . "$LAB_DIR/lib/disks.sh"
 
-generation_beyond() { [ "$(status_field alpha db generation)" -gt "$1" ]; }
-protected_beyond() { generation_beyond "$1" && is_protected alpha db; }
-
 disks_started "${FAULT:-}" # lineage-skip=fail makes it red
 protect db alpha beta
 stamp_start hold=60000
@@ -18,7 +15,7 @@ generation=$(status_field alpha db generation)
 step "DRBD is disconnected and connected again, faster than an ack is missed; its resync is slow"
 resync_slow alpha 300
 host_ssh alpha 'drbdadm disconnect db && drbdadm connect db' || fail "cannot interrupt DRBD: $(drbd_state alpha)"
-wait_for 400 protected_beyond "$generation" ||
+wait_for 400 protected_beyond alpha "$generation" ||
 	fail "epochs went on being committed: $(status_json alpha; drbd_state alpha)"
 romulus_on alpha events
 # The marker comes with the resync and is refused, or not before an ack is missed.

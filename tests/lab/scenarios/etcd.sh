@@ -7,10 +7,6 @@ ARBITER=etcd
 . "$LAB_DIR/lib/romulus.sh"
 . "$LAB_DIR/lib/etcd.sh"
 
-why_has() { status_field "$1" db why | grep -qF -- "$2"; } # why_has HOST TEXT
-nobody_was_fenced() { ! grep -q ' off ' "$STATE/power.log" || fail "a host was fenced: $(cat "$STATE/power.log")"; }
-alpha_is_back() { host_booted alpha && host_set_clock alpha && host_ssh alpha systemctl start romulusd; }
-
 trap etcd_stop EXIT
 etcd_and_romulus_up
 
@@ -21,7 +17,7 @@ step "status: $(romulus_on beta status db)"
 
 step "they come back"
 host_power_on alpha
-wait_for 600 alpha_is_back || fail "alpha does not come back"
+wait_for 600 host_is_back alpha || fail "alpha does not come back"
 etcd_start alpha
 wait_for 300 is_protected beta db || fail "protection did not return: $(status_json beta)"
 wait_for 120 etcd_answers alpha || fail "etcd does not answer alpha: $(status_json alpha)"

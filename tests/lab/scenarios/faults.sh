@@ -57,7 +57,7 @@ until_seen() {
 		is_state "$3" db taken-over && fail "$3 did not wait for the agent"
 		;;
 	etcd-majority)
-		wait_for 120 waits_for_etcd "$3" || fail "status does not say what it waits for: $(status_json "$3")"
+		wait_for 120 why_has "$3" etcd || fail "status does not say what it waits for: $(status_json "$3")"
 		is_state "$3" db taken-over && fail "$3 took over without a majority"
 		;;
 	*) wait_for 180 decided "$2" "$3" "$4" || fail "nothing comes of $1: $(status_json "$2")" ;;
@@ -79,7 +79,6 @@ event_seen() { # event_seen HOST KIND: in this round
 	romulus_on "$1" events --json | jq -es --arg kind "$2" --argjson since "$ROUND_AT" \
 		'any(.kind == $kind and .wall_ns / 1e9 > $since)' >/dev/null
 }
-waits_for_etcd() { status_field "$1" db why | grep -qF etcd; }
 decided() { # decided PRIMARY BACKUP GENERATION: the pairing has ended, on whichever host is left
 	if host_is_on "$1" && host_is_on "$2"; then
 		[ "$(status_field "$1" db state)" = solo ] || [ "$(status_field "$1" db generation)" -gt "$3" ]
@@ -108,16 +107,13 @@ whole() {
 	host=$(owner) && is_protected "$host" db && is_state "$(other_host "$host")" db ready
 }
 
-alive() { host_is_on "$1" && host_booted "$1"; }
-host_back() { alive "$1" && host_set_clock "$1" && host_ssh "$1" systemctl start romulusd; }
-
 # What is switched off is switched on, and protection returns without a hand.
 recover() {
 	local host
 	for host in $HOSTS; do
 		host_is_on "$host" && continue
 		host_power_on "$host"
-		wait_for 600 host_back "$host" || fail "$host does not come back"
+		wait_for 600 host_is_back "$host" || fail "$host does not come back"
 		etcd_start "$host"
 	done
 	wait_for 600 whole || fail "db is stuck: $(for host in $HOSTS; do romulus_on "$host" status; done)"

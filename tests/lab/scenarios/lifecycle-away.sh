@@ -22,7 +22,7 @@ step "xl save -c"
 generation=$(status_field alpha db generation)
 host_ssh alpha 'xl save -c db /var/tmp/db.save; echo "xl save: $?" >&2; rm -f /var/tmp/db.save'
 wait_for 120 event_said alpha 'saved or migrate|saves or migrates' || fail "alpha has not noticed the save: $(romulus_on alpha events db)"
-wait_for 300 is_new_on alpha "$generation" || fail "protection did not return: $(status_json alpha)"
+wait_for 300 protected_beyond alpha "$generation" || fail "protection did not return: $(status_json alpha)"
 [ "$(domains_on alpha db)" = 1 ] || fail "not one db is on alpha: $(host_ssh alpha xl list)"
 undisturbed
 redis_finish db
@@ -34,7 +34,7 @@ if host_ssh alpha xl migrate db beta; then
 	step "the migration succeeded"
 	wait_for 180 is_state alpha db idle || fail "protection has not ended on alpha: $(status_json alpha)"
 	step "status: $(romulus_on alpha status db)"
-	why_has alpha 'migrated away|gone from this host' || fail "status on alpha does not say where db is"
+	why_matches alpha 'migrated away|gone from this host' || fail "status on alpha does not say where db is"
 	is_gone alpha db || fail "db is on alpha too: $(host_ssh alpha xl list)"
 	[ "$(domains_on beta db)" = 1 ] || fail "not one db is on beta: $(host_ssh beta xl list)"
 	undisturbed
@@ -44,7 +44,7 @@ if host_ssh alpha xl migrate db beta; then
 	is_protected beta db || fail "db is not protected from beta: $(status_json beta)"
 else
 	step "the migration failed"
-	wait_for 300 is_new_on alpha "$generation" || fail "protection did not return: $(status_json alpha)"
+	wait_for 300 protected_beyond alpha "$generation" || fail "protection did not return: $(status_json alpha)"
 	[ "$(domains_on alpha db)" = 1 ] || fail "not one db is on alpha: $(host_ssh alpha xl list)"
 	is_gone beta db || fail "db is on beta too: $(host_ssh beta xl list)"
 	undisturbed

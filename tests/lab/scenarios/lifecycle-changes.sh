@@ -14,7 +14,7 @@ built_anew() {
 	step "$*"
 	host_ssh alpha "$@" || fail "$* failed on alpha"
 	wait_for 120 event_said alpha "$words" || fail "alpha did not say '$words': $(romulus_on alpha events db)"
-	wait_for 300 is_new_on alpha "$generation" || fail "protection did not return after $*: $(status_json alpha)"
+	wait_for 300 protected_beyond alpha "$generation" || fail "protection did not return after $*: $(status_json alpha)"
 	domain_runs alpha db || fail "db does not run after $*: $(host_ssh alpha xl list)"
 	is_gone beta db || fail "db was resumed on beta: $(host_ssh beta xl list)"
 	[ "$(events_of beta grant)" = 0 ] || fail "beta was granted something: $(romulus_on beta events db)"
@@ -40,11 +40,11 @@ redis_finish db
 step "a disk that is not replicated: no protection, and why"
 host_ssh alpha 'dd if=/dev/zero of=/run/disk.img bs=1M count=1 status=none && xl block-attach db file:/run/disk.img xvdx w' ||
 	fail "no disk can be attached to db"
-wait_for 120 why_has alpha 'xvdx.*not replicated' || fail "status does not say why: $(status_json alpha)"
+wait_for 120 why_matches alpha 'xvdx.*not replicated' || fail "status does not say why: $(status_json alpha)"
 is_protected alpha db && fail "a domU with a disk that is not replicated counts as protected"
 generation=$(status_field alpha db generation)
 host_ssh alpha xl block-detach db xvdx || fail "the disk cannot be detached"
-wait_for 300 is_new_on alpha "$generation" || fail "protection did not return: $(status_json alpha)"
+wait_for 300 protected_beyond alpha "$generation" || fail "protection did not return: $(status_json alpha)"
 
 step "paused by another hand"
 generation=$(status_field alpha db generation)
@@ -52,6 +52,6 @@ host_ssh alpha xl pause db || fail "db cannot be paused"
 wait_for 180 event_said alpha 'paused by another hand' || fail "alpha did not say that it is paused: $(romulus_on alpha events db)"
 is_gone beta db || fail "db was resumed on beta: $(host_ssh beta xl list)"
 host_ssh alpha xl unpause db || fail "db cannot be unpaused"
-wait_for 300 is_new_on alpha "$generation" || fail "protection did not return: $(status_json alpha)"
+wait_for 300 protected_beyond alpha "$generation" || fail "protection did not return: $(status_json alpha)"
 nobody_was_fenced
 domain_runs alpha db || fail "db does not run"

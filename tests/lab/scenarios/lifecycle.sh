@@ -17,7 +17,7 @@ wait_for 60 event_beyond alpha guest-restarts 0 || fail "alpha has not noticed t
 wait_for 60 is_gone beta db--standby || fail "the standby of what was rebooted is still on beta: $(host_ssh beta xl list)"
 wait_for 240 is_other alpha "$domid" || fail "db was not started again: $(status_json alpha; host_ssh alpha xl list)"
 db_is_up alpha
-wait_for 300 is_new_on alpha "$generation" || fail "protection did not return: $(status_json alpha)"
+wait_for 300 protected_beyond alpha "$generation" || fail "protection did not return: $(status_json alpha)"
 [ "$(domains_on alpha db)" = 1 ] || fail "not one db is on alpha: $(host_ssh alpha xl list)"
 is_gone beta db || fail "db was resumed on beta: $(host_ssh beta xl list)"
 [ "$(events_of beta grant)" = 0 ] || fail "beta was granted something: $(romulus_on beta events db)"
@@ -33,7 +33,7 @@ domid=$(domid_on alpha)
 guest_types alpha 'reboot -f'
 wait_for 240 is_other alpha "$domid" || fail "Romulus did not start db again: $(status_json alpha; host_ssh alpha xl list)"
 db_is_up alpha
-wait_for 300 is_new_on alpha "$generation" || fail "protection did not return: $(status_json alpha)"
+wait_for 300 protected_beyond alpha "$generation" || fail "protection did not return: $(status_json alpha)"
 [ "$(domains_on alpha db)" = 1 ] || fail "not one db is on alpha: $(host_ssh alpha xl list)"
 is_gone beta db || fail "db was resumed on beta: $(host_ssh beta xl list)"
 romulus_on alpha unprotect db || fail "romulus unprotect failed with $?"
