@@ -78,6 +78,12 @@ struct hv_sight {
 	uint32_t other;  /* one with the same uuid and another number; 0: none */
 };
 
+/* Whether it runs, or stands still for a checkpoint: it has not ended. */
+static inline bool hv_sight_runs(const struct hv_sight *s)
+{
+	return s->exists && !s->dying && (!s->shut_down || s->end == HV_END_SUSPEND);
+}
+
 /* Nanoseconds of the stages of one pause. */
 struct hv_pause {
 	uint64_t suspend_ns, capture_ns, resume_ns;

@@ -55,13 +55,10 @@ int primary_repair(struct primary *p)
 	return r ? EXIT_CODE_FAILED : EXIT_CODE_OK;
 }
 
-/* Whether it runs, so that to destroy it is the end of it: nobody starts such a guest again. */
-static bool runs(const struct hv_sight *s)
-{
-	return s->exists && !s->dying && (!s->shut_down || s->end == HV_END_SUSPEND);
-}
-
-/* Destroy what is there with the uuid of the guest. 0 and *ret_final: nobody starts it again. */
+/*
+ * Destroy what is there with the uuid of the guest. 0 and *ret_final: that is the end of it, for
+ * nobody starts one again that ran.
+ */
 static int kill_guest(struct primary *p, bool *ret_found, bool *ret_final)
 {
 	const char *uuid = p->worker.uuid;
@@ -75,7 +72,7 @@ static int kill_guest(struct primary *p, bool *ret_found, bool *ret_final)
 		return r;
 	*ret_found = true;
 	r = p->ops->look(p->hv, uuid, domid, &s, &p->why);
-	*ret_final = !r && runs(&s);
+	*ret_final = !r && hv_sight_runs(&s);
 	return r ? r : p->ops->kill(p->hv, domid, &p->why);
 }
 

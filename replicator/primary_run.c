@@ -223,8 +223,7 @@ static int obey(struct primary *p, int order)
 		log_error("%s: %s", p->dom.name, p->why.text);
 	if (actions & PRIMARY_DESTROY) {
 		if (p->ops->look(p->hv, p->dom.uuid, p->dom.domid, &sight, &p->why) == 0 &&
-			(!sight.exists || sight.dying ||
-				(sight.shut_down && sight.end != HV_END_SUSPEND)))
+			!hv_sight_runs(&sight))
 			return why_set(&p->why, -ESRCH,
 				"the guest in '%s' has ended, and may be started again",
 				p->dom.name);
