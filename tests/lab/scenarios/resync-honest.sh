@@ -16,8 +16,9 @@ parted() {
 	link_set down second
 	link_set down replication
 	host_ssh "$1" 'xl destroy db; systemctl stop romulusd; drbdadm disconnect db'
-	# Its worker has them open until its marker is written, which the disconnect allows.
-	wait_for 60 host_ssh "$1" drbdadm secondary db || fail "$1 does not give up its disks: $(drbd_state "$1")"
+	# blkback has them open while a TCP socket refers to the guest's pages: until the kernel gives that connection
+	# up, some 100 s after DRBD has, for the link stays down.
+	wait_for 300 host_ssh "$1" drbdadm secondary db || fail "$1 does not give up its disks: $(drbd_state "$1")"
 	wait_for 120 romulus_on "$2" failover db || fail "romulus failover is refused: $(status_json "$2")"
 	wait_for 180 is_state "$2" db taken-over || fail "$2 did not take over: $(status_json "$2")"
 	wait_for 60 stamp_is held || fail "the stamp did not notice the takeover: $(stamp_status)"
