@@ -170,6 +170,13 @@ step "SEED=$SEED"
 trap etcd_stop EXIT
 etcd_and_romulus_up
 protect db alpha beta
-for n in $(seq "$ROUNDS"); do round "$n" "${faults[RANDOM % ${#faults[@]}]}"; done
+deck=()
+for n in $(seq "$ROUNDS"); do # each kind comes before one comes again
+	[ "${#deck[@]}" -gt 0 ] || deck=("${faults[@]}")
+	card=$((RANDOM % ${#deck[@]}))
+	round "$n" "${deck[card]}"
+	unset "deck[card]"
+	deck=("${deck[@]}")
+done
 mkdir -p "$(dirname "$TABLE")"
 table | tee "$TABLE"
