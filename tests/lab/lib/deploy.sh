@@ -3,14 +3,14 @@
 # Puts what `make install` produced onto both hosts, and gets their logs back.
 
 deploy() { # deploy [DESTDIR]
-	local destdir=${1:-$(destdir_of_suite)} host pids=()
+	local destdir=${1:-${ROMULUS_LAB_DESTDIR:-$(destdir_of_suite)}} host pids=()
 	[ -d "$destdir" ] || die "nothing to deploy: no directory $destdir (lab build)"
 	for host in $HOSTS; do
 		host_is_on "$host" || continue
 		# the root is on merged /usr: a directory lib in the archive must not replace the link
 		tar -C "$destdir" --owner=0 --group=0 -cf - . | host_ssh "$host" \
 			'tar -C / --keep-directory-symlink --no-overwrite-dir --warning=no-timestamp -xf - &&
-			ldconfig && systemctl daemon-reload && sync' &
+			ldconfig && sync' &
 		pids+=($!)
 	done
 	for host in "${pids[@]}"; do wait "$host" || die "the deployment failed"; done

@@ -45,23 +45,31 @@ romulus_pki() {
 # power cut loses what is only in the page cache, as in life. FAULT is armed
 # on both of them and their workers (common/fault.h).
 romulus_up() {
-	local host fault=${1:-}
+	local host fault=${1:-} pids=()
 	deploy
 	for host in $HOSTS; do
-		romulus_config "$host" | host_ssh "$host" "mkdir -p /etc/romulus && cat >/etc/romulus/romulus.conf" ||
-			fail "$host cannot be configured"
+		romulus_config "$host" | host_ssh "$host" "mkdir -p /etc/romulus /etc/systemd/system/romulusd.service.d
+			cat >/etc/romulus/romulus.conf
+			printf '[Service]\nEnvironment=ROMULUS_FAULT=%s ROMULUS_DEBUG=%s\n' '$fault' '${ROMULUS_DEBUG-1}' \
+				>/etc/systemd/system/romulusd.service.d/lab.conf" || fail "$host cannot be configured"
 	done
 	[ "${TRANSPORT:-plain}" = plain ] || romulus_pki
 	for host in $HOSTS; do
-		host_ssh "$host" "mkdir -p /etc/systemd/system/romulusd.service.d
-			printf '[Service]\nEnvironment=ROMULUS_FAULT=%s ROMULUS_DEBUG=%s\n' '$fault' '${ROMULUS_DEBUG-1}' \
-				>/etc/systemd/system/romulusd.service.d/lab.conf
-			systemctl daemon-reload && sync && systemctl restart romulusd" ||
-			fail "romulusd does not start on $host: $(host_ssh "$host" journalctl -u romulusd -n 20 --no-pager)"
+		romulusd_restart "$host" &
+		pids+=($!)
 	done
+	for host in "${pids[@]}"; do wait "$host" || fail "romulusd does not start"; done
 	for host in $HOSTS; do
 		wait_for 60 peer_alive "$host" || fail "$host does not hear $(other_host "$host")"
 	done
+}
+
+# A reload takes a quarter of a minute on an emulated host, and systemd reads what it has not read yet without one.
+romulusd_restart() { # romulusd_restart HOST
+	# shellcheck disable=SC2016
+	host_ssh "$1" '[ "$(systemctl show --property=NeedDaemonReload --value romulusd)" = no ] || systemctl daemon-reload
+		sync && systemctl restart romulusd' </dev/null ||
+		fail "romulusd does not start on $1: $(host_ssh "$1" journalctl -u romulusd -n 20 --no-pager)"
 }
 
 romulus_on() { # romulus_on HOST ARGUMENT...

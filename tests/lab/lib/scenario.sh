@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Runs scenarios. A scenario is a bash file in scenarios/: its second line says in one sentence what it
-# proves; TIMEOUT=SECONDS and DEPLOY=no may stand at the head of a line. It runs in a subshell with
+# proves; TIMEOUT=SECONDS may stand at the head of a line. It runs in a subshell with
 # everything of lib/ at hand, on hosts that have just been started from the snapshot.
 
 readonly SKIP=77
@@ -57,12 +57,7 @@ scenario_list() {
 scenario_setting() { sed -n "s/^$2=\([^ ]*\).*/\1/p" "$(scenario_file "$1")" | head -1; }
 
 scenario_body() {
-	local destdir=${ROMULUS_LAB_DESTDIR:-$(destdir_of_suite)}
 	SCENARIO_STARTED=$SECONDS
-	if [ "$(scenario_setting "$1" DEPLOY)" != no ]; then
-		[ -d "$destdir" ] || skip "Romulus is not installed in $destdir"
-		deploy "$destdir"
-	fi
 	# shellcheck source=/dev/null
 	. "$(scenario_file "$1")"
 }

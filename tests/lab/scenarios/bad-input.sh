@@ -56,8 +56,8 @@ refused 78 dead-after alpha check-config /tmp/bad.conf
 # The peer speaks another version of the protocol: whoever asks, it is the same sentence.
 drop_in=/etc/systemd/system/romulusd.service.d/lab.conf
 speak() { # speak FAULTS: arm them on beta
-	host_ssh beta "sed -i 's/ROMULUS_FAULT=[^ ]*/ROMULUS_FAULT=$1/' $drop_in
-		systemctl daemon-reload && systemctl restart romulusd"
+	host_ssh beta sed -i "s/ROMULUS_FAULT=[^ ]*/ROMULUS_FAULT=$1/" "$drop_in"
+	romulusd_restart beta
 	wait_for 60 peer_alive alpha || fail "alpha does not hear beta"
 	wait_for 60 peer_alive beta || fail "beta does not hear alpha"
 }

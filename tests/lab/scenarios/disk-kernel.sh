@@ -2,7 +2,6 @@
 # The unit tests of diskrep that need device mapper and NBD, in a dom0 that has them: nothing may be skipped
 # SPDX-License-Identifier: GPL-2.0-or-later
 TIMEOUT=300
-DEPLOY=no
 
 . "$LAB_DIR/lib/unit.sh"
 

@@ -8,6 +8,7 @@ disk=$dir/data # /dev/loop10 on both hosts; the loop driver and nbdkit share its
 
 program=build/tests/lab/disk_driver
 make -C "$TOP" --no-print-directory $program >/dev/null || fail "$program does not build"
+deploy
 
 # put HOST: the driver, loop devices on empty files, and `disk VERB`, which knows the options
 put() {

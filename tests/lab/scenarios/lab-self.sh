@@ -2,7 +2,6 @@
 # The lab itself: client through the snapshot, links really cut, power switch and fence agent, probe and chirps
 # shellcheck shell=bash disable=SC2034,SC2016
 TIMEOUT=300
-DEPLOY=no
 
 fence() { # fence HOST ACTION PLUG: fence_lab as a host would run it
 	printf 'action=%s\nplug=%s\n' "$2" "$3" | host_ssh "$1" fence_lab

@@ -2,7 +2,6 @@
 # The unit tests of netbuf that need sch_plug, in a dom0 whose kernel has it: nothing may be skipped
 # SPDX-License-Identifier: GPL-2.0-or-later
 TIMEOUT=600
-DEPLOY=no
 
 . "$LAB_DIR/lib/unit.sh"
 

@@ -2,7 +2,6 @@
 # Two copies of a domU are made to run at once: the detector of the fault campaign must see it
 # SPDX-License-Identifier: GPL-2.0-or-later
 TIMEOUT=300
-DEPLOY=no
 
 . "$LAB_DIR/lib/romulus.sh"
 . "$LAB_DIR/lib/owners.sh"

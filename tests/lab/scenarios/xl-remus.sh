@@ -2,7 +2,6 @@
 # Baseline: stock xl remus between the hosts makes progress, with the stops and the rate that it costs
 # shellcheck shell=bash disable=SC2034,SC2016
 TIMEOUT=300
-DEPLOY=no
 SECONDS_MEASURED=${SECONDS_MEASURED:-20}
 DIRTY_PAGES=${DIRTY_PAGES:-200}
 
