@@ -14,6 +14,7 @@ void cli_status_line(FILE *out, const json_t *d)
 	const char *why = cli_text(d, "why"), *peer = cli_text(d, "peer");
 	const char *role = cli_text(d, "role"), *state = cli_text(d, "state");
 	uint64_t epoch = cli_number(d, "epoch"), pause = cli_number(d, "pause_ms");
+	uint64_t copied = cli_number(d, "copy_pages"), total = cli_number(d, "copy_total");
 	bool ever = json_number_value(json_object_get(d, "commit_age_ms")) >= 0; /* -1: never */
 	char age[32];
 
@@ -26,6 +27,8 @@ void cli_status_line(FILE *out, const json_t *d)
 		fprintf(out, ", %s here", role);
 	if (peer[0])
 		fprintf(out, ", peer %s", peer);
+	if (total > 0)
+		fprintf(out, ", copying %" PRIu64 " %%", copied * 100 / total);
 	if (epoch > 0 && ever) {
 		cli_duration_format(age, sizeof(age), cli_number(d, "commit_age_ms"));
 		fprintf(out, ", epoch %" PRIu64 ", %s %s ago", epoch,

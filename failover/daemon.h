@@ -185,6 +185,7 @@ struct failover_figures {
 		resume_ns, ship_ns, ack_ns, bytes;
 	/* of disks; 0 without, or where the other host knows it */
 	uint64_t boundary_ns, boundary_wait_ns, undo_bytes, undo_largest, undo_limit;
+	uint64_t copy_pages, copy_total; /* of the first copy; 0 before it */
 };
 
 struct failover_domain {

@@ -49,6 +49,8 @@ static void show_progress(struct failover_domain *d, const Romulus__Report *r)
 {
 	uint64_t left = r->pages_total > r->pages_done ? r->pages_total - r->pages_done : 0;
 
+	d->figures.copy_pages = r->pages_done;
+	d->figures.copy_total = r->pages_total;
 	if (!d->client)
 		return;
 	failover_client_send(d->client,

@@ -65,8 +65,9 @@ static void each_state_has_its_status_line(void **state)
 		 "\"peer\":\"alpha\",\"epoch\":4711,\"commit_age_ms\":80}",
 			"db: protected, backup here, peer alpha, epoch 4711, acked 80 ms ago"},
 		{"{\"name\":\"db\",\"role\":\"primary\",\"state\":\"syncing\",\"protected\":false,"
-		 "\"why\":\"initial copy, 45 %\",\"peer\":\"beta\",\"epoch\":0}",
-			"db: NOT PROTECTED (initial copy, 45 %), primary here, peer beta"},
+		 "\"why\":\"runs alone\",\"peer\":\"beta\",\"epoch\":0,\"copy_pages\":18432,"
+		 "\"copy_total\":40960}",
+			"db: NOT PROTECTED (runs alone), primary here, peer beta, copying 45 %"},
 		{"{\"name\":\"db\",\"role\":\"primary\",\"state\":\"want-solo\",\"protected\":"
 		 "false,"
 		 "\"why\":\"waiting for beta to let go\",\"peer\":\"beta\",\"epoch\":9,"
