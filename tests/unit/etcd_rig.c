@@ -28,7 +28,7 @@ struct failover_etcd_config rig_conf = {.endpoints = endpoints,
 	.ca = ca,
 	.certificate = certificate,
 	.key = key,
-	.timeout_ms = 2000};
+	.timeout_ms = 20000}; /* a busy machine elects again and again */
 sd_event *rig_event;
 
 /* ---- the cluster ----------------------------------------------------------------------------- */
