@@ -34,7 +34,9 @@ NOTHING_LEFT='! pgrep -x nbdkit && ! grep . /sys/block/nbd*/pid && ! dmsetup tab
 	dmsetup table romulus-db-0 >/dev/null' # 43 is the major number of /dev/nbd
 nothing_left() { host_ssh beta "$NOTHING_LEFT"; }
 
-disks_protected
+disks_started
+protect db alpha beta
+stamp_start hold=60000 # there is no takeover here, and a long pause must not stop the writer
 nothing_left 2>/dev/null && fail "this scenario would not see what a backup leaves behind"
 after "the undo store dies" beta pkill -KILL -x nbdkit
 after "romulus-backup dies" beta pkill -KILL -x -o romulus-backup
