@@ -41,9 +41,6 @@ romulus_pki() {
 		host_ssh beta romulus pki install) || fail "beta got no certificate from alpha"
 }
 
-# dom0 and the guests share each host's one CPU: as the operator's guide says, dom0 has the larger part of it.
-DOM0_WEIGHT='ExecStartPre=-+/usr/sbin/xl sched-credit -d Domain-0 -w 2048'
-
 # romulus_up [FAULT]: deploy what is built, configure both hosts, start both daemons; synced, because a
 # power cut loses what is only in the page cache, as in life. FAULT is armed
 # on both of them and their workers (common/fault.h).
@@ -53,8 +50,7 @@ romulus_up() {
 	for host in $HOSTS; do
 		romulus_config "$host" | host_ssh "$host" "mkdir -p /etc/romulus /etc/systemd/system/romulusd.service.d
 			cat >/etc/romulus/romulus.conf
-			printf '[Service]\nEnvironment=ROMULUS_FAULT=%s ROMULUS_DEBUG=%s\n%s\n' '$fault' '${ROMULUS_DEBUG-1}' \
-				'$DOM0_WEIGHT' \
+			printf '[Service]\nEnvironment=ROMULUS_FAULT=%s ROMULUS_DEBUG=%s\n' '$fault' '${ROMULUS_DEBUG-1}' \
 				>/etc/systemd/system/romulusd.service.d/lab.conf" || fail "$host cannot be configured"
 	done
 	[ "${TRANSPORT:-plain}" = plain ] || romulus_pki
