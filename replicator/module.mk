@@ -27,8 +27,11 @@ romulus-monitor_src := replicator/monitor_main.c replicator/lifecycle.c replicat
 romulus-monitor_pkg := $(proto_pkg) xencontrol xenguest xenlight xenstore xenevtchn \
 	xenforeignmemory xentoollog
 
-unit_tests += tests/unit/epochs tests/unit/receive tests/unit/lifecycle tests/unit/shape \
-	tests/unit/saver
+unit_tests += tests/unit/epochs tests/unit/receive tests/unit/lifecycle tests/unit/monitor \
+	tests/unit/shape tests/unit/saver
+tests/unit/monitor_src := tests/unit/monitor.c replicator/lifecycle.c replicator/restrain.c \
+	replicator/worker.c $(proto_src) $(common_src)
+tests/unit/monitor_pkg := cmocka $(proto_pkg)
 tests/unit/saver_src := tests/unit/saver.c replicator/saver.c
 tests/unit/saver_pkg := cmocka
 tests/unit/shape_src := tests/unit/shape.c replicator/shape.c
