@@ -131,8 +131,9 @@ struct hv_ops {
 	int (*attach)(struct hv *hv, const struct hv_domain *dom, struct why *why);
 	/*
 	 * From `attach` on: a descriptor that is readable when the attached domain may have been
-	 * changed by another hand, and whether it was: -ESTALE and what, or -EALREADY when it is
-	 * being saved or migrated. For while the guest runs; cheap when nothing has happened.
+	 * changed by another hand, and whether it was: -ESTALE and what, -EALREADY when it is being
+	 * saved or migrated, -ESRCH when it was destroyed. For while the guest runs; cheap when
+	 * nothing has happened.
 	 * @foreign: no request to the guest since the last call is our own.
 	 */
 	int (*watch_shape)(struct hv *hv, const struct hv_domain *dom, struct why *why);

@@ -132,14 +132,6 @@ static bool cancel_suspend(struct hv *hv)
 	}
 }
 
-static bool is_paused(struct hv *hv)
-{
-	xc_domaininfo_t info;
-
-	return xc_domain_getinfolist(hv->xc, hv->domid, 1, &info) == 1 &&
-	       info.domain == hv->domid && (info.flags & XEN_DOMINF_paused);
-}
-
 /*
  * Ask the guest to suspend, unless somebody has asked it for something else that it has not taken
  * yet (`xl shutdown`, `xl reboot`): there is one node for all requests, and that one would be lost.
@@ -198,7 +190,7 @@ static int suspend_guest(struct save *s)
 			if (asked && !cancel_suspend(hv))
 				hv->owed_until_ns = clock_now_ns() + OWED_NS;
 			return why_set(s->why, -ETIMEDOUT,
-				is_paused(hv)
+				hv_xen_is_paused(hv)
 					? "'%s' was paused by another hand for more than %d s: it "
 					  "cannot be checkpointed; protection can begin again when "
 					  "it is unpaused"
@@ -236,7 +228,7 @@ int hv_xen_settle(struct hv *hv)
 	if (!hv->owed_until_ns)
 		return 0;
 	if (!hv_xen_shutdown_state(hv, hv->domid, &shutdown, &reason) && !shutdown &&
-		(is_paused(hv) || clock_now_ns() < hv->owed_until_ns))
+		(hv_xen_is_paused(hv) || clock_now_ns() < hv->owed_until_ns))
 		return 1;
 	hv->owed_until_ns = 0;
 	if (shutdown && reason == SHUTDOWN_suspend && !xc_domain_resume(hv->xc, hv->domid, 1))

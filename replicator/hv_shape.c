@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,8 @@
 #include "replicator/saver.h"
 
 #define LOOK_NS NSEC_PER_SEC /* at all processes: a save takes seconds */
+#define DESTROY_NS (10 * NSEC_PER_SEC)
+#define DESTROY_LOOK_MS 20
 
 static const char *const watched[] = {"memory/target", "memory/static-max", "cpu", "device"};
 
@@ -133,6 +136,25 @@ static bool is_saved(struct hv *hv, const char *request, bool foreign)
 }
 
 /*
+ * Who destroys a domain (libxl_domain.c, libxl__destroy_domid) pauses it first, takes its devices
+ * away, and waits for their scripts: that is no change of a domain, and nothing of it gets out
+ * meanwhile.
+ */
+static bool is_destroyed(struct hv *hv)
+{
+	const uint64_t until = clock_now_ns() + DESTROY_NS;
+	unsigned int reason;
+	bool shutdown;
+
+	while (!hv_xen_shutdown_state(hv, hv->domid, &shutdown, &reason)) {
+		if (!hv_xen_is_paused(hv) || clock_now_ns() >= until)
+			return false;
+		poll(NULL, 0, DESTROY_LOOK_MS);
+	}
+	return true;
+}
+
+/*
  * What xenstored has sent is there when it has answered a later request on the same connection: so
  * a change that precedes this call is seen by it.
  */
@@ -160,6 +182,8 @@ int hv_xen_changed(struct hv *hv, bool foreign, struct why *why)
 	hv_xen_shape(hv->changes, hv->domid, &now);
 	if (!shape_differs(&hv->shape, &now, what, sizeof(what)))
 		return 0;
+	if (is_destroyed(hv))
+		return why_set(why, -ESRCH, "domain '%s' was destroyed", hv->name);
 	return why_set(why, -ESTALE,
 		"'%s' was changed by another hand (%s), so its standby is not of its kind any more",
 		hv->name, what);

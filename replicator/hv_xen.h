@@ -35,6 +35,8 @@ struct hv {
 /* What Xen says of a domain. -ESRCH when it is gone. *ret_reason is valid when *ret_shutdown. */
 int hv_xen_shutdown_state(
 	struct hv *hv, uint32_t domid, bool *ret_shutdown, unsigned int *ret_reason);
+/* Whether the attached domain is, by any hand. */
+bool hv_xen_is_paused(struct hv *hv);
 
 int hv_xen_attach(struct hv *hv, const struct hv_domain *dom, struct why *why);
 void hv_xen_detach(struct hv *hv);

@@ -28,7 +28,11 @@ romulus-monitor_pkg := $(proto_pkg) xencontrol xenguest xenlight xenstore xenevt
 	xenforeignmemory xentoollog
 
 unit_tests += tests/unit/epochs tests/unit/receive tests/unit/lifecycle tests/unit/monitor \
-	tests/unit/shape tests/unit/saver
+	tests/unit/shape tests/unit/saver tests/unit/hv
+tests/unit/hv_src := tests/unit/hv.c tests/unit/xen_rig.c replicator/hv_xen.c replicator/hv_save.c \
+	replicator/hv_capture.c replicator/hv_restore.c replicator/hv_end.c replicator/hv_shape.c \
+	replicator/shape.c $(common_src)
+tests/unit/hv_pkg := cmocka xencontrol xenguest xenlight xenstore xenevtchn xenforeignmemory xentoollog
 tests/unit/monitor_src := tests/unit/monitor.c replicator/lifecycle.c replicator/restrain.c \
 	replicator/worker.c $(proto_src) $(common_src)
 tests/unit/monitor_pkg := cmocka $(proto_pkg)

@@ -271,13 +271,13 @@ static void taken(void *opaque)
 
 /*
  * The domain is not what its standby was built for (@r: -ESTALE), and what was added may speak
- * unheld; or it is being saved.
+ * unheld; or it is being saved, or is no more.
  */
 static int hold_changed(struct primary *p, int r)
 {
 	if (r == -EALREADY)
 		taken(p);
-	return hold_still(p);
+	return r == -ESRCH ? r : hold_still(p);
 }
 
 /* Let the epoch last, listening to the daemon and to the backup. */
