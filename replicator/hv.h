@@ -74,6 +74,7 @@ enum hv_then {
 /* What is seen of a domain by its number, and of others with its uuid. */
 struct hv_sight {
 	bool exists, dying, shut_down, paused;
+	bool dumped;     /* its memory is being written to a file, by any hand */
 	enum hv_end end; /* valid when shut_down */
 	uint32_t other;  /* one with the same uuid and another number; 0: none */
 };

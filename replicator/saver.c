@@ -9,12 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 
 #define HELPER "libxl-save-helper"
-#define DOMID 4 /* index of that argument: HELPER --save-domain FD FD DOMID ... */
+#define DOMID 4   /* index of that argument: HELPER --save-domain FD FD DOMID ... */
+#define DUMP_S 10 /* a dump writes without a pause; a slow disk has some */
 
 /* Argument @i of @line, NULL when it has not so many or is cut off there. */
 static const char *argument(const char *line, size_t n, unsigned int i)
@@ -63,6 +65,29 @@ bool saver_find(const char *proc, uint32_t domid)
 
 	while (d && !found && (e = readdir(d)))
 		found = isdigit((unsigned char)e->d_name[0]) && is_one(proc, e->d_name, domid);
+	if (d)
+		closedir(d);
+	return found;
+}
+
+/* NAME as xl of Xen 4.17 has it, or NAME-TIME. */
+static bool is_of(const char *file, const char *name)
+{
+	const size_t n = strlen(name);
+
+	return strncmp(file, name, n) == 0 && (!file[n] || file[n] == '-');
+}
+
+bool saver_dumps(const char *dir, const char *name, time_t now)
+{
+	const struct dirent *e;
+	bool found = false;
+	struct stat st;
+	DIR *d = opendir(dir);
+
+	while (d && !found && (e = readdir(d)))
+		found = is_of(e->d_name, name) && fstatat(dirfd(d), e->d_name, &st, 0) == 0 &&
+			S_ISREG(st.st_mode) && st.st_mtime >= now - DUMP_S;
 	if (d)
 		closedir(d);
 	return found;

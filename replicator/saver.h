@@ -2,7 +2,8 @@
 /*
  * Whether another hand is saving or migrating a domain (`xl save`, `xl migrate`, libvirt): libxl
  * does that in a process of its own, libxl-save-helper, whose arguments name the domain
- * (tools/libs/light/libxl_save_callout.c). Nothing in xenstore or Xen says so.
+ * (tools/libs/light/libxl_save_callout.c). Nothing in xenstore or Xen says so. Nor that xl dumps
+ * what has crashed, which it does itself: that is seen by the file.
  */
 #ifndef REPLICATOR_SAVER_H
 #define REPLICATOR_SAVER_H
@@ -10,11 +11,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 /* Whether @line, @n bytes of /proc/PID/cmdline, is such a process at work on @domid. */
 bool saver_is(const char *line, size_t n, uint32_t domid);
 
 /* Whether there is one; @proc: "/proc". */
 bool saver_find(const char *proc, uint32_t domid);
+
+/* Whether a core dump of the domain called @name is being written in @dir, at @now. */
+bool saver_dumps(const char *dir, const char *name, time_t now);
 
 #endif

@@ -115,6 +115,23 @@ static void xl_is_slow(void **state)
 	assert_int_equal(see(&l, s, LIFECYCLE_HAND_NS + LIFECYCLE_RESTART_NS), LIFECYCLE_ACT);
 }
 
+/* A guest of many GiB on a slow disk; only then it is paused, and destroyed. */
+static void xl_dumps_it_for_long(void **state)
+{
+	struct hv_sight s = shut(HV_END_WATCHDOG, false);
+	struct lifecycle l = begun();
+	uint64_t t;
+
+	see(&l, s, 0);
+	s.dumped = true;
+	for (t = NSEC_PER_SEC; t < 5 * LIFECYCLE_HAND_NS; t += NSEC_PER_SEC)
+		assert_int_equal(see(&l, s, t), 0);
+	/* Whoever dumped it has died. */
+	s.dumped = false;
+	assert_int_equal(see(&l, s, t), 0);
+	assert_int_equal(see(&l, s, t + LIFECYCLE_HAND_NS), LIFECYCLE_ACT);
+}
+
 static void it_cannot_be_restarted(void **state)
 {
 	struct lifecycle l = begun();
@@ -285,6 +302,7 @@ int main(void)
 		cmocka_unit_test(xl_restarts_it),
 		cmocka_unit_test(nobody_restarts_it),
 		cmocka_unit_test(xl_is_slow),
+		cmocka_unit_test(xl_dumps_it_for_long),
 		cmocka_unit_test(it_cannot_be_restarted),
 		cmocka_unit_test(xl_fails_to_restart_it),
 		cmocka_unit_test(it_powers_off),
