@@ -135,10 +135,9 @@ struct hv_ops {
 	 * changed by another hand, and whether it was: -ESTALE and what, -EALREADY when it is being
 	 * saved or migrated, -ESRCH when it was destroyed. For while the guest runs; cheap when
 	 * nothing has happened.
-	 * @foreign: no request to the guest since the last call is our own.
 	 */
 	int (*watch_shape)(struct hv *hv, const struct hv_domain *dom, struct why *why);
-	int (*changed)(struct hv *hv, bool foreign, struct why *why);
+	int (*changed)(struct hv *hv, struct why *why);
 	/* Leave the guest's suspensions to another hand. */
 	void (*give_way)(struct hv *hv);
 	/*

@@ -20,6 +20,7 @@
 #include "common/clock.h"
 #include "common/fault.h"
 #include "common/why.h"
+#include "replicator/saver.h"
 
 /* A guest that has not suspended by then is told to forget it. Freezing a busy guest can take long
  * on a loaded host; it runs on meanwhile. */
@@ -132,29 +133,69 @@ static bool cancel_suspend(struct hv *hv)
 	}
 }
 
+static int suspended_by_another(struct save *s)
+{
+	return why_set(s->why, -EALREADY,
+		"'%s' was suspended by another hand, which saves or migrates it: protection can "
+		"begin again when that is over",
+		s->hv->name);
+}
+
 /*
  * Ask the guest to suspend, unless somebody has asked it for something else that it has not taken
  * yet (`xl shutdown`, `xl reboot`): there is one node for all requests, and that one would be lost.
- * 1: asked; 0: not yet; -EIO.
+ * 1: asked; 0: not yet; -EALREADY: another hand has asked it to suspend, and the guest would do it
+ * once for both; -EIO.
  */
 static int ask_to_suspend(struct hv *hv)
 {
-	bool free_of_others, done;
+	bool free_of_others, taken, done, heard = false;
 	xs_transaction_t t;
 	char *value;
 
 	do {
-		t = xs_transaction_start(hv->xs);
+		t = xs_transaction_start(hv->changes);
 		if (t == XBT_NULL)
 			return -EIO;
-		value = xs_read(hv->xs, t, hv->shutdown_path, NULL);
-		free_of_others = !value || !value[0] || !strcmp(value, "suspend");
+		value = xs_read(hv->changes, t, hv->shutdown_path, NULL);
+		/* All that came before; what comes now makes the transaction fail. */
+		heard = hv_xen_requests(hv) > 0 || heard;
+		taken = (value && !strcmp(value, "suspend")) ||
+			(heard && saver_find("/proc", hv->domid));
+		free_of_others = !value || !value[0];
 		free(value);
-		done = free_of_others && xs_write(hv->xs, t, hv->shutdown_path, "suspend", 7);
-		if (xs_transaction_end(hv->xs, t, !done))
-			return !free_of_others ? 0 : done ? 1 : -EIO;
+		done = !taken && free_of_others &&
+		       xs_write(hv->changes, t, hv->shutdown_path, "suspend", 7);
+		if (xs_transaction_end(hv->changes, t, !done))
+			return taken ? -EALREADY : !free_of_others ? 0 : done ? 1 : -EIO;
 	} while (errno == EAGAIN);
 	return -EIO;
+}
+
+/*
+ * Whether the guest has suspended because we have asked. Another hand may have asked as well,
+ * before the guest took our request or after it took theirs, and would lose its guest to our
+ * resumption. A request and the answer to it are one event each. The scan of all processes is for
+ * when there are more, or fewer even after xenstored has been heard.
+ */
+static bool is_for_us(struct hv *hv)
+{
+	unsigned int events = hv_xen_requests(hv);
+	bool pending;
+	char *value;
+
+	if (events == 2)
+		return true;
+	value = xs_read(hv->changes, XBT_NULL, hv->shutdown_path, NULL);
+	pending = value && !strcmp(value, "suspend");
+	free(value);
+	events += hv_xen_requests(hv);
+	/* One that came after ours was taken waits for its turn. */
+	if (events == 2 || (events > 2 && pending))
+		return true;
+	if (pending)
+		cancel_suspend(hv);
+	return !saver_find("/proc", hv->domid);
 }
 
 static int suspend_guest(struct save *s)
@@ -166,16 +207,15 @@ static int suspend_guest(struct save *s)
 
 	r = hv_xen_shutdown_state(hv, hv->domid, &shutdown, &reason);
 	if (!r && shutdown && reason == SHUTDOWN_suspend)
-		return why_set(s->why, -EALREADY,
-			"'%s' was suspended by another hand, which saves or migrates it: "
-			"protection can begin again when that is over",
-			hv->name);
+		return suspended_by_another(s);
 	s->begun_ns = clock_now_ns();
 	asked = r ? 0 : ask_to_suspend(hv);
 	for (;;) {
 		r = hv_xen_shutdown_state(hv, hv->domid, &shutdown, &reason);
 		if (r)
 			return why_set(s->why, r, "domain '%s' was destroyed", hv->name);
+		if (asked == -EALREADY)
+			return suspended_by_another(s);
 		if (asked < 0)
 			return why_set(s->why, -EIO,
 				"cannot ask '%s' to suspend: xenstore refused the write", hv->name);
@@ -202,6 +242,8 @@ static int suspend_guest(struct save *s)
 		if (!asked)
 			asked = ask_to_suspend(hv);
 	}
+	if (!asked || !is_for_us(hv))
+		return suspended_by_another(s);
 	s->suspended = true;
 	s->suspended_ns = clock_now_ns();
 	return 0;

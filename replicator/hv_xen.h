@@ -28,6 +28,7 @@ struct hv {
 	bool resume_late; /* guest runs, xenstored not yet told */
 	struct shape shape;
 	struct xs_handle *changes; /* NULL: they are not watched for */
+	bool reshaped;             /* something of the shape has, and was not looked at */
 	uint64_t looked_ns;        /* for another hand that saves it */
 	uint64_t owed_until_ns;    /* it is still to suspend as we have asked; 0: it is not */
 };
@@ -49,7 +50,9 @@ int hv_xen_activate(struct hv *hv, uint32_t domid, const char *standby, const ch
 	struct hv_domain *ret, struct why *why);
 void hv_xen_shape(struct xs_handle *xs, uint32_t domid, struct shape *ret);
 int hv_xen_watch_shape(struct hv *hv, const struct hv_domain *dom, struct why *why);
-int hv_xen_changed(struct hv *hv, bool foreign, struct why *why);
+int hv_xen_changed(struct hv *hv, struct why *why);
+/* How often the node for requests to the guest was written since the last call, as far as heard. */
+unsigned int hv_xen_requests(struct hv *hv);
 
 int hv_xen_watch(struct hv *hv, struct why *why);
 void hv_xen_heed(struct hv *hv);

@@ -202,9 +202,9 @@ char **xs_directory(struct xs_handle *h, xs_transaction_t t, const char *path, u
 
 xs_transaction_t xs_transaction_start(struct xs_handle *h)
 {
+	happen(RIG_BEGIN);
 	begun = writes;
 	written = false;
-	happen(RIG_BEGIN);
 	return 1;
 }
 
