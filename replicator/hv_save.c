@@ -310,6 +310,18 @@ static void give_way(struct save *s)
 	abort();
 }
 
+/*
+ * A checkpoint has failed, and the save core ends with log-dirty mode, for whoever uses it: must
+ * not return to it while another hand does. What was stopped by order has been given up already,
+ * and a guest that has ended is nobody's.
+ */
+static void before_failing(struct save *s)
+{
+	if (s->err != -ECANCELED && s->err != -ESRCH && s->err != -ESHUTDOWN &&
+		saver_find("/proc", s->hv->domid))
+		give_way(s);
+}
+
 static int on_suspend(void *opaque)
 {
 	struct save *s = opaque;
@@ -321,6 +333,8 @@ static int on_suspend(void *opaque)
 		give_way(s);
 	if (!s->err)
 		s->err = s->calls->suspended(s->calls->opaque);
+	if (s->err)
+		before_failing(s);
 	return !s->err;
 }
 
@@ -340,6 +354,8 @@ static int on_postcopy(void *opaque)
 	s->pause.suspend_ns = s->suspended_ns - s->begun_ns;
 	s->pause.capture_ns = s->captured_ns - s->suspended_ns;
 	s->pause.resume_ns = end - s->captured_ns;
+	if (s->err)
+		before_failing(s);
 	return !s->err;
 }
 
@@ -357,6 +373,8 @@ static void own_epoch(struct save *s, struct hv_capture *capture)
 	s->err = hv_capture_write(capture, s->io_fd, s->why);
 	if (s->err == -EALREADY)
 		give_way(s);
+	if (s->err)
+		before_failing(s);
 	if (s->err || !on_postcopy(s))
 		return;
 	hv_capture_unmap(capture);

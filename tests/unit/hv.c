@@ -74,6 +74,15 @@ static int nothing(void *opaque)
 	return 0;
 }
 
+static int captured_err;
+static bool saver_comes;
+
+static int captured(void *opaque)
+{
+	rig.saver = saver_comes;
+	return captured_err ? why_set(&why, captured_err, "the capture failed") : 0;
+}
+
 static int running(void *opaque, const struct hv_pause *pause)
 {
 	int r = hv_xen_changed(&hv, &why);
@@ -96,7 +105,7 @@ static int checkpoint(unsigned int many)
 		.precopy = precopy,
 		.before_suspend = nothing,
 		.suspended = nothing,
-		.captured = nothing,
+		.captured = captured,
 		.running = running,
 		.taken = taken,
 	};
@@ -244,6 +253,22 @@ static void a_request_after_ours_gets_a_suspension_of_its_own(void **state)
 	assert_is_theirs();
 }
 
+/* Its log-dirty mode ends with ours, unless we go another way. */
+static void a_failure_is_not_that_of_another(void **state)
+{
+	rig.then = guest;
+	captured_err = -EIO;
+	assert_int_equal(checkpoint(1), -EIO);
+	assert_int_equal(rig.logdirty_off, 1);
+	assert_int_equal(rig.resumed, 1);
+	saver_comes = true;
+	assert_int_equal(checkpoint(1), -EALREADY);
+	assert_int_equal(rig.logdirty_off, 1);
+	assert_int_equal(rig.resumed, 2);
+	saver_comes = false;
+	captured_err = 0;
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -259,6 +284,7 @@ int main(void)
 		TEST(a_request_that_outlasts_theirs_is_taken_back),
 		TEST(one_suspension_for_two_requests_is_theirs),
 		TEST(a_request_after_ours_gets_a_suspension_of_its_own),
+		TEST(a_failure_is_not_that_of_another),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
