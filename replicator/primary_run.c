@@ -265,6 +265,7 @@ static void taken(void *opaque)
 {
 	struct primary *p = opaque;
 
+	saver_note("/proc", p->worker.run_dir, p->dom.uuid, p->dom.domid);
 	p->ops->give_way(p->hv);
 	exit(primary_end(p, hold_still(p)));
 }

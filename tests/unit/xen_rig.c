@@ -282,7 +282,7 @@ int xc_domain_save(xc_interface *xch, int io_fd, uint32_t domid, uint32_t flags,
 	return 0;
 }
 
-bool saver_find(const char *proc, uint32_t domid)
+pid_t saver_find(const char *proc, uint32_t domid)
 {
 	return rig.saver;
 }
