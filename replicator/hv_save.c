@@ -273,7 +273,9 @@ int hv_xen_settle(struct hv *hv)
 		(hv_xen_is_paused(hv) || clock_now_ns() < hv->owed_until_ns))
 		return 1;
 	hv->owed_until_ns = 0;
-	if (shutdown && reason == SHUTDOWN_suspend && !xc_domain_resume(hv->xc, hv->domid, 1))
+	/* It may have been for another hand as well, which resumes what it could not save. */
+	if (shutdown && reason == SHUTDOWN_suspend && !saver_find("/proc", hv->domid) &&
+		!xc_domain_resume(hv->xc, hv->domid, 1))
 		xs_resume_domain(hv->xs, hv->domid);
 	return 0;
 }

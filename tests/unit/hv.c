@@ -269,6 +269,20 @@ static void a_failure_is_not_that_of_another(void **state)
 	captured_err = 0;
 }
 
+/* One that was asked for in vain comes after all. */
+static void a_late_suspension_is_undone_unless_it_is_theirs(void **state)
+{
+	hv.owed_until_ns = UINT64_MAX;
+	assert_int_equal(hv_xen_settle(&hv), 1);
+	rig.suspended = true;
+	assert_int_equal(hv_xen_settle(&hv), 0);
+	assert_int_equal(rig.resumed, 1);
+	hv.owed_until_ns = UINT64_MAX;
+	rig.suspended = rig.saver = true;
+	assert_int_equal(hv_xen_settle(&hv), 0);
+	assert_int_equal(rig.resumed, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -285,6 +299,7 @@ int main(void)
 		TEST(one_suspension_for_two_requests_is_theirs),
 		TEST(a_request_after_ours_gets_a_suspension_of_its_own),
 		TEST(a_failure_is_not_that_of_another),
+		TEST(a_late_suspension_is_undone_unless_it_is_theirs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
