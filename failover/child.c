@@ -3,19 +3,26 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/log.h"
 #include "common/text.h"
 #include "common/why.h"
 
+#define REAP_MS 20 /* less than a heartbeat */
+#define LOOK_US 1000000
+
 struct failover_child {
+	sd_event *event;
 	sd_event_source *child, *timer;
 	pid_t pid;
 	int out;
@@ -52,6 +59,31 @@ pid_t failover_spawn(char *const argv[], const int fds[3], int fd3)
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attr);
 	return r ? -r : pid;
+}
+
+static int on_look(sd_event_source *s, uint64_t usec, void *data)
+{
+	if (waitpid((pid_t)(intptr_t)data, NULL, WNOHANG) != 0) {
+		sd_event_source_unref(s);
+		return 0;
+	}
+	sd_event_source_set_time_relative(s, LOOK_US);
+	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+}
+
+void failover_reap(sd_event *event, pid_t pid)
+{
+	CLEANUP_CLOSE int fd = pidfd_open(pid, 0);
+
+	if (fd >= 0)
+		poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, REAP_MS);
+	if (waitpid(pid, NULL, WNOHANG) != 0)
+		return;
+	log_warning("process %d was killed and still hangs in the kernel", (int)pid);
+	/* No child source: that of a process which is traced as well fires too early, and once. */
+	if (sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, LOOK_US, LOOK_US, on_look,
+		    (void *)(intptr_t)pid) < 0)
+		log_warning("process %d will stay a zombie", (int)pid);
 }
 
 /* The last line of what the child wrote, without its line end, as text. */
@@ -104,7 +136,7 @@ struct failover_child *failover_child_free(struct failover_child *c)
 	sd_event_source_disable_unref(c->timer);
 	if (c->pid > 0) {
 		kill(-c->pid, SIGKILL);
-		waitpid(c->pid, NULL, 0); /* after SIGKILL: returns at once */
+		failover_reap(c->event, c->pid);
 	}
 	if (c->out >= 0)
 		close(c->out);
@@ -123,6 +155,7 @@ int failover_child_run(sd_event *event, char *const argv[], const char *input, u
 
 	if (!c)
 		return -ENOMEM;
+	c->event = event;
 	c->done = done;
 	c->data = data;
 	c->out = memfd_create("output", MFD_CLOEXEC);

@@ -39,4 +39,11 @@ struct failover_child *failover_child_free(struct failover_child *c);
  */
 pid_t failover_spawn(char *const argv[], const int fds[3], int fd3);
 
+/*
+ * Take leave of a child that was killed, and has no source in @event any more. As a rule it is gone
+ * when this returns. One that hangs in the kernel (on a disk, say) runs nothing of its own any
+ * more, and is not waited for: @event reaps it some time.
+ */
+void failover_reap(sd_event *event, pid_t pid);
+
 #endif

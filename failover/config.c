@@ -130,6 +130,11 @@ long failover_config_staging_mb(const struct failover_config *c, const char *dom
 	return d && d->staging_mb ? d->staging_mb : c->staging_mb;
 }
 
+uint32_t failover_config_watchdog_s(const struct failover_config *c)
+{
+	return c->watchdog ? (uint32_t)c->watchdog_timeout_s : 0;
+}
+
 bool failover_config_is_plain(const struct failover_config *c)
 {
 	return strcmp(c->transport, "plain") == 0;

@@ -134,6 +134,8 @@ bool failover_config_reprotects(const struct failover_config *c, const char *dom
 bool failover_config_stays_mute(const struct failover_config *c, const char *domain);
 long failover_config_interval_ms(const struct failover_config *c, const char *domain);
 long failover_config_staging_mb(const struct failover_config *c, const char *domain);
+/* 0: no watchdog is wanted. */
+uint32_t failover_config_watchdog_s(const struct failover_config *c);
 
 /* As it is written there. */
 const char *failover_config_arbiter(enum failover_arbiter_kind kind);

@@ -11,6 +11,8 @@
 #include "common/cleanup.h"
 #include "common/exit_codes.h"
 #include "failover/config.h"
+#include "failover/events.h"
+#include "failover/watchdog.h"
 
 #define MAX_WORDS (64 + 2 * FAILOVER_MAX_VOLUMES)
 
@@ -64,6 +66,15 @@ static int become(const struct failover_config *c, const char *libexec, const ch
 	return EXIT_CODE_FAILED;
 }
 
+/* Before a romulusd that follows another one, disk after disk: this is progress too. */
+static void keep_alive(const struct failover_config *c)
+{
+	static struct failover_events events;
+
+	failover_watchdog_bridge(
+		&failover_watchdog_xen, c->run_dir, failover_config_watchdog_s(c), &events);
+}
+
 /* At boot one bad resource must not keep the others down. */
 static int for_all(const struct failover_config *c, const char *libexec, const char *verb)
 {
@@ -75,6 +86,8 @@ static int for_all(const struct failover_config *c, const char *libexec, const c
 
 		if (!c->domains[i].disks.resource)
 			continue;
+		if (strcmp(verb, "up") == 0)
+			keep_alive(c);
 		pid = fork();
 		if (pid == 0)
 			_exit(become(c, libexec, verb, &c->domains[i], NULL));

@@ -131,6 +131,10 @@ static int run(struct failover *fo, struct why *why)
 	sigset_t mask;
 	int r;
 
+	/* First: one that an earlier romulusd has armed is not fed meanwhile. */
+	if (failover_watchdog_open(&fo->watchdog, &failover_watchdog_xen, c->run_dir,
+		    failover_config_watchdog_s(c), &fo->events, why) < 0)
+		failover_event(&fo->events, NULL, "watchdog", "%s", why->text);
 	if (!failover_config_is_plain(c)) {
 		r = proto_identity_load(c->pki_dir, c->host, &fo->identity, why);
 		if (r < 0)
@@ -150,10 +154,6 @@ static int run(struct failover *fo, struct why *why)
 	sd_event_add_signal(fo->event, NULL, SIGINT, NULL, NULL);
 	sd_event_add_signal(fo->event, NULL, SIGHUP, on_hangup, fo);
 	sd_event_set_watchdog(fo->event, 1);
-	/* First: one that an earlier romulusd has armed is not fed meanwhile. */
-	if (c->watchdog && failover_watchdog_open(&fo->watchdog, &failover_watchdog_xen, c->run_dir,
-				   (uint32_t)c->watchdog_timeout_s, &fo->events, why) < 0)
-		failover_event(&fo->events, NULL, "watchdog", "%s", why->text);
 	if (failover_state_start(c->state_dir, clock_wall_ns(), &fo->boot, why) < 0)
 		log_warning("%s", why->text);
 	r = failover_control_open(fo, why);
@@ -175,7 +175,6 @@ static int run(struct failover *fo, struct why *why)
 static void dispose(struct failover *fo)
 {
 	sd_notify(0, "STOPPING=1");
-	failover_watchdog_close(&fo->watchdog);
 	failover_control_close(fo); /* clients and what peers have asked point into domains */
 	failover_listener_close(fo);
 	failover_domains_free(fo);
@@ -281,6 +280,8 @@ int main(int argc, char **argv)
 	r = run(&fo, &why);
 	if (r < 0)
 		log_error("%s", why.text[0] ? why.text : strerror(-r));
+	else /* after a failure the next romulusd goes on with it */
+		failover_watchdog_close(&fo.watchdog);
 	dispose(&fo);
 	return r < 0 ? EXIT_CODE_FAILED : 0;
 }

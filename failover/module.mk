@@ -17,13 +17,14 @@ romulusd_src := failover/main.c failover/watchdog_xen.c $(failover_src) $(proto_
 romulusd_pkg := $(proto_pkg) $(failover_pkg) libnl-3.0 libnl-route-3.0 xencontrol
 
 failover_test_names := arbiter autostart config decide detector etcd etcd_cluster domain_machine domain_plan state \
-	terms watchdog
+	reap terms watchdog
 unit_tests += $(failover_test_names:%=tests/unit/%)
 define failover_test
 tests/unit/$(1)_src := tests/unit/$(1).c $(failover_core) $(proto_src) $(common_src)
 tests/unit/$(1)_pkg := cmocka $(failover_pkg) $(proto_pkg)
 endef
 $(foreach t,$(failover_test_names),$(eval $(call failover_test,$(t))))
+tests/unit/reap_src += failover/worker.c
 tests/unit/etcd_cluster_src += tests/unit/etcd_rig.c tests/unit/daemon_rig.c
 
 # The daemon itself, beside the test.

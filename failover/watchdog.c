@@ -81,26 +81,46 @@ static void pet(struct failover_watchdog *w, uint64_t now_ns)
 	}
 }
 
+/* The number that an earlier daemon has noted; 0: none. */
+static uint32_t noted(const char *file)
+{
+	CLEANUP_FCLOSE FILE *f = fopen(file, "re");
+	uint32_t id;
+
+	return f && fscanf(f, "%9u", &id) == 1 ? id : 0;
+}
+
 int failover_watchdog_open(struct failover_watchdog *w, const struct failover_watchdog_ops *ops,
 	const char *run_dir, uint32_t seconds, struct failover_events *events, struct why *why)
 {
-	CLEANUP_FCLOSE FILE *f = NULL;
 	int r;
 
 	*w = (struct failover_watchdog){.seconds = seconds, .events = events};
 	if (snprintf(w->file, sizeof(w->file), "%s/watchdog", run_dir) >= (int)sizeof(w->file))
 		return why_set(
 			why, -ENAMETOOLONG, "%s is too long a folder for the watchdog", run_dir);
+	w->id = noted(w->file);
+	if (!w->id && !seconds)
+		return 0;
 	r = ops->open(&w->data, why);
 	if (r < 0)
 		return r;
 	w->ops = ops;
-	f = fopen(w->file, "re");
-	if (f && fscanf(f, "%9u", &w->id) != 1)
-		w->id = 0;
-	if (w->id)
+	if (w->id && seconds)
 		pet(w, clock_now_ns());
+	else if (w->id)
+		failover_watchdog_close(w);
 	return 0;
+}
+
+void failover_watchdog_bridge(const struct failover_watchdog_ops *ops, const char *run_dir,
+	uint32_t seconds, struct failover_events *events)
+{
+	struct failover_watchdog w;
+	struct why why;
+
+	if (failover_watchdog_open(&w, ops, run_dir, seconds, events, &why) == 0 && w.ops)
+		w.ops->close(w.data);
 }
 
 void failover_watchdog_tick(struct failover_watchdog *w, bool wanted, uint64_t now_ns)

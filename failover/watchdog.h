@@ -40,9 +40,15 @@ struct failover_watchdog {
 	bool complained;
 };
 
-/* Take over what an earlier daemon has armed. Returns 0 or a negative errno with a sentence. */
+/*
+ * Take over what an earlier daemon has armed; with @seconds 0, for it is not wanted any more,
+ * disarm it. Returns 0 or a negative errno with a sentence.
+ */
 int failover_watchdog_open(struct failover_watchdog *w, const struct failover_watchdog_ops *ops,
 	const char *run_dir, uint32_t seconds, struct failover_events *events, struct why *why);
+/* The same for a step before the daemon that follows: pet it once, or disarm it. */
+void failover_watchdog_bridge(const struct failover_watchdog_ops *ops, const char *run_dir,
+	uint32_t seconds, struct failover_events *events);
 /* Arm, pet or disarm it; called from the loop, which is what it watches. */
 void failover_watchdog_tick(struct failover_watchdog *w, bool wanted, uint64_t now_ns);
 /* The daemon ends as it should: disarmed. */

@@ -17,8 +17,9 @@ static int xen_open(void **ret, struct why *why)
 
 	if (!xc)
 		return why_set(why, -errno,
-			"watchdog is \"hypervisor\", and Xen cannot be reached on this host (%s): "
-			"this host is not reset when it hangs",
+			"Xen cannot be reached on this host (%s): its watchdog is neither armed "
+			"nor "
+			"disarmed",
 			strerror(errno));
 	*ret = xc;
 	return 0;

@@ -22,6 +22,7 @@
 struct failover_worker {
 	pid_t pid;
 	struct proto_session *session;
+	sd_event *event;
 	sd_event_source *io, *child;
 	const struct failover_worker_ops *ops;
 	void *data;
@@ -104,6 +105,7 @@ int failover_worker_start(sd_event *event, char *const argv[],
 	if (!w)
 		abort();
 	w->pid = pid;
+	w->event = event;
 	w->ops = ops;
 	w->data = data;
 	w->session = proto_session_new(pair[0]);
@@ -155,7 +157,7 @@ struct failover_worker *failover_worker_free(struct failover_worker *w)
 	w->child = sd_event_source_disable_unref(w->child);
 	if (w->pid > 0) {
 		kill(w->pid, SIGKILL);
-		waitpid(w->pid, NULL, 0); /* after SIGKILL */
+		failover_reap(w->event, w->pid);
 		w->pid = 0;
 	}
 	w->dead = true;

@@ -74,6 +74,7 @@ enum hv_then {
 /* What is seen of a domain by its number, and of others with its uuid. */
 struct hv_sight {
 	bool exists, dying, shut_down, paused;
+	bool dumped;     /* its memory is being written to a file, by any hand */
 	enum hv_end end; /* valid when shut_down */
 	uint32_t other;  /* one with the same uuid and another number; 0: none */
 };
@@ -131,12 +132,12 @@ struct hv_ops {
 	int (*attach)(struct hv *hv, const struct hv_domain *dom, struct why *why);
 	/*
 	 * From `attach` on: a descriptor that is readable when the attached domain may have been
-	 * changed by another hand, and whether it was: -ESTALE and what, or -EALREADY when it is
-	 * being saved or migrated. For while the guest runs; cheap when nothing has happened.
-	 * @foreign: no request to the guest since the last call is our own.
+	 * changed by another hand, and whether it was: -ESTALE and what, -EALREADY when it is being
+	 * saved or migrated, -ESRCH when it was destroyed. For while the guest runs; cheap when
+	 * nothing has happened.
 	 */
 	int (*watch_shape)(struct hv *hv, const struct hv_domain *dom, struct why *why);
-	int (*changed)(struct hv *hv, bool foreign, struct why *why);
+	int (*changed)(struct hv *hv, struct why *why);
 	/* Leave the guest's suspensions to another hand. */
 	void (*give_way)(struct hv *hv);
 	/*

@@ -14,7 +14,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/cleanup.h"
 #include "common/why.h"
+#include "replicator/saver.h"
 
 #define LOOK_MANY 32
 #define DUMP_DIR "/var/lib/xen/dump" /* as xl has it */
@@ -43,6 +45,13 @@ static enum hv_end end_of(const xc_domaininfo_t *info)
 		(info->flags >> XEN_DOMINF_shutdownshift) & XEN_DOMINF_shutdownmask;
 
 	return reason < HV_ENDS ? (enum hv_end)reason : HV_END_POWEROFF;
+}
+
+static bool is_dumped(struct hv *hv, uint32_t domid)
+{
+	CLEANUP_FREE char *name = libxl_domid_to_name(hv->xl, domid);
+
+	return name && saver_dumps(DUMP_DIR, name, time(NULL));
 }
 
 int hv_xen_look(
@@ -76,6 +85,8 @@ int hv_xen_look(
 			}
 		}
 	} while (n == LOOK_MANY);
+	if (ret->shut_down && ret->end != HV_END_SUSPEND)
+		ret->dumped = is_dumped(hv, domid);
 	return 0;
 }
 

@@ -20,6 +20,7 @@
 #include "common/clock.h"
 #include "common/fault.h"
 #include "common/why.h"
+#include "replicator/saver.h"
 
 /* A guest that has not suspended by then is told to forget it. Freezing a busy guest can take long
  * on a loaded host; it runs on meanwhile. */
@@ -132,37 +133,69 @@ static bool cancel_suspend(struct hv *hv)
 	}
 }
 
-static bool is_paused(struct hv *hv)
+static int suspended_by_another(struct save *s)
 {
-	xc_domaininfo_t info;
-
-	return xc_domain_getinfolist(hv->xc, hv->domid, 1, &info) == 1 &&
-	       info.domain == hv->domid && (info.flags & XEN_DOMINF_paused);
+	return why_set(s->why, -EALREADY,
+		"'%s' was suspended by another hand, which saves or migrates it: protection can "
+		"begin again when that is over",
+		s->hv->name);
 }
 
 /*
  * Ask the guest to suspend, unless somebody has asked it for something else that it has not taken
  * yet (`xl shutdown`, `xl reboot`): there is one node for all requests, and that one would be lost.
- * 1: asked; 0: not yet; -EIO.
+ * 1: asked; 0: not yet; -EALREADY: another hand has asked it to suspend, and the guest would do it
+ * once for both; -EIO.
  */
 static int ask_to_suspend(struct hv *hv)
 {
-	bool free_of_others, done;
+	bool free_of_others, taken, done, heard = false;
 	xs_transaction_t t;
 	char *value;
 
 	do {
-		t = xs_transaction_start(hv->xs);
+		t = xs_transaction_start(hv->changes);
 		if (t == XBT_NULL)
 			return -EIO;
-		value = xs_read(hv->xs, t, hv->shutdown_path, NULL);
-		free_of_others = !value || !value[0] || !strcmp(value, "suspend");
+		value = xs_read(hv->changes, t, hv->shutdown_path, NULL);
+		/* All that came before; what comes now makes the transaction fail. */
+		heard = hv_xen_requests(hv) > 0 || heard;
+		taken = (value && !strcmp(value, "suspend")) ||
+			(heard && saver_find("/proc", hv->domid));
+		free_of_others = !value || !value[0];
 		free(value);
-		done = free_of_others && xs_write(hv->xs, t, hv->shutdown_path, "suspend", 7);
-		if (xs_transaction_end(hv->xs, t, !done))
-			return !free_of_others ? 0 : done ? 1 : -EIO;
+		done = !taken && free_of_others &&
+		       xs_write(hv->changes, t, hv->shutdown_path, "suspend", 7);
+		if (xs_transaction_end(hv->changes, t, !done))
+			return taken ? -EALREADY : !free_of_others ? 0 : done ? 1 : -EIO;
 	} while (errno == EAGAIN);
 	return -EIO;
+}
+
+/*
+ * Whether the guest has suspended because we have asked. Another hand may have asked as well,
+ * before the guest took our request or after it took theirs, and would lose its guest to our
+ * resumption. A request and the answer to it are one event each. The scan of all processes is for
+ * when there are more, or fewer even after xenstored has been heard.
+ */
+static bool is_for_us(struct hv *hv)
+{
+	unsigned int events = hv_xen_requests(hv);
+	bool pending;
+	char *value;
+
+	if (events == 2)
+		return true;
+	value = xs_read(hv->changes, XBT_NULL, hv->shutdown_path, NULL);
+	pending = value && !strcmp(value, "suspend");
+	free(value);
+	events += hv_xen_requests(hv);
+	/* One that came after ours was taken waits for its turn. */
+	if (events == 2 || (events > 2 && pending))
+		return true;
+	if (pending)
+		cancel_suspend(hv);
+	return !saver_find("/proc", hv->domid);
 }
 
 static int suspend_guest(struct save *s)
@@ -174,16 +207,15 @@ static int suspend_guest(struct save *s)
 
 	r = hv_xen_shutdown_state(hv, hv->domid, &shutdown, &reason);
 	if (!r && shutdown && reason == SHUTDOWN_suspend)
-		return why_set(s->why, -EALREADY,
-			"'%s' was suspended by another hand, which saves or migrates it: "
-			"protection can begin again when that is over",
-			hv->name);
+		return suspended_by_another(s);
 	s->begun_ns = clock_now_ns();
 	asked = r ? 0 : ask_to_suspend(hv);
 	for (;;) {
 		r = hv_xen_shutdown_state(hv, hv->domid, &shutdown, &reason);
 		if (r)
 			return why_set(s->why, r, "domain '%s' was destroyed", hv->name);
+		if (asked == -EALREADY)
+			return suspended_by_another(s);
 		if (asked < 0)
 			return why_set(s->why, -EIO,
 				"cannot ask '%s' to suspend: xenstore refused the write", hv->name);
@@ -198,7 +230,7 @@ static int suspend_guest(struct save *s)
 			if (asked && !cancel_suspend(hv))
 				hv->owed_until_ns = clock_now_ns() + OWED_NS;
 			return why_set(s->why, -ETIMEDOUT,
-				is_paused(hv)
+				hv_xen_is_paused(hv)
 					? "'%s' was paused by another hand for more than %d s: it "
 					  "cannot be checkpointed; protection can begin again when "
 					  "it is unpaused"
@@ -210,6 +242,8 @@ static int suspend_guest(struct save *s)
 		if (!asked)
 			asked = ask_to_suspend(hv);
 	}
+	if (!asked || !is_for_us(hv))
+		return suspended_by_another(s);
 	s->suspended = true;
 	s->suspended_ns = clock_now_ns();
 	return 0;
@@ -236,10 +270,12 @@ int hv_xen_settle(struct hv *hv)
 	if (!hv->owed_until_ns)
 		return 0;
 	if (!hv_xen_shutdown_state(hv, hv->domid, &shutdown, &reason) && !shutdown &&
-		(is_paused(hv) || clock_now_ns() < hv->owed_until_ns))
+		(hv_xen_is_paused(hv) || clock_now_ns() < hv->owed_until_ns))
 		return 1;
 	hv->owed_until_ns = 0;
-	if (shutdown && reason == SHUTDOWN_suspend && !xc_domain_resume(hv->xc, hv->domid, 1))
+	/* It may have been for another hand as well, which resumes what it could not save. */
+	if (shutdown && reason == SHUTDOWN_suspend && !saver_find("/proc", hv->domid) &&
+		!xc_domain_resume(hv->xc, hv->domid, 1))
 		xs_resume_domain(hv->xs, hv->domid);
 	return 0;
 }
@@ -276,6 +312,18 @@ static void give_way(struct save *s)
 	abort();
 }
 
+/*
+ * A checkpoint has failed, and the save core ends with log-dirty mode, for whoever uses it: must
+ * not return to it while another hand does. What was stopped by order has been given up already,
+ * and a guest that has ended is nobody's.
+ */
+static void before_failing(struct save *s)
+{
+	if (s->err != -ECANCELED && s->err != -ESRCH && s->err != -ESHUTDOWN &&
+		saver_find("/proc", s->hv->domid))
+		give_way(s);
+}
+
 static int on_suspend(void *opaque)
 {
 	struct save *s = opaque;
@@ -287,6 +335,8 @@ static int on_suspend(void *opaque)
 		give_way(s);
 	if (!s->err)
 		s->err = s->calls->suspended(s->calls->opaque);
+	if (s->err)
+		before_failing(s);
 	return !s->err;
 }
 
@@ -306,6 +356,8 @@ static int on_postcopy(void *opaque)
 	s->pause.suspend_ns = s->suspended_ns - s->begun_ns;
 	s->pause.capture_ns = s->captured_ns - s->suspended_ns;
 	s->pause.resume_ns = end - s->captured_ns;
+	if (s->err)
+		before_failing(s);
 	return !s->err;
 }
 
@@ -323,6 +375,8 @@ static void own_epoch(struct save *s, struct hv_capture *capture)
 	s->err = hv_capture_write(capture, s->io_fd, s->why);
 	if (s->err == -EALREADY)
 		give_way(s);
+	if (s->err)
+		before_failing(s);
 	if (s->err || !on_postcopy(s))
 		return;
 	hv_capture_unmap(capture);

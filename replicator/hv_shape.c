@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,8 @@
 #include "replicator/saver.h"
 
 #define LOOK_NS NSEC_PER_SEC /* at all processes: a save takes seconds */
+#define DESTROY_NS (10 * NSEC_PER_SEC)
+#define DESTROY_LOOK_MS 20
 
 static const char *const watched[] = {"memory/target", "memory/static-max", "cpu", "device"};
 
@@ -119,47 +122,79 @@ int hv_xen_watch_shape(struct hv *hv, const struct hv_domain *dom, struct why *w
 	return xs_fileno(hv->changes);
 }
 
+unsigned int hv_xen_requests(struct hv *hv)
+{
+	unsigned int requests = 0;
+	char **event;
+
+	while ((event = xs_check_watch(hv->changes))) {
+		if (strcmp(event[XS_WATCH_TOKEN], "shape") == 0)
+			hv->reshaped = true;
+		else
+			requests++;
+		free(event);
+	}
+	return requests;
+}
+
 /* Whether another hand is at work, or about to: the request to suspend is not ours. */
-static bool is_saved(struct hv *hv, const char *request, bool foreign)
+static bool is_saved(struct hv *hv, const char *request, bool requested)
 {
 	const uint64_t now = clock_now_ns();
 
 	if (request && strcmp(request, "suspend") == 0)
 		return true;
-	if (!foreign && now - hv->looked_ns < LOOK_NS)
+	if (!requested && now - hv->looked_ns < LOOK_NS)
 		return false;
 	hv->looked_ns = now;
 	return saver_find("/proc", hv->domid);
 }
 
 /*
- * What xenstored has sent is there when it has answered a later request on the same connection: so
- * a change that precedes this call is seen by it.
+ * Who destroys a domain (libxl_domain.c, libxl__destroy_domid) pauses it first, takes its devices
+ * away, and waits for their scripts: that is no change of a domain, and nothing of it gets out
+ * meanwhile.
  */
-int hv_xen_changed(struct hv *hv, bool foreign, struct why *why)
+static bool is_destroyed(struct hv *hv)
+{
+	const uint64_t until = clock_now_ns() + DESTROY_NS;
+	unsigned int reason;
+	bool shutdown;
+
+	while (!hv_xen_shutdown_state(hv, hv->domid, &shutdown, &reason)) {
+		if (!hv_xen_is_paused(hv) || clock_now_ns() >= until)
+			return false;
+		poll(NULL, 0, DESTROY_LOOK_MS);
+	}
+	return true;
+}
+
+/*
+ * What xenstored has sent is there when it has answered a later request on the same connection: so
+ * a change that precedes this call is seen by it. The events of our own requests to the guest have
+ * been taken before (hv_save.c, is_for_us).
+ */
+int hv_xen_changed(struct hv *hv, struct why *why)
 {
 	CLEANUP_FREE char *request = NULL;
 	struct shape now;
-	bool any = false, requested = false;
-	char **event, what[80];
+	char what[80];
 
 	request = xs_read(hv->changes, XBT_NULL, hv->shutdown_path, NULL);
-	while ((event = xs_check_watch(hv->changes))) {
-		any = any || strcmp(event[XS_WATCH_TOKEN], "shape") == 0;
-		requested = requested || strcmp(event[XS_WATCH_TOKEN], "request") == 0;
-		free(event);
-	}
-	if (is_saved(hv, request, foreign && requested))
+	if (is_saved(hv, request, hv_xen_requests(hv) > 0))
 		return why_set(why, -EALREADY,
 			"'%s' is being saved or migrated by another hand, which gets its way: "
 			"protection can begin again when that is over",
 			hv->name);
 	/* One that is gone has no requests: that is seen, and said better, elsewhere. */
-	if (!any || !request)
+	if (!hv->reshaped || !request)
 		return 0;
+	hv->reshaped = false;
 	hv_xen_shape(hv->changes, hv->domid, &now);
 	if (!shape_differs(&hv->shape, &now, what, sizeof(what)))
 		return 0;
+	if (is_destroyed(hv))
+		return why_set(why, -ESRCH, "domain '%s' was destroyed", hv->name);
 	return why_set(why, -ESTALE,
 		"'%s' was changed by another hand (%s), so its standby is not of its kind any more",
 		hv->name, what);

@@ -78,6 +78,14 @@ int hv_xen_shutdown_state(
 	return 0;
 }
 
+bool hv_xen_is_paused(struct hv *hv)
+{
+	xc_domaininfo_t info;
+
+	return xc_domain_getinfolist(hv->xc, hv->domid, 1, &info) == 1 &&
+	       info.domain == hv->domid && (info.flags & XEN_DOMINF_paused);
+}
+
 static bool guest_can_suspend(struct hv *hv, uint32_t domid)
 {
 	CLEANUP_FREE char *value = NULL;

@@ -28,6 +28,7 @@ struct hv {
 	bool resume_late; /* guest runs, xenstored not yet told */
 	struct shape shape;
 	struct xs_handle *changes; /* NULL: they are not watched for */
+	bool reshaped;             /* something of the shape has, and was not looked at */
 	uint64_t looked_ns;        /* for another hand that saves it */
 	uint64_t owed_until_ns;    /* it is still to suspend as we have asked; 0: it is not */
 };
@@ -35,6 +36,8 @@ struct hv {
 /* What Xen says of a domain. -ESRCH when it is gone. *ret_reason is valid when *ret_shutdown. */
 int hv_xen_shutdown_state(
 	struct hv *hv, uint32_t domid, bool *ret_shutdown, unsigned int *ret_reason);
+/* Whether the attached domain is, by any hand. */
+bool hv_xen_is_paused(struct hv *hv);
 
 int hv_xen_attach(struct hv *hv, const struct hv_domain *dom, struct why *why);
 void hv_xen_detach(struct hv *hv);
@@ -47,7 +50,9 @@ int hv_xen_activate(struct hv *hv, uint32_t domid, const char *standby, const ch
 	struct hv_domain *ret, struct why *why);
 void hv_xen_shape(struct xs_handle *xs, uint32_t domid, struct shape *ret);
 int hv_xen_watch_shape(struct hv *hv, const struct hv_domain *dom, struct why *why);
-int hv_xen_changed(struct hv *hv, bool foreign, struct why *why);
+int hv_xen_changed(struct hv *hv, struct why *why);
+/* How often the node for requests to the guest was written since the last call, as far as heard. */
+unsigned int hv_xen_requests(struct hv *hv);
 
 int hv_xen_watch(struct hv *hv, struct why *why);
 void hv_xen_heed(struct hv *hv);

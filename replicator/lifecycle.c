@@ -121,6 +121,9 @@ static unsigned int in_shut_down(struct lifecycle *l, const struct hv_sight *s, 
 		l->acted_upon = true;
 		l->until_ns = now_ns + LIFECYCLE_RESTART_NS;
 	}
+	/* Before that it is dumped, however long that takes. */
+	if (s->dumped && l->until_ns < now_ns + LIFECYCLE_HAND_NS)
+		l->until_ns = now_ns + LIFECYCLE_HAND_NS;
 	return now_ns >= l->until_ns ? LIFECYCLE_ACT : 0;
 }
 

@@ -27,8 +27,18 @@ romulus-monitor_src := replicator/monitor_main.c replicator/lifecycle.c replicat
 romulus-monitor_pkg := $(proto_pkg) xencontrol xenguest xenlight xenstore xenevtchn \
 	xenforeignmemory xentoollog
 
-unit_tests += tests/unit/epochs tests/unit/receive tests/unit/lifecycle tests/unit/shape \
-	tests/unit/saver
+unit_tests += tests/unit/epochs tests/unit/receive tests/unit/lifecycle tests/unit/monitor \
+	tests/unit/shape tests/unit/saver tests/unit/hv tests/unit/repair
+tests/unit/repair_src := tests/unit/repair.c replicator/primary_repair.c replicator/restrain.c \
+	replicator/saver.c $(common_src)
+tests/unit/repair_pkg := cmocka $(proto_pkg)
+tests/unit/hv_src := tests/unit/hv.c tests/unit/xen_rig.c replicator/hv_xen.c replicator/hv_save.c \
+	replicator/hv_capture.c replicator/hv_restore.c replicator/hv_end.c replicator/hv_shape.c \
+	replicator/shape.c $(common_src)
+tests/unit/hv_pkg := cmocka xencontrol xenguest xenlight xenstore xenevtchn xenforeignmemory xentoollog
+tests/unit/monitor_src := tests/unit/monitor.c replicator/lifecycle.c replicator/restrain.c \
+	replicator/worker.c $(proto_src) $(common_src)
+tests/unit/monitor_pkg := cmocka $(proto_pkg)
 tests/unit/saver_src := tests/unit/saver.c replicator/saver.c
 tests/unit/saver_pkg := cmocka
 tests/unit/shape_src := tests/unit/shape.c replicator/shape.c

@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -88,11 +87,14 @@ static void act(struct monitor *m)
 	const struct worker *w = &m->worker;
 	uint32_t domid = 0;
 
+	/* Before: who ends the protection now must not end this process, and leave half a guest. */
+	if (lifecycle_restarts(m->life.then))
+		adopt(m);
 	if (!complain(m, m->ops->finish(m->hv, m->life.domid, m->life.then, &domid, &m->why)))
 		log_warning("%s: its end was carried out here, nobody else had for %d s", w->domain,
 			(int)(LIFECYCLE_HAND_NS / NSEC_PER_SEC));
-	if (domid)
-		adopt(m);
+	if (!domid)
+		unlink(m->adopted);
 	carry_out(m, lifecycle_acted(&m->life, domid, clock_now_ns()));
 	if (domid) /* as it was built: what restrains it is a pause of its own */
 		complain(m, m->ops->unpause(m->hv, domid, &m->why));

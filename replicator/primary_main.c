@@ -14,6 +14,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "diskrep/primary.h"
+#include "replicator/saver.h"
 
 #define SETTLE_NS (250 * NSEC_PER_MSEC) /* between two looks */
 
@@ -90,6 +91,7 @@ int main(int argc, char **argv)
 	r = primary_find(&p);
 	if (r || primary_say_found(&p))
 		return fail(&p, r ? r : -EIO);
+	saver_forget(w->run_dir, p.dom.uuid);
 	r = primary_connect(&p);
 	if (!r)
 		r = primary_replicate(&p);

@@ -11,6 +11,7 @@
 #include "diskrep/command.h"
 #include "diskrep/drbd.h"
 #include "replicator/restrain.h"
+#include "replicator/saver.h"
 
 #define XL "/usr/sbin/xl"
 #define CREATE_MS 90000
@@ -33,6 +34,16 @@ static int sweep(struct primary *p)
 	return EXIT_CODE_FAILED;
 }
 
+/* It stands suspended for another hand, which alone knows whether it runs elsewhere by now. */
+static bool is_anothers(struct primary *p)
+{
+	struct hv_sight s;
+
+	return saver_noted(p->worker.run_dir, p->dom.uuid, p->dom.domid) &&
+	       !p->ops->look(p->hv, p->dom.uuid, p->dom.domid, &s, &p->why) && s.shut_down &&
+	       s.end == HV_END_SUSPEND;
+}
+
 int primary_repair(struct primary *p)
 {
 	const struct worker *w = &p->worker;
@@ -46,7 +57,7 @@ int primary_repair(struct primary *p)
 	r = p->ops->find(p->hv, w->repair, &p->dom, &p->why);
 	if (r == -ENOENT)
 		return sweep(p);
-	if (!r)
+	if (!r && !is_anothers(p))
 		r = p->ops->repair(p->hv, p->dom.domid, &p->why);
 	if (netbuf_sweep(p->netbuf_dir, w->uuid ? w->uuid : p->dom.uuid, 1, &p->why) < 0)
 		r = -EIO;

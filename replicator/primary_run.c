@@ -45,7 +45,7 @@ static int on_precopy(void *opaque, unsigned int round, uint64_t pages_written, 
 
 	if (atomic_load(&p->copy.stop))
 		return why_set(&p->why, -ECANCELED, "stopped during the initial copy");
-	return p->ops->changed(p->hv, false, &p->why);
+	return p->ops->changed(p->hv, &p->why);
 }
 
 /* The last thing before the first suspension: all of the copy is out, output is held from here. */
@@ -265,19 +265,20 @@ static void taken(void *opaque)
 {
 	struct primary *p = opaque;
 
+	saver_note("/proc", p->worker.run_dir, p->dom.uuid, p->dom.domid);
 	p->ops->give_way(p->hv);
 	exit(primary_end(p, hold_still(p)));
 }
 
 /*
  * The domain is not what its standby was built for (@r: -ESTALE), and what was added may speak
- * unheld; or it is being saved.
+ * unheld; or it is being saved, or is no more.
  */
 static int hold_changed(struct primary *p, int r)
 {
 	if (r == -EALREADY)
 		taken(p);
-	return hold_still(p);
+	return r == -ESRCH ? r : hold_still(p);
 }
 
 /* Let the epoch last, listening to the daemon and to the backup. */
@@ -302,7 +303,7 @@ static int run_epoch(struct primary *p, uint64_t until_ns)
 				p->worker.peer, proto_type_name(frame.type));
 		if (r)
 			return primary_hold(p);
-		changed = fds[2].revents ? p->ops->changed(p->hv, true, &p->why) : 0;
+		changed = fds[2].revents ? p->ops->changed(p->hv, &p->why) : 0;
 		if (changed)
 			return hold_changed(p, changed);
 		now = clock_now_ns();
@@ -324,7 +325,7 @@ static int go_on(struct primary *p, const struct hv_pause *pause)
 
 	step(p, PRIMARY_EV_RESUMED, 0);
 	/* This checkpoint may be of what no standby was built for: it must not be acked. */
-	changed = p->ops->changed(p->hv, false, &p->why);
+	changed = p->ops->changed(p->hv, &p->why);
 	if (changed)
 		return hold_changed(p, changed);
 	if (commit(p))

@@ -27,6 +27,15 @@ static uint32_t held(const char *path)
 	return f && fscanf(f, "%" SCNu32, &domid) == 1 ? domid : 0;
 }
 
+/* The note outlives an `xl unpause`, and the domain. */
+static bool is_paused(const struct hv_ops *ops, struct hv *hv, const char *uuid, uint32_t domid)
+{
+	struct hv_sight s;
+	struct why why;
+
+	return !ops->look(hv, uuid, domid, &s, &why) && s.exists && s.paused;
+}
+
 /* First paused, then noted: one that dies in between leaves a paused guest, never one that talks.
  */
 int restrain_pause(const struct hv_ops *ops, struct hv *hv, const char *run_dir, const char *uuid,
@@ -37,7 +46,7 @@ int restrain_pause(const struct hv_ops *ops, struct hv *hv, const char *run_dir,
 	int r;
 
 	path_of(path, run_dir, uuid);
-	if (held(path) == domid)
+	if (held(path) == domid && is_paused(ops, hv, uuid, domid))
 		return 0;
 	unlink(path); /* of one that is no more */
 	r = ops->pause(hv, domid, why);
@@ -70,7 +79,7 @@ int restrain_let_go(const struct hv_ops *ops, struct hv *hv, const char *run_dir
 	path_of(path, run_dir, uuid);
 	domid = held(path);
 	/* Who removes the file is the one that unpauses. */
-	if (!domid || unlink(path) < 0)
+	if (!domid || unlink(path) < 0 || !is_paused(ops, hv, uuid, domid))
 		return 0;
 	return ops->unpause(hv, domid, why);
 }

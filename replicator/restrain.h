@@ -13,11 +13,11 @@ struct hv;
 struct hv_ops;
 struct why;
 
-/* Pause @domid. 0 also when it is so already. */
+/* Pause @domid. 0 also when we have, and it still is. */
 int restrain_pause(const struct hv_ops *ops, struct hv *hv, const char *run_dir, const char *uuid,
 	uint32_t domid, struct why *why);
 
-/* Let the domain with @uuid go. 0 also when it is not held. */
+/* Let the domain with @uuid go. 0 also when it is not held, or not paused any more. */
 int restrain_let_go(const struct hv_ops *ops, struct hv *hv, const char *run_dir, const char *uuid,
 	struct why *why);
 

@@ -115,6 +115,23 @@ static void xl_is_slow(void **state)
 	assert_int_equal(see(&l, s, LIFECYCLE_HAND_NS + LIFECYCLE_RESTART_NS), LIFECYCLE_ACT);
 }
 
+/* A guest of many GiB on a slow disk; only then it is paused, and destroyed. */
+static void xl_dumps_it_for_long(void **state)
+{
+	struct hv_sight s = shut(HV_END_WATCHDOG, false);
+	struct lifecycle l = begun();
+	uint64_t t;
+
+	see(&l, s, 0);
+	s.dumped = true;
+	for (t = NSEC_PER_SEC; t < 5 * LIFECYCLE_HAND_NS; t += NSEC_PER_SEC)
+		assert_int_equal(see(&l, s, t), 0);
+	/* Whoever dumped it has died. */
+	s.dumped = false;
+	assert_int_equal(see(&l, s, t), 0);
+	assert_int_equal(see(&l, s, t + LIFECYCLE_HAND_NS), LIFECYCLE_ACT);
+}
+
 static void it_cannot_be_restarted(void **state)
 {
 	struct lifecycle l = begun();
@@ -242,10 +259,12 @@ static void what_is_said_is_said_once(void **state)
 /* ---- a pause of ours ------------------------------------------------------------------------- */
 
 static int pauses, unpauses;
+static bool paused;
 
 static int count_pause(struct hv *hv, uint32_t domid, struct why *why)
 {
 	pauses++;
+	paused = true;
 	return 0;
 }
 
@@ -253,13 +272,24 @@ static int count_unpause(struct hv *hv, uint32_t domid, struct why *why)
 {
 	unpauses++;
 	assert_int_equal(domid, NEW);
+	assert_true(paused);
+	paused = false;
 	return 0;
 }
 
+static int see_pause(
+	struct hv *hv, const char *uuid, uint32_t domid, struct hv_sight *ret, struct why *why)
+{
+	*ret = (struct hv_sight){.exists = true, .paused = paused};
+	return 0;
+}
+
+static const struct hv_ops ops = {
+	.pause = count_pause, .unpause = count_unpause, .look = see_pause};
+static const char uuid[] = "00000000-0000-4000-8000-000000000001";
+
 static void a_pause_is_undone_once(void **state)
 {
-	static const struct hv_ops ops = {.pause = count_pause, .unpause = count_unpause};
-	static const char uuid[] = "00000000-0000-4000-8000-000000000001";
 	char dir[] = "/tmp/romulus-restrain-XXXXXX";
 	struct why why;
 
@@ -278,6 +308,25 @@ static void a_pause_is_undone_once(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+/* Somebody has said `xl unpause`: what the note says is not so any more. */
+static void a_note_of_a_pause_is_no_pause(void **state)
+{
+	char dir[] = "/tmp/romulus-restrain-XXXXXX";
+	struct why why;
+
+	pauses = unpauses = 0;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(restrain_pause(&ops, NULL, dir, uuid, NEW, &why), 0);
+	paused = false;
+	assert_int_equal(restrain_pause(&ops, NULL, dir, uuid, NEW, &why), 0);
+	assert_int_equal(pauses, 2);
+	assert_true(paused);
+	paused = false;
+	assert_int_equal(restrain_let_go(&ops, NULL, dir, uuid, &why), 0);
+	assert_int_equal(unpauses, 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -285,6 +334,7 @@ int main(void)
 		cmocka_unit_test(xl_restarts_it),
 		cmocka_unit_test(nobody_restarts_it),
 		cmocka_unit_test(xl_is_slow),
+		cmocka_unit_test(xl_dumps_it_for_long),
 		cmocka_unit_test(it_cannot_be_restarted),
 		cmocka_unit_test(xl_fails_to_restart_it),
 		cmocka_unit_test(it_powers_off),
@@ -294,6 +344,7 @@ int main(void)
 		cmocka_unit_test(a_soft_reset_keeps_the_domain),
 		cmocka_unit_test(what_is_said_is_said_once),
 		cmocka_unit_test(a_pause_is_undone_once),
+		cmocka_unit_test(a_note_of_a_pause_is_no_pause),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -84,6 +84,30 @@ static void it_is_found_among_others(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+static void a_dump_is_known_by_its_file(void **state)
+{
+	char dir[] = "/tmp/romulus-dump-XXXXXX", path[64], command[160];
+	struct stat st;
+	FILE *f;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/db-20260101T000000Z", dir);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fclose(f);
+	assert_int_equal(stat(path, &st), 0);
+	assert_true(saver_dumps(dir, "db", st.st_mtime + 1));
+	assert_false(saver_dumps(dir, "d", st.st_mtime + 1));
+	assert_false(saver_dumps(dir, "db2", st.st_mtime + 1));
+	assert_false(saver_dumps(dir, "db", st.st_mtime + 60)); /* an old one */
+	assert_false(saver_dumps("/nonexistent", "db", st.st_mtime));
+	snprintf(command, sizeof(command), "mv %s %s/db", path, dir);
+	assert_int_equal(system(command), 0);
+	assert_true(saver_dumps(dir, "db", st.st_mtime + 1));
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	assert_int_equal(system(command), 0);
+}
+
 /* A page that was dirty stays so until we clear it: one that is not was cleared by somebody else.
  */
 static void what_was_dirty_stays_dirty(void **state)
@@ -110,6 +134,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_is_known_by_its_arguments),
 		cmocka_unit_test(it_is_found_among_others),
+		cmocka_unit_test(a_dump_is_known_by_its_file),
 		cmocka_unit_test(what_was_dirty_stays_dirty),
 	};
 

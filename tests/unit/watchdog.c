@@ -138,6 +138,40 @@ static void the_next_daemon_takes_it_over(void **state)
 	assert_int_equal(xen.left[0], 0);
 }
 
+/* Its disks are brought up before it begins, one after the other. */
+static void it_is_petted_before_the_next_daemon_begins(void **state)
+{
+	failover_watchdog_bridge(&fake, dir, SECONDS, &events);
+	assert_int_equal(xen.left[0], 0); /* none was armed */
+	failover_watchdog_tick(&w, true, 1 * S);
+	die();
+	xen.left[0] = 3;
+	failover_watchdog_bridge(&fake, dir, SECONDS, &events);
+	assert_int_equal(xen.left[0], SECONDS);
+	assert_int_equal(xen.opened, 0);
+	open_it();
+	assert_int_equal(w.id, 1);
+}
+
+/* With a configuration that says "none" nobody would pet it. */
+static void one_that_is_not_wanted_any_more_is_disarmed(void **state)
+{
+	struct why why;
+
+	failover_watchdog_tick(&w, true, 1 * S);
+	die();
+	assert_int_equal(failover_watchdog_open(&w, &fake, dir, 0, &events, &why), 0);
+	assert_int_equal(xen.left[0], 0);
+	assert_int_equal(xen.opened, 0);
+	failover_watchdog_tick(&w, true, 9 * S);
+	assert_int_equal(xen.left[0], 0);
+	/* And without one Xen is not even asked for. */
+	xen.set = 0;
+	assert_int_equal(failover_watchdog_open(&w, &fake, dir, 0, &events, &why), 0);
+	assert_int_equal(xen.opened, 0);
+	assert_int_equal(xen.set, 0);
+}
+
 static void one_that_was_removed_is_armed_again(void **state)
 {
 	failover_watchdog_tick(&w, true, 1 * S);
@@ -194,6 +228,8 @@ int main(void)
 		TEST(it_is_armed_while_wanted_and_petted_in_time),
 		TEST(the_end_of_the_daemon_disarms_it),
 		TEST(the_next_daemon_takes_it_over),
+		TEST(it_is_petted_before_the_next_daemon_begins),
+		TEST(one_that_is_not_wanted_any_more_is_disarmed),
 		TEST(one_that_was_removed_is_armed_again),
 		TEST(a_failure_is_said_once_and_tried_again),
 		TEST(a_number_that_is_not_kept_is_said),
