@@ -97,7 +97,19 @@ int primary_discard(struct primary *p)
 	} while (!r && clock_now_ns() < until);
 	if (r)
 		log_error("%s", p->why.text);
+	else
+		primary_demote(p);
 	return r ? EXIT_CODE_FAILED : sweep(p);
+}
+
+void primary_demote(const struct primary *p)
+{
+	const char *resource = p->worker.resource;
+	struct why why;
+
+	/* If not now, then when this host becomes the backup. */
+	if (resource && diskrep_drbd_secondary(resource, &why))
+		log_warning("%s", why.text);
 }
 
 /* Promoting is refused while the other host uses the disks: nothing is started twice. */

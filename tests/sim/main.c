@@ -20,7 +20,7 @@
 #define ALL_TAKEN_IN 20000      /* schedules, as `make sim` runs them */
 
 static struct {
-	uint64_t schedules, taken_over, solos, protections, ended;
+	uint64_t schedules, taken_over, solos, protections, moves, moved, ended;
 } total;
 
 /* A guest that runs and is nobody's is protected by an operator. */
@@ -134,6 +134,8 @@ static const char *run(uint64_t seed, enum bug bug)
 	total.taken_over += sim.taken_over;
 	total.solos += sim.solos;
 	total.protections += sim.protections;
+	total.moves += sim.moves;
+	total.moved += sim.moved;
 	total.ended += sim.ended;
 	return sim.violation;
 }
@@ -262,11 +264,12 @@ int main(int argc, char **argv)
 	}
 	covered = coverage(n >= ALL_TAKEN_IN);
 	printf("%llu schedules, %.0f per second: %llu protections, %llu takeovers, %llu solos, "
-	       "%llu ended; no "
+	       "%llu of %llu moves, %llu ended; no "
 	       "violation\n",
 		(unsigned long long)total.schedules, (double)total.schedules / (seconds() - begun),
 		(unsigned long long)total.protections, (unsigned long long)total.taken_over,
-		(unsigned long long)total.solos, (unsigned long long)total.ended);
+		(unsigned long long)total.solos, (unsigned long long)total.moved,
+		(unsigned long long)total.moves, (unsigned long long)total.ended);
 	if (!covered)
 		printf("a transition or a crash point was never taken: add what leads there, or "
 		       "delete the row\n");
