@@ -43,9 +43,13 @@ void failover_do_hand_over(struct failover_domain *d)
 /* It was never told, or has said for good that it will not run the guest. */
 void failover_do_take_back(struct failover_domain *d)
 {
-	snprintf(d->cause, sizeof(d->cause), "%s could not take it over, and has let go of it",
+	const bool silent = d->peer && failover_peer_silent(d->peer);
+
+	snprintf(d->cause, sizeof(d->cause),
+		silent ? "%s is silent since it was handed over, and an operator has decided"
+		       : "%s could not take it over, and has let go of it",
 		failover_domain_peer_name(d));
-	EVENT(d, "taken-back", "%s: the guest goes on here, nothing is lost", d->cause);
+	EVENT(d, "taken-back", "%s: the guest goes on here from where it stood", d->cause);
 }
 
 void failover_domain_note_taken(struct failover_domain *d)
@@ -85,9 +89,10 @@ void failover_domain_await(struct failover_domain *d)
 		return;
 	if (d->state == FAILOVER_HANDED_OVER)
 		failover_domain_settle(d, EXIT_CODE_UNREACHABLE,
-			"%s is silent since it was handed over: the guest stands suspended here, "
-			"all of it, until that host is back and says whether it has run it",
-			failover_domain_peer_name(d));
+			"%s is silent since it was handed over, and may have run it: the guest "
+			"stands suspended here, all of it, until that host is back; see `romulus "
+			"status %s`",
+			failover_domain_peer_name(d), NAME(d));
 	else if (d->state == FAILOVER_IDLE)
 		failover_domain_settle(d, EXIT_CODE_UNREACHABLE,
 			"%s has taken it over, and is silent: it has not said that it runs",

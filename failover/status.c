@@ -94,8 +94,9 @@ static void reason(const struct failover_domain *d, char *ret, size_t size)
 	else if (d->state == FAILOVER_HANDED_OVER && d->peer && failover_peer_silent(d->peer))
 		snprintf(ret, size,
 			"handed over to %s, which is silent and may have run it: the guest stands "
-			"suspended here until %s is back and says so",
-			d->peer->conf->name, d->peer->conf->name);
+			"suspended here until %s is back; if that is lost for good, `romulus "
+			"failover %s`",
+			d->peer->conf->name, d->peer->conf->name, d->record.name);
 	else if (d->state == FAILOVER_VACANT && d->peer && failover_peer_silent(d->peer))
 		snprintf(ret, size,
 			"the guest died when this host was restarted, and %s is silent, which may "

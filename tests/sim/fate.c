@@ -195,7 +195,7 @@ void fate_move(struct host *h)
 {
 	uint64_t world;
 
-	if (sim.healing || !sim_chance(250) || !strikes(&world))
+	if (sim.healing || !sim_chance(400) || !strikes(&world))
 		return;
 	sim_after(sim_random(4 * SECOND), h, move, sim_chance(800), 0);
 	spent(world);

@@ -36,6 +36,17 @@ static void operator_protects(struct host *h, uint64_t a, uint64_t b)
 	}
 }
 
+/* When everything has worked for a while a move is nothing out of the ordinary. */
+static void operator_moves(struct host *unused, uint64_t a, uint64_t b)
+{
+	for (int i = 0; i < HOSTS; i++)
+		if (sim.host[i].state == FAILOVER_PROTECTED && sim_chance(300)) {
+			sim.moved_from = &sim.host[i];
+			daemon_ask_migrate(&sim.host[i], true);
+			return;
+		}
+}
+
 static void begin(uint64_t seed, enum bug bug)
 {
 	static struct failover_config config = {.heartbeat_ms = 250,
@@ -76,6 +87,7 @@ static void begin(uint64_t seed, enum bug bug)
 	disk_begin();
 	guest_begin(&sim.host[0], &(struct memory){0}, "created");
 	operator_protects(NULL, 0, 0);
+	sim_after(TROUBLE + RECOVERY / 2, NULL, operator_moves, 0, 0);
 	fate_begin();
 }
 
@@ -115,6 +127,8 @@ static void judge(void)
 		return;
 	if (running != 1)
 		sim_violated("the domain runs nowhere and nobody is told (invariant 5)");
+	else if (sim.moved_from && sim.moved_from->guest.exists)
+		sim_violated("a guest that was moved when everything works is where it was");
 	else if (a->state != FAILOVER_PROTECTED && b->state != FAILOVER_PROTECTED)
 		sim_violated("it is not protected although everything works (invariant 5)");
 }
