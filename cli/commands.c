@@ -195,8 +195,9 @@ static int run_migrate(struct cli *cli, const struct command *c)
 
 	if (code == EXIT_CODE_OK)
 		fprintf(cli->out, "%s runs on %s now%s\n", cli->argument[0], cli->argument[1],
-			cli->no_protect ? ", unprotected"
-					: "; `romulus status` there says when it is protected again");
+			cli->no_protect
+				? ", unprotected"
+				: "; `romulus status` there says when it is protected again");
 	return code;
 }
 
@@ -271,8 +272,8 @@ static const struct command commands[] = {
 		run_protect},
 	{"unprotect", "DOMAIN", "end the protection; the domain runs on unharmed", "", 1, 1,
 		run_call},
-	{"migrate", "DOMAIN HOST", "move a protected domain to HOST, its backup; nothing is lost", "n", 2,
-		2, run_migrate},
+	{"migrate", "DOMAIN HOST", "move a protected domain to HOST, its backup; nothing is lost",
+		"n", 2, 2, run_migrate},
 	{"status", "[DOMAIN]", "protected or not, why not, role, peer, age of the last commit", "j",
 		0, 1, run_status},
 	{"events", "[DOMAIN]", "what happened, oldest first", "jf", 0, 1, run_events},

@@ -101,8 +101,8 @@ bool failover_decide_verdict(enum failover_state state, const struct failover_re
 	return verdict == FAILOVER_VERDICT_GRANTED;
 }
 
-bool failover_decide_ends(enum failover_state state, enum failover_event event,
-	const struct failover_gossip *g)
+bool failover_decide_ends(
+	enum failover_state state, enum failover_event event, const struct failover_gossip *g)
 {
 	return event == FAILOVER_ON_PEER_RELEASED && g->unwanted &&
 	       failover_decide_wish(state) == FAILOVER_DECISION_TAKEOVER;

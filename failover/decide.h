@@ -75,11 +75,11 @@ bool failover_decide_verdict(enum failover_state state, const struct failover_re
 	enum failover_verdict verdict, bool peer_may_be_shot, enum failover_event *ret);
 
 /*
- * Whether the primary's word @g, which is @event to a backup in @state, hands the guest over without
- * the wish that it be protected again.
+ * Whether the primary's word @g, which is @event to a backup in @state, hands the guest over
+ * without the wish that it be protected again.
  */
-bool failover_decide_ends(enum failover_state state, enum failover_event event,
-	const struct failover_gossip *g);
+bool failover_decide_ends(
+	enum failover_state state, enum failover_event event, const struct failover_gossip *g);
 
 /* What has become of a guest that was handed over. */
 enum failover_arrival {
@@ -172,13 +172,13 @@ bool failover_decide_restrains(enum failover_state state, const struct failover_
 /* What a restarted daemon does besides entering the state. */
 enum failover_resume {
 	FAILOVER_RESUME_NOTHING,
-	FAILOVER_RESUME_ASK,        /* mute until the peer or the arbiter lets go */
-	FAILOVER_RESUME_AWAIT_WORD, /* the guest died with this host; the peer may have it */
+	FAILOVER_RESUME_ASK,         /* mute until the peer or the arbiter lets go */
+	FAILOVER_RESUME_AWAIT_WORD,  /* the guest died with this host; the peer may have it */
 	FAILOVER_RESUME_HANDED_OVER, /* the guest stands suspended; the peer may have it */
-	FAILOVER_RESUME_START,      /* the guest died with this host, which owns it */
-	FAILOVER_RESUME_REPAIR,     /* as owner: what a dead worker left on the guest */
-	FAILOVER_RESUME_CLEAR,      /* what a takeover left that did not come to its end */
-	FAILOVER_RESUME_DISCARD,    /* the standby, lost with its worker; or a stale guest */
+	FAILOVER_RESUME_START,       /* the guest died with this host, which owns it */
+	FAILOVER_RESUME_REPAIR,      /* as owner: what a dead worker left on the guest */
+	FAILOVER_RESUME_CLEAR,       /* what a takeover left that did not come to its end */
+	FAILOVER_RESUME_DISCARD,     /* the standby, lost with its worker; or a stale guest */
 };
 
 struct failover_restart {

@@ -7,8 +7,8 @@
  *  - a takeover begins only from a backup that holds an acked checkpoint, and only on a grant or on
  *    the primary's own persisted promise; the loss of a stream never is one;
  *  - solo begins only from WANT_SOLO, on a grant or on the backup's persisted promise;
- *  - a guest that has been handed over goes on here only on the backup's persisted promise, or on an
- *    operator's word: no arbiter is asked, for a silent backup may have taken it over;
+ *  - a guest that has been handed over goes on here only on the backup's persisted promise, or on
+ * an operator's word: no arbiter is asked, for a silent backup may have taken it over;
  *  - a guest that ends by itself grants nothing: where the generation is undecided one that starts
  *    again waits for the decision, and one that ended for good is given up on both hosts;
  *  - a guest that died with its host is reclaimed only on the backup's persisted promise: a silent
@@ -30,8 +30,8 @@ enum failover_state {
 	FAILOVER_PROTECTED,
 	FAILOVER_MOVING,      /* primary: the last epoch is being made, or is on its way */
 	FAILOVER_HANDED_OVER, /* primary: persisted; guest suspended until the backup has it */
-	FAILOVER_WANT_SOLO,  /* primary: mute until the generation is decided */
-	FAILOVER_GOING_SOLO, /* primary: solo persisted, being carried out */
+	FAILOVER_WANT_SOLO,   /* primary: mute until the generation is decided */
+	FAILOVER_GOING_SOLO,  /* primary: solo persisted, being carried out */
 	FAILOVER_SOLO,
 	FAILOVER_STOPPING,    /* primary: unprotect asked of the peer */
 	FAILOVER_ENDING,      /* primary: the peer has let go, worker ordered to stop */

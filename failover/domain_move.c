@@ -71,8 +71,8 @@ void failover_domain_arrival(struct failover_domain *d, const struct failover_go
 		return;
 	case FAILOVER_ARRIVED:
 		EVENT(d, "moved", "runs on %s now", failover_domain_peer_name(d));
-		failover_domain_settle(
-			d, EXIT_CODE_OK, "moved to %s, which runs it", failover_domain_peer_name(d));
+		failover_domain_settle(d, EXIT_CODE_OK, "moved to %s, which runs it",
+			failover_domain_peer_name(d));
 		return;
 	case FAILOVER_ARRIVAL_FAILED:
 		failover_domain_settle(d, EXIT_CODE_FAILED,
@@ -102,8 +102,8 @@ void failover_domain_await(struct failover_domain *d)
 /* ---- the operator ---------------------------------------------------------------------------- */
 
 /* Why @d cannot be moved to @peer now; true: it can. */
-static bool may_move(const struct failover_domain *d, const struct failover_peer *peer,
-	char why[WHY_MAX])
+static bool may_move(
+	const struct failover_domain *d, const struct failover_peer *peer, char why[WHY_MAX])
 {
 	const char *host = peer->conf->name, *name = NAME(d);
 

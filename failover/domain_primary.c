@@ -288,8 +288,8 @@ void failover_do_note_left(struct failover_domain *d)
 	EVENT(d, "left", "the stale guest is gone; %s %s it", failover_domain_peer_name(d),
 		d->moves ? "takes" : "runs");
 	if (!d->moves) /* else who asked for that hears when it runs there */
-		failover_domain_settle(d, EXIT_CODE_WRONG_STATE, "%s runs it now",
-			failover_domain_peer_name(d));
+		failover_domain_settle(
+			d, EXIT_CODE_WRONG_STATE, "%s runs it now", failover_domain_peer_name(d));
 }
 
 /* It was never released and is not to be: another attempt to protect it would let it speak. */

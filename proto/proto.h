@@ -114,7 +114,8 @@ enum proto_report {
 	PROTO_REPORT_GUEST_ENDED = 13,     /* monitor: it has ended for good (text) */
 	PROTO_REPORT_GUEST_RESTARTS = 14,  /* monitor: it has ended and is to start again (text) */
 	PROTO_REPORT_GUEST_RESTARTED = 15, /* monitor: it has; paused if so ordered */
-	PROTO_REPORT_COMPLETE = 16, /* primary: the last epoch is acked, the guest stands suspended */
+	PROTO_REPORT_COMPLETE =
+		16, /* primary: the last epoch is acked, the guest stands suspended */
 };
 
 /* Order.kind, daemon to worker. */

@@ -27,11 +27,11 @@ struct primary {
 	struct staging staging;
 	struct proto_session *stream;
 	struct ship_copy copy;
-	bool copying; /* the copy thread runs */
+	bool copying;   /* the copy thread runs */
 	bool destroyed; /* the guest, by order */
-	bool moving;  /* the next epoch is the last one */
-	int changes;  /* readable when another hand may have changed the domain */
-	int io_fd;    /* what the save core writes to: the pipe, then the staging buffer */
+	bool moving;    /* the next epoch is the last one */
+	int changes;    /* readable when another hand may have changed the domain */
+	int io_fd;      /* what the save core writes to: the pipe, then the staging buffer */
 	struct primary_epoch epoch;
 	uint64_t resumed_ns, reported_ns, bytes;
 	uint64_t ship_ns, ack_ns;

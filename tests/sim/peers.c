@@ -60,8 +60,8 @@ static void hear(struct host *h, uint64_t path, uint64_t index)
 		return;
 	h->gossip_known = true;
 	h->gossip = w->gossip;
-	if (failover_decide_word(h->state, &h->record, &h->gossip,
-		    failover_arbiter_busy(&h->arbiter), &event)) {
+	if (failover_decide_word(
+		    h->state, &h->record, &h->gossip, failover_arbiter_busy(&h->arbiter), &event)) {
 		if (failover_decide_ends(h->state, event, &h->gossip))
 			h->record.intent = false;
 		daemon_on(h, event);

@@ -209,7 +209,7 @@ struct sim {
 	uint64_t generations; /* of data, so far */
 	uint64_t strokes;     /* of fate, so far, those that were spared included */
 	unsigned int crashes_left;
-	bool ended; /* the guest ended by itself, or nobody wants it protected */
+	bool ended;                    /* the guest ended by itself, or nobody wants it protected */
 	const struct host *moved_from; /* when all was well again */
 	uint64_t handed, stood_at; /* the generation handed over last, and where its guest stood */
 	uint64_t taken_over, solos, protections, moves, moved;

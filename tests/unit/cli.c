@@ -299,8 +299,8 @@ static void requests_are_what_the_daemon_expects(void **state)
 	assert_non_null(strstr(a.out, "db runs on beta now; "));
 	answer_free(&a);
 	a = ASK(OK, "migrate", "db", "beta", "--no-protect");
-	assert_string_equal(a.request,
-		"{\"command\":\"migrate\",\"domain\":\"db\",\"host\":\"beta\",\"protect\":false}\n");
+	assert_string_equal(a.request, "{\"command\":\"migrate\",\"domain\":\"db\",\"host\":"
+				       "\"beta\",\"protect\":false}\n");
 	assert_string_equal(a.out, "db runs on beta now, unprotected\n");
 	answer_free(&a);
 	a = ASK("{\"exit\":6,\"error\":\"beta is silent\"}\n", "migrate", "db", "beta");
@@ -408,7 +408,8 @@ static void wrong_usage_says_what_is_right(void **state)
 		{{"protect", "db"}, "usage: romulus protect DOMAIN HOST\n"},
 		{{"unprotect", "db", "beta"}, "unexpected argument beta"},
 		{{"protect", "--json", "db", "beta"}, "does not take the option --json"},
-		{{"protect", "--no-protect", "db", "beta"}, "does not take the option --no-protect"},
+		{{"protect", "--no-protect", "db", "beta"},
+			"does not take the option --no-protect"},
 		{{"migrate", "db"}, "usage: romulus migrate [--no-protect] DOMAIN HOST\n"},
 		{{"status", "--jsn"}, "unknown option --jsn"},
 		{{"failover", ""}, "an argument is empty"},

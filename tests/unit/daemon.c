@@ -134,8 +134,8 @@ static void expect_in(const char *text, const char *expect)
 #define PROTECT(host)                                                                              \
 	daemon_ask(host, "{\"command\":\"protect\",\"domain\":\"db\",\"host\":\"beta\"}\n")
 #define MIGRATE(host, to, more)                                                                    \
-	daemon_ask(host,                                                                           \
-		"{\"command\":\"migrate\",\"domain\":\"db\",\"host\":\"" to "\"" more "}\n")
+	daemon_ask(                                                                                \
+		host, "{\"command\":\"migrate\",\"domain\":\"db\",\"host\":\"" to "\"" more "}\n")
 #define UNPROTECT(host) daemon_ask(host, "{\"command\":\"unprotect\",\"domain\":\"db\"}\n")
 
 static void both_up(void)
@@ -286,7 +286,8 @@ static void a_watchdog_that_is_not_to_be_had_is_said(void **state)
 	daemon_end(&host_alpha);
 }
 
-/* ---- switchover ------------------------------------------------------------------------------- */
+/* ---- switchover -------------------------------------------------------------------------------
+ */
 
 static void protect_db(void)
 {
@@ -338,8 +339,8 @@ static void a_guest_is_moved_without_protection(void **state)
 	daemon_await(&host_beta, "\"alive\":true");
 	daemon_await(&host_beta, "\"state\":\"taken-over\"");
 	assert_int_equal(count_events(&host_beta, "protect-begin"), 0);
-	protect = daemon_answer(daemon_ask(&host_beta,
-		"{\"command\":\"protect\",\"domain\":\"db\",\"host\":\"alpha\"}\n"));
+	protect = daemon_answer(daemon_ask(
+		&host_beta, "{\"command\":\"protect\",\"domain\":\"db\",\"host\":\"alpha\"}\n"));
 	expect_in(protect, "{\"exit\":0}");
 	daemon_end(&host_alpha);
 	daemon_end(&host_beta);

@@ -330,8 +330,8 @@ static struct failover_gossip said_of(
 /* Who moves it says whether it is wanted protected; only who then takes it over heeds that. */
 static void the_wish_travels_with_the_guest(void **state)
 {
-	struct failover_gossip g = said_of(
-		FAILOVER_HANDED_OVER, PROTO_ROLE_PRIMARY, FAILOVER_DECISION_HANDED, false);
+	struct failover_gossip g =
+		said_of(FAILOVER_HANDED_OVER, PROTO_ROLE_PRIMARY, FAILOVER_DECISION_HANDED, false);
 
 	assert_true(g.unwanted);
 	for (int i = 0; i < FAILOVER_STATE_COUNT; i++)
@@ -378,9 +378,8 @@ static void a_move_has_ended_when_the_guest_runs_there(void **state)
 							    : rows[i].arrival);
 	}
 	/* Protected again already, by this host or another one. */
-	g = (struct failover_gossip){.generation = OURS + 1,
-		.role = PROTO_ROLE_PRIMARY,
-		.state = PROTO_STATE_SYNCING};
+	g = (struct failover_gossip){
+		.generation = OURS + 1, .role = PROTO_ROLE_PRIMARY, .state = PROTO_STATE_SYNCING};
 	assert_int_equal(failover_decide_arrival(FAILOVER_IDLE, &ours, &g), FAILOVER_ARRIVED);
 	g.generation = OURS - 1;
 	assert_int_equal(

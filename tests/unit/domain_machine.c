@@ -77,8 +77,8 @@ static void a_guest_is_handed_over_once_and_taken_back_by_promise(void **state)
 			if (step.action == FAILOVER_DO_TAKE_BACK) {
 				taken_back++;
 				assert_int_equal(s, FAILOVER_HANDED_OVER);
-				assert_true(e == FAILOVER_ON_PEER_RELEASED ||
-					    e == FAILOVER_ON_GRANT);
+				assert_true(
+					e == FAILOVER_ON_PEER_RELEASED || e == FAILOVER_ON_GRANT);
 			}
 			/* The only ways out are what the backup has on its disk, and a person. */
 			if (s == FAILOVER_HANDED_OVER && step.next != FAILOVER_HANDED_OVER)
@@ -297,10 +297,9 @@ static void the_end_of_a_worker_has_a_place(void **state)
 {
 	static const enum failover_state with_worker[] = {FAILOVER_CHECKING, FAILOVER_PREPARING,
 		FAILOVER_SYNCING, FAILOVER_PROTECTED, FAILOVER_MOVING, FAILOVER_HANDED_OVER,
-		FAILOVER_WANT_SOLO, FAILOVER_GOING_SOLO,
-		FAILOVER_STOPPING, FAILOVER_ENDING, FAILOVER_LEAVING, FAILOVER_OPENING,
-		FAILOVER_RECEIVING, FAILOVER_READY, FAILOVER_HOLDING, FAILOVER_TAKING_OVER,
-		FAILOVER_RELEASING};
+		FAILOVER_WANT_SOLO, FAILOVER_GOING_SOLO, FAILOVER_STOPPING, FAILOVER_ENDING,
+		FAILOVER_LEAVING, FAILOVER_OPENING, FAILOVER_RECEIVING, FAILOVER_READY,
+		FAILOVER_HOLDING, FAILOVER_TAKING_OVER, FAILOVER_RELEASING};
 
 	for (size_t i = 0; i < ARRAY_SIZE(with_worker); i++)
 		assert_true(has_row(with_worker[i], FAILOVER_ON_WORKER_DIED));
