@@ -101,8 +101,8 @@ void failover_domain_await(struct failover_domain *d)
 
 /* ---- the operator ---------------------------------------------------------------------------- */
 
-/* Why @d cannot be moved to @peer now; true: it can. */
-static bool may_move(
+/* Whether @d can be moved to @peer now: if not, why. */
+static enum exit_code check(
 	const struct failover_domain *d, const struct failover_peer *peer, char why[WHY_MAX])
 {
 	const char *host = peer->conf->name, *name = NAME(d);
@@ -122,11 +122,14 @@ static bool may_move(
 			failover_domain_peer_name(d));
 	else if (d->client || d->command || d->request)
 		snprintf(why, WHY_MAX, "%s is busy: try again", name);
-	else if (!failover_peer_alive(peer))
-		snprintf(why, WHY_MAX, "%s is not heard: nothing is moved to it", host);
 	else
-		return true;
-	return false;
+		why[0] = '\0';
+	if (why[0])
+		return EXIT_CODE_WRONG_STATE;
+	if (failover_peer_alive(peer))
+		return EXIT_CODE_OK;
+	snprintf(why, WHY_MAX, "%s is not heard: nothing is moved to it", host);
+	return EXIT_CODE_UNREACHABLE;
 }
 
 void failover_domain_migrate(struct failover *fo, struct failover_client *client, const char *name,
@@ -134,6 +137,7 @@ void failover_domain_migrate(struct failover *fo, struct failover_client *client
 {
 	struct failover_domain *d = failover_domain_by_name(fo, name);
 	struct failover_peer *peer = failover_peer_find(fo, host);
+	enum exit_code code;
 	char why[WHY_MAX];
 
 	if (!peer || !d) {
@@ -145,8 +149,9 @@ void failover_domain_migrate(struct failover *fo, struct failover_client *client
 		failover_client_exit(client, EXIT_CODE_UNKNOWN, why);
 		return;
 	}
-	if (!may_move(d, peer, why)) {
-		failover_client_exit(client, EXIT_CODE_WRONG_STATE, why);
+	code = check(d, peer, why);
+	if (code != EXIT_CODE_OK) {
+		failover_client_exit(client, code, why);
 		return;
 	}
 	d->moves = true;

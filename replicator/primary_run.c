@@ -278,14 +278,13 @@ static int stand_still(struct primary *p)
 	int r, order;
 
 	step(p, PRIMARY_EV_STAYS, 0);
-	r = p->ops->changed(p->hv, false, &p->why);
+	/* Another hand is looked for now, whenever that was done last: there is no later. */
+	r = p->ops->changed(p->hv, true, &p->why);
 	if (r) { /* as in hold_changed: what was added must not speak when the pause ends */
 		pause_guest(p);
 		return r;
 	}
 	r = commit(p);
-	if (!r) /* another hand that saves it now would take it for one that it has suspended */
-		r = p->ops->changed(p->hv, true, &p->why);
 	if (r)
 		return r;
 	if (fault_point(FAULT_LAST_EPOCH))

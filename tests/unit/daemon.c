@@ -399,6 +399,63 @@ static void a_move_whose_takeover_fails_says_so(void **state)
 	daemon_end(&host_beta);
 }
 
+/* Nobody is kept waiting for it; but what was promised holds when it is heard again. */
+static void a_silent_backup_may_have_what_it_was_handed(void **state)
+{
+	CLEANUP_FREE char *moved = NULL, *again = NULL, *unprotect = NULL;
+
+	both_up();
+	protect_db();
+	kill(host_beta.pid, SIGSTOP);
+	moved = daemon_answer(MIGRATE(&host_alpha, "beta", ""));
+	expect_in(moved, "\"exit\":6");
+	expect_in(moved, "may have run it");
+	daemon_await(&host_alpha, "\"state\":\"handed-over\"");
+	again = daemon_answer(MIGRATE(&host_alpha, "beta", ""));
+	expect_in(again, "\"exit\":9");
+	unprotect = daemon_answer(UNPROTECT(&host_alpha));
+	expect_in(unprotect, "\"exit\":9");
+	kill(host_beta.pid, SIGCONT);
+	daemon_await(&host_beta, "\"state\":\"protected\"");
+	assert_int_equal(count_events(&host_alpha, "\"taken-back\""), 0);
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
+}
+
+/* It is gone for good, and a person accepts what that means. */
+static void what_was_handed_to_a_lost_backup_is_taken_back_by_an_operator(void **state)
+{
+	CLEANUP_FREE char *moved = NULL, *early = NULL, *failover = NULL;
+
+	both_up();
+	protect_db();
+	kill(host_beta.pid, SIGSTOP);
+	early = daemon_command(&host_alpha, "{\"command\":\"failover\",\"domain\":\"db\"}\n");
+	expect_in(early, "\"exit\":9");
+	moved = daemon_answer(MIGRATE(&host_alpha, "beta", ",\"protect\":false"));
+	expect_in(moved, "\"exit\":6");
+	failover = daemon_command(&host_alpha, "{\"command\":\"failover\",\"domain\":\"db\"}\n");
+	expect_in(failover, "\"exit\":");
+	daemon_await(&host_alpha, "\"state\":\"solo\"");
+	assert_int_equal(count_events(&host_alpha, "\"taken-back\""), 1);
+	daemon_end(&host_alpha);
+}
+
+static void nothing_is_moved_to_a_host_that_is_not_heard(void **state)
+{
+	CLEANUP_FREE char *moved = NULL;
+
+	both_up();
+	protect_db();
+	kill(host_beta.pid, SIGSTOP);
+	daemon_await(&host_alpha, "\"alive\":false");
+	moved = daemon_answer(MIGRATE(&host_alpha, "beta", ""));
+	expect_in(moved, "\"exit\":6");
+	expect_in(moved, "not heard");
+	daemon_await(&host_alpha, "\"state\":\"protected\"");
+	daemon_end(&host_alpha);
+}
+
 /* A restart keeps the promise: the guest stands there, and only the backup's word moves it on. */
 static void a_promise_to_hand_over_survives_a_restart(void **state)
 {
@@ -613,6 +670,9 @@ int main(int argc, char **argv)
 		TEST(what_cannot_be_moved_is_left_alone),
 		TEST(a_move_that_loses_its_stream_changes_nothing),
 		TEST(a_move_whose_takeover_fails_says_so),
+		TEST(a_silent_backup_may_have_what_it_was_handed),
+		TEST(what_was_handed_to_a_lost_backup_is_taken_back_by_an_operator),
+		TEST(nothing_is_moved_to_a_host_that_is_not_heard),
 		TEST(a_promise_to_hand_over_survives_a_restart),
 		TEST(new_certificates_are_taken_without_a_break),
 		TEST(a_peer_that_restarts_while_keys_change_is_heard),
