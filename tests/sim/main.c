@@ -30,8 +30,9 @@ static void operator_protects(struct host *h, uint64_t a, uint64_t b)
 	for (int i = 0; i < HOSTS; i++) {
 		struct host *owner = &sim.host[i];
 
-		if (!owner->record.intent && owner->state == FAILOVER_IDLE && owner->guest.exists &&
-			owner->guest.lineage == sim.lineage)
+		if (!owner->record.intent &&
+			(owner->state == FAILOVER_IDLE || owner->state == FAILOVER_TAKEN_OVER) &&
+			owner->guest.exists && owner->guest.lineage == sim.lineage)
 			daemon_ask_protect(owner);
 	}
 }

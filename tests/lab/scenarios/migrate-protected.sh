@@ -11,7 +11,7 @@ TIMEOUT=1800
 moved() {
 	local acks left
 	wait_for 120 is_protected "$1" db || fail "db is not protected on $1: $(status_json "$1")"
-	redis_start db 60
+	redis_start db 90
 	left=$(events_of "$1" left)
 	romulus_on "$1" migrate "${@:3}" db "$2" || fail "romulus migrate failed on $1 with $?: $(romulus_on "$1" events db; status_json "$2")"
 	event_beyond "$1" left "$left" || fail "$1 has not let go: $(romulus_on "$1" events db)"
