@@ -107,8 +107,13 @@ void primary_demote(const struct primary *p)
 	const char *resource = p->worker.resource;
 	struct why why;
 
-	/* If not now, then when this host becomes the backup. */
-	if (resource && diskrep_drbd_secondary(resource, &why))
+	/*
+	 * One that stands alone connects as the backup whose data is the older one; one that goes
+	 * on connecting by itself finds first that both sides have changed. If it does not come to
+	 * that now, then when this host becomes the backup.
+	 */
+	if (resource &&
+		(diskrep_drbd_disconnect(resource, &why) || diskrep_drbd_secondary(resource, &why)))
 		log_warning("%s", why.text);
 }
 

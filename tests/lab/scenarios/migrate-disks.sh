@@ -52,7 +52,7 @@ reversed beta alpha
 
 step "to beta, for good: alpha's disks cannot be opened by accident"
 moved alpha beta --no-protect
-wait_for 60 drbd_is alpha Secondary/Unknown || drbd_is alpha Secondary/Primary || fail "alpha is still DRBD's primary: $(drbd_state alpha)"
+wait_for 60 drbd_is alpha Secondary/Unknown || fail "alpha is still DRBD's primary: $(drbd_state alpha)"
 stamp_go
 stamp_more 50
 nobody_was_fenced
