@@ -24,6 +24,7 @@ struct cli {
 	const char *argument[2]; /* positional: domain, host or file; NULL when not given */
 	bool json;
 	bool follow;
+	bool no_protect;
 	bool terminal; /* `out` is a terminal of `columns` columns */
 	unsigned int columns;
 	FILE *out, *err;

@@ -27,6 +27,7 @@ struct flag {
 static const struct flag flags[] = {
 	{'s', "socket", "PATH", "control socket of romulusd (" CLI_SOCKET ")"},
 	{'j', "json", NULL, "print JSON instead of lines for a person"},
+	{'n', "no-protect", NULL, "do not protect it in the other direction afterwards"},
 	{'f', "follow", NULL, "go on printing events as they happen"},
 	{'h', "help", NULL, "this text; after a command: that command only"},
 	{'V', "version", NULL, "version of this tool"},
@@ -142,6 +143,8 @@ static int call_about(struct cli *cli, const struct command *c, struct view *vie
 	}
 	if (cli->follow)
 		json_object_set_new(request, "follow", json_true());
+	if (cli->no_protect)
+		json_object_set_new(request, "protect", json_false());
 	code = cli_call(cli, request, show, view);
 	end_bar(cli, view);
 	json_decref(request);
@@ -182,6 +185,19 @@ static int run_protect(struct cli *cli, const struct command *c)
 	if (code == EXIT_CODE_OK)
 		fprintf(cli->out, "%s is protected, its backup is %s\n", cli->argument[0],
 			cli->argument[1]);
+	return code;
+}
+
+static int run_migrate(struct cli *cli, const struct command *c)
+{
+	struct view view = {0};
+	int code = call(cli, c, &view);
+
+	if (code == EXIT_CODE_OK)
+		fprintf(cli->out, "%s runs on %s now%s\n", cli->argument[0], cli->argument[1],
+			cli->no_protect
+				? ", unprotected"
+				: "; `romulus status` there says when it is protected again");
 	return code;
 }
 
@@ -256,6 +272,8 @@ static const struct command commands[] = {
 		run_protect},
 	{"unprotect", "DOMAIN", "end the protection; the domain runs on unharmed", "", 1, 1,
 		run_call},
+	{"migrate", "DOMAIN HOST", "move a protected domain to HOST, its backup; nothing is lost",
+		"n", 2, 2, run_migrate},
 	{"status", "[DOMAIN]", "protected or not, why not, role, peer, age of the last commit", "j",
 		0, 1, run_status},
 	{"events", "[DOMAIN]", "what happened, oldest first", "jf", 0, 1, run_events},
@@ -380,7 +398,7 @@ int cli_run(struct cli *cli, int argc, char **argv)
 	cli->socket = CLI_SOCKET;
 	optind = 0; /* glibc: start afresh */
 	opterr = 0;
-	while ((letter = getopt_long(argc, argv, ":s:jfhV", options, NULL)) != -1) {
+	while ((letter = getopt_long(argc, argv, ":s:jnfhV", options, NULL)) != -1) {
 		if (letter == '?' || letter == ':')
 			return usage_error(cli, NULL,
 				letter == ':' ? "an argument is missing after" : "unknown option",
@@ -408,6 +426,7 @@ int cli_run(struct cli *cli, int argc, char **argv)
 			return stray_option(cli, c, flag_find(*g));
 	cli->json = strchr(given, 'j') != NULL;
 	cli->follow = strchr(given, 'f') != NULL;
+	cli->no_protect = strchr(given, 'n') != NULL;
 	code = check_arguments(cli, c, argc - optind - 1, argv + optind + 1);
 	return code == EXIT_CODE_OK ? c->run(cli, c) : code;
 }

@@ -37,7 +37,7 @@ void cli_duration_format(char *out, size_t size, uint64_t ms)
 /*
  * "copy  [#########...........]  45 %  115/256 MB..." with the bar taking what room is left. Pages
  * that the guest dirties again are sent again, so `pages` may pass `total`: then the bar stays
- * full instead of lying past its end.
+ * full instead of lying past its end. A stage that counts nothing is its name.
  */
 void cli_progress_format(char *out, size_t size, unsigned int columns, const json_t *progress)
 {
@@ -47,6 +47,12 @@ void cli_progress_format(char *out, size_t size, unsigned int columns, const jso
 	char figures[160], sent[16], rate[16], left[32];
 	size_t room, width, full;
 
+	if (stage[0] && !json_object_get(progress, "total")) {
+		snprintf(out, size, "%s", stage);
+		if (columns && columns < size)
+			out[columns] = '\0';
+		return;
+	}
 	if (!stage[0])
 		stage = "copy";
 	cli_bytes_format(sent, sizeof(sent), cli_number(progress, "bytes"));

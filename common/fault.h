@@ -21,6 +21,8 @@ enum fault {
 	FAULT_PLUG_BYPASS,    /* primary: skip the plug (a test must then go red) */
 	FAULT_CAPTURED,       /* primary: inside the pause, after the capture */
 	FAULT_TAKEOVER_GRANT, /* backup daemon: grant persisted, takeover not begun */
+	FAULT_LAST_EPOCH,     /* primary, moving: all is acked, its daemon does not know */
+	FAULT_HANDED_OVER,    /* primary's daemon: that is persisted, the backup does not know */
 	FAULT_HELLO_VERSION,  /* speak another protocol version */
 	/* backup, taking over its disks: */
 	FAULT_DISKS_DISCONNECTED, /* nothing arrives any more */

@@ -157,6 +157,13 @@ static void do_unprotect(struct failover_client *c, json_t *j)
 		c->control->fo, c, json_string_value(json_object_get(j, "domain")));
 }
 
+static void do_migrate(struct failover_client *c, json_t *j)
+{
+	failover_domain_migrate(c->control->fo, c, json_string_value(json_object_get(j, "domain")),
+		json_string_value(json_object_get(j, "host")),
+		!json_is_false(json_object_get(j, "protect")));
+}
+
 static void do_failover(struct failover_client *c, json_t *j)
 {
 	failover_domain_failover(
@@ -216,6 +223,7 @@ static const struct {
 } commands[] = {
 	{"protect", true, {"domain", "host"}, do_protect},
 	{"unprotect", true, {"domain"}, do_unprotect},
+	{"migrate", true, {"domain", "host"}, do_migrate},
 	{"failover", true, {"domain"}, do_failover},
 	{"confirm-dead", true, {"host"}, do_confirm_dead},
 	{"status", false, {NULL}, do_status},

@@ -211,6 +211,9 @@ struct failover_domain {
 	bool asker_unprotects;
 	struct failover_client *client; /* a command waits for the outcome */
 
+	bool moves;    /* an operator has asked for that, and waits until it runs on the peer; */
+	bool unwanted; /* not to be protected there */
+
 	struct failover_peer *attempt_peer; /* primary: whom the attempt goes to */
 	uint64_t attempt_generation;
 	struct failover_attempts attempts; /* not_yet: which was said */
@@ -273,6 +276,9 @@ void failover_domain_protect(
 	struct failover *fo, struct failover_client *client, const char *name, const char *host);
 void failover_domain_unprotect(
 	struct failover *fo, struct failover_client *client, const char *name);
+/* @protect: in the other direction, when it runs on @host. */
+void failover_domain_migrate(struct failover *fo, struct failover_client *client, const char *name,
+	const char *host, bool protect);
 void failover_domain_failover(
 	struct failover *fo, struct failover_client *client, const char *name);
 /* The operator's word that @host is off, for all of its domains. */
@@ -288,6 +294,13 @@ void failover_domain_repair(struct failover_domain *d);
 void failover_domain_discard(struct failover_domain *d);
 /* Drop what a guest that has ended still had to say. */
 void failover_domain_sweep(struct failover_domain *d);
+
+/* ---- domain_move.c: a planned switchover ---------------------------------------------------- */
+
+/* The peer says @g: whoever waits for a guest that was handed over hears what became of it. */
+void failover_domain_arrival(struct failover_domain *d, const struct failover_gossip *g);
+/* Nobody is kept waiting for a peer that is silent. */
+void failover_domain_await(struct failover_domain *d);
 
 /* ---- domain_monitor.c: the end of the guest, noticed and carried out ------------------------- */
 

@@ -101,6 +101,25 @@ bool failover_decide_verdict(enum failover_state state, const struct failover_re
 	return verdict == FAILOVER_VERDICT_GRANTED;
 }
 
+bool failover_decide_ends(
+	enum failover_state state, enum failover_event event, const struct failover_gossip *g)
+{
+	return event == FAILOVER_ON_PEER_RELEASED && g->unwanted &&
+	       failover_decide_wish(state) == FAILOVER_DECISION_TAKEOVER;
+}
+
+enum failover_arrival failover_decide_arrival(
+	enum failover_state state, const struct failover_record *r, const struct failover_gossip *g)
+{
+	if (!failover_decide_claimed(r, g))
+		return FAILOVER_ARRIVAL_AWAITED;
+	if (g->generation == r->generation && g->guest == PROTO_GUEST_FAILED)
+		return FAILOVER_ARRIVAL_FAILED;
+	if (g->generation == r->generation && g->guest != PROTO_GUEST_RUNS)
+		return FAILOVER_ARRIVAL_AWAITED;
+	return state == FAILOVER_IDLE ? FAILOVER_ARRIVED : FAILOVER_ARRIVAL_AWAITED;
+}
+
 bool failover_decide_reunited(enum failover_state state, bool asked, bool peer_may_be_shot)
 {
 	return asked && state == FAILOVER_READY && !peer_may_be_shot;
@@ -143,6 +162,7 @@ bool failover_decide_standby(enum failover_state state)
 bool failover_decide_once(enum failover_event event)
 {
 	static const bool once[FAILOVER_EVENT_COUNT] = {
+		[FAILOVER_ON_COMPLETE] = true,
 		[FAILOVER_ON_LOST] = true,
 		[FAILOVER_ON_FAILED] = true,
 		[FAILOVER_ON_GUEST_GONE] = true,
@@ -186,7 +206,8 @@ bool failover_decide_restrains(enum failover_state state, const struct failover_
 
 bool failover_decide_arms_watchdog(enum failover_state state)
 {
-	return state == FAILOVER_PROTECTED || state == FAILOVER_WANT_SOLO ||
+	return state == FAILOVER_PROTECTED || state == FAILOVER_MOVING ||
+	       state == FAILOVER_HANDED_OVER || state == FAILOVER_WANT_SOLO ||
 	       state == FAILOVER_STOPPING || state == FAILOVER_LEAVING;
 }
 
@@ -220,10 +241,15 @@ enum failover_state failover_decide_base(const struct failover_record *r, bool v
 	return failover_machine_base(r->role, r->decision);
 }
 
+static bool is_released(const struct failover_record *r)
+{
+	return r->decision == FAILOVER_DECISION_RELEASED || r->decision == FAILOVER_DECISION_HANDED;
+}
+
 struct failover_forgotten failover_decide_forget(const struct failover_record *r)
 {
-	if (r->decision == FAILOVER_DECISION_RELEASED)
-		return (struct failover_forgotten){r->decision, r->role};
+	if (is_released(r))
+		return (struct failover_forgotten){FAILOVER_DECISION_RELEASED, r->role};
 	if (r->decision == FAILOVER_DECISION_TAKEOVER)
 		return (struct failover_forgotten){r->decision, PROTO_ROLE_PRIMARY};
 	if (r->role == PROTO_ROLE_PRIMARY)
@@ -231,21 +257,43 @@ struct failover_forgotten failover_decide_forget(const struct failover_record *r
 	return (struct failover_forgotten){FAILOVER_DECISION_NONE, PROTO_ROLE_NONE};
 }
 
-void failover_decide_gossip(enum failover_state state, const struct failover_record *r, bool vacant,
-	enum proto_role *ret_role, enum proto_state *ret_state)
+static enum proto_guest guest_of(enum failover_state state, const struct failover_record *r)
 {
+	switch (state) {
+	case FAILOVER_TAKING_OVER:
+		return PROTO_GUEST_STARTS;
+	case FAILOVER_CLEARING:
+	case FAILOVER_STUCK:
+	case FAILOVER_BROKEN:
+		return PROTO_GUEST_FAILED;
+	default:
+		return r->role == PROTO_ROLE_PRIMARY && r->decision == FAILOVER_DECISION_TAKEOVER
+			       ? PROTO_GUEST_RUNS
+			       : PROTO_GUEST_UNKNOWN;
+	}
+}
+
+struct failover_gossip failover_decide_gossip(
+	enum failover_state state, const struct failover_record *r, bool vacant)
+{
+	struct failover_gossip g = {.generation = r->generation};
+
 	/* An attempt has promised nothing yet. */
 	if (state == FAILOVER_CHECKING || state == FAILOVER_PREPARING || state == FAILOVER_OPENING)
 		state = failover_decide_base(r, vacant);
-	*ret_role = failover_machine_role(state);
-	*ret_state = failover_machine_gossip(state);
-	if (state != FAILOVER_IDLE)
-		return;
-	*ret_role = r->role;
-	if (r->decision == FAILOVER_DECISION_RELEASED)
-		*ret_state = PROTO_STATE_RELEASED;
-	else if (r->decision == FAILOVER_DECISION_TAKEOVER)
-		*ret_state = PROTO_STATE_TAKEN_OVER;
+	g.role = failover_machine_role(state);
+	g.state = failover_machine_gossip(state);
+	if (state == FAILOVER_IDLE) {
+		g.role = r->role;
+		if (is_released(r))
+			g.state = PROTO_STATE_RELEASED;
+		else if (r->decision == FAILOVER_DECISION_TAKEOVER)
+			g.state = PROTO_STATE_TAKEN_OVER;
+	}
+	g.unwanted = g.state == PROTO_STATE_RELEASED && g.role == PROTO_ROLE_PRIMARY && !r->intent;
+	if (g.state == PROTO_STATE_TAKEN_OVER)
+		g.guest = guest_of(state, r);
+	return g;
 }
 
 static struct failover_restart restart_primary(const struct failover_record *r, bool same_boot)
@@ -258,13 +306,19 @@ static struct failover_restart restart_primary(const struct failover_record *r, 
 		restart.then = FAILOVER_RESUME_ASK;
 		return restart;
 	}
+	/* A suspended guest stays what it is without us. */
+	if (r->decision == FAILOVER_DECISION_HANDED && same_boot) {
+		restart.state = FAILOVER_HANDED_OVER;
+		restart.then = FAILOVER_RESUME_HANDED_OVER;
+		return restart;
+	}
 	if (r->decision == FAILOVER_DECISION_LEFT) {
 		restart.state = FAILOVER_LEAVING;
 		restart.then = FAILOVER_RESUME_DISCARD;
 		return restart;
 	}
 	/* The guest died with the kernel below it: say so for good, the backup may go. */
-	if (r->decision == FAILOVER_DECISION_NONE)
+	if (r->decision == FAILOVER_DECISION_NONE || r->decision == FAILOVER_DECISION_HANDED)
 		restart.decision = after.decision = FAILOVER_DECISION_RELEASED;
 	restart.state = failover_decide_base(&after, true);
 	if (restart.state == FAILOVER_VACANT)
@@ -293,7 +347,8 @@ struct failover_restart failover_decide_restart(const struct failover_record *r,
 
 	if (r->role == PROTO_ROLE_PRIMARY) {
 		restart = restart_primary(r, same_boot);
-		restart.vacant = restart.decision != FAILOVER_DECISION_NONE;
+		restart.vacant = restart.decision != FAILOVER_DECISION_NONE &&
+				 restart.decision != FAILOVER_DECISION_HANDED;
 		return restart;
 	}
 	if (r->role == PROTO_ROLE_BACKUP)

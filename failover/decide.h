@@ -22,6 +22,8 @@ struct failover_gossip {
 	uint64_t generation, epoch;
 	enum proto_role role;
 	enum proto_state state;
+	bool unwanted;          /* RELEASED: whoever takes it over is not to protect it */
+	enum proto_guest guest; /* TAKEN_OVER: what has become of it */
 };
 
 /*
@@ -71,6 +73,24 @@ enum failover_inquiry failover_decide_inquire(enum failover_state state,
  */
 bool failover_decide_verdict(enum failover_state state, const struct failover_record *r,
 	enum failover_verdict verdict, bool peer_may_be_shot, enum failover_event *ret);
+
+/*
+ * Whether the primary's word @g, which is @event to a backup in @state, hands the guest over
+ * without the wish that it be protected again.
+ */
+bool failover_decide_ends(
+	enum failover_state state, enum failover_event event, const struct failover_gossip *g);
+
+/* What has become of a guest that was handed over. */
+enum failover_arrival {
+	FAILOVER_ARRIVAL_AWAITED,
+	FAILOVER_ARRIVED, /* it runs there, and nothing of it is left here */
+	FAILOVER_ARRIVAL_FAILED,
+};
+
+/* The same of a guest of a domain in @state with record @r, of which the peer says @g. */
+enum failover_arrival failover_decide_arrival(enum failover_state state,
+	const struct failover_record *r, const struct failover_gossip *g);
 
 /*
  * Whether a domain in @state lets its checkpoint go when the silent peer is heard again, @asked:
@@ -152,12 +172,13 @@ bool failover_decide_restrains(enum failover_state state, const struct failover_
 /* What a restarted daemon does besides entering the state. */
 enum failover_resume {
 	FAILOVER_RESUME_NOTHING,
-	FAILOVER_RESUME_ASK,        /* mute until the peer or the arbiter lets go */
-	FAILOVER_RESUME_AWAIT_WORD, /* the guest died with this host; the peer may have it */
-	FAILOVER_RESUME_START,      /* the guest died with this host, which owns it */
-	FAILOVER_RESUME_REPAIR,     /* as owner: what a dead worker left on the guest */
-	FAILOVER_RESUME_CLEAR,      /* what a takeover left that did not come to its end */
-	FAILOVER_RESUME_DISCARD,    /* the standby, lost with its worker; or a stale guest */
+	FAILOVER_RESUME_ASK,         /* mute until the peer or the arbiter lets go */
+	FAILOVER_RESUME_AWAIT_WORD,  /* the guest died with this host; the peer may have it */
+	FAILOVER_RESUME_HANDED_OVER, /* the guest stands suspended; the peer may have it */
+	FAILOVER_RESUME_START,       /* the guest died with this host, which owns it */
+	FAILOVER_RESUME_REPAIR,      /* as owner: what a dead worker left on the guest */
+	FAILOVER_RESUME_CLEAR,       /* what a takeover left that did not come to its end */
+	FAILOVER_RESUME_DISCARD,     /* the standby, lost with its worker; or a stale guest */
 };
 
 struct failover_restart {
@@ -182,9 +203,9 @@ struct failover_forgotten {
  */
 struct failover_forgotten failover_decide_forget(const struct failover_record *r);
 
-/* What a heartbeat says of a domain in @state with record @r. */
-void failover_decide_gossip(enum failover_state state, const struct failover_record *r, bool vacant,
-	enum proto_role *ret_role, enum proto_state *ret_state);
+/* What a heartbeat says of a domain in @state with record @r, but for the epoch and the uuid. */
+struct failover_gossip failover_decide_gossip(
+	enum failover_state state, const struct failover_record *r, bool vacant);
 
 /* failover_machine_base, and VACANT for a guest that died with its host (@vacant). */
 enum failover_state failover_decide_base(const struct failover_record *r, bool vacant);

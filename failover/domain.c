@@ -81,16 +81,17 @@ enum failover_state failover_domain_base(const struct failover_domain *d)
 
 bool failover_domain_state(const struct failover_domain *d, Romulus__DomainState *ret)
 {
-	enum proto_role role;
-	enum proto_state state;
+	struct failover_gossip g;
 
 	if (!d->recorded || d->resumes)
 		return false;
-	failover_decide_gossip(d->state, &d->record, d->vacant, &role, &state);
+	g = failover_decide_gossip(d->state, &d->record, d->vacant);
 	ret->uuid = (char *)d->record.uuid;
-	ret->generation = d->record.generation;
-	ret->role = role;
-	ret->state = state;
+	ret->generation = g.generation;
+	ret->role = g.role;
+	ret->state = g.state;
+	ret->unwanted = g.unwanted;
+	ret->guest = g.guest;
 	ret->epoch = d->figures.epoch;
 	return true;
 }
@@ -106,6 +107,7 @@ void failover_domain_settle(struct failover_domain *d, enum exit_code code, cons
 	va_end(ap);
 	d->exit_code = code;
 	d->client = NULL;
+	d->moves = false;
 	failover_client_exit(client, code, code == EXIT_CODE_OK ? NULL : d->why);
 }
 
@@ -154,10 +156,15 @@ void failover_domains_heard(struct failover_peer *peer)
 		enum failover_event event;
 
 		next = d->next;
-		if (d->peer == peer && g &&
-			failover_decide_word(d->state, &d->record, g,
-				failover_arbiter_busy(&peer->arbiter), &event))
+		if (d->peer != peer || !g)
+			continue;
+		if (failover_decide_word(d->state, &d->record, g,
+			    failover_arbiter_busy(&peer->arbiter), &event)) {
+			if (failover_decide_ends(d->state, event, g))
+				d->record.intent = false; /* written with the decision */
 			failover_domain_on(d, event);
+		}
+		failover_domain_arrival(d, g);
 	}
 }
 
@@ -255,6 +262,7 @@ void failover_domains_tick(struct failover *fo, uint64_t now_ns)
 		if (d->unwritten)
 			failover_domain_persist(d, &d->record, NULL);
 		ask_arbiter(d, now_ns);
+		failover_domain_await(d);
 		try_again(d, now_ns);
 		keep_protected(d, now_ns);
 		failover_domain_monitor(d, now_ns);
@@ -268,6 +276,13 @@ static void resume_await_word(struct failover_domain *d)
 	snprintf(d->why, sizeof(d->why),
 		"the guest is gone from this host: waiting for word from %s, which may have taken "
 		"it over",
+		d->record.peer);
+}
+
+static void resume_handed_over(struct failover_domain *d)
+{
+	snprintf(d->why, sizeof(d->why),
+		"romulusd was restarted: the guest stands suspended here, handed over to %s",
 		d->record.peer);
 }
 
@@ -303,6 +318,7 @@ static void (*const resumptions[])(struct failover_domain *) = {
 	[FAILOVER_RESUME_NOTHING] = resume_nothing,
 	[FAILOVER_RESUME_ASK] = resume_ask,
 	[FAILOVER_RESUME_AWAIT_WORD] = resume_await_word,
+	[FAILOVER_RESUME_HANDED_OVER] = resume_handed_over,
 	[FAILOVER_RESUME_START] = failover_domain_guest_died,
 	[FAILOVER_RESUME_REPAIR] = resume_repair,
 	[FAILOVER_RESUME_CLEAR] = resume_clear,

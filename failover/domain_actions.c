@@ -34,8 +34,8 @@ const char *failover_domain_outlook(const struct failover_domain *d)
 static bool promise(void *host, const struct failover_plan *p)
 {
 	struct failover_domain *d = host;
-	const struct failover_attempt attempt = {
-		d->attempt_generation, d->uuid, d->attempt_peer ? d->attempt_peer->conf->name : ""};
+	const struct failover_attempt attempt = {d->attempt_generation, d->uuid,
+		d->attempt_peer ? d->attempt_peer->conf->name : "", d->unwanted};
 	const struct failover_record r = failover_plan_record(p, &d->record, &attempt);
 	struct why why;
 
@@ -124,6 +124,9 @@ static void (*const particulars[FAILOVER_ACTION_COUNT])(struct failover_domain *
 	[FAILOVER_DO_ASK_PEER] = failover_do_ask_peer,
 	[FAILOVER_DO_CONNECT] = failover_do_connect,
 	[FAILOVER_DO_NOTE_PROTECTED] = failover_do_note_protected,
+	[FAILOVER_DO_MOVE] = failover_do_move,
+	[FAILOVER_DO_HAND_OVER] = failover_do_hand_over,
+	[FAILOVER_DO_TAKE_BACK] = failover_do_take_back,
 	[FAILOVER_DO_WANT_SOLO] = failover_do_want_solo,
 	[FAILOVER_DO_GO_SOLO] = failover_do_go_solo,
 	[FAILOVER_DO_NOTE_SOLO] = failover_do_note_solo,

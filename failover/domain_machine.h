@@ -7,6 +7,8 @@
  *  - a takeover begins only from a backup that holds an acked checkpoint, and only on a grant or on
  *    the primary's own persisted promise; the loss of a stream never is one;
  *  - solo begins only from WANT_SOLO, on a grant or on the backup's persisted promise;
+ *  - a guest that has been handed over goes on here only on the backup's persisted promise, or on
+ * an operator's word: no arbiter is asked, for a silent backup may have taken it over;
  *  - a guest that ends by itself grants nothing: where the generation is undecided one that starts
  *    again waits for the decision, and one that ended for good is given up on both hosts;
  *  - a guest that died with its host is reclaimed only on the backup's persisted promise: a silent
@@ -26,8 +28,10 @@ enum failover_state {
 	FAILOVER_PREPARING, /* primary: the peer has been asked */
 	FAILOVER_SYNCING,   /* primary: initial copy */
 	FAILOVER_PROTECTED,
-	FAILOVER_WANT_SOLO,  /* primary: mute until the generation is decided */
-	FAILOVER_GOING_SOLO, /* primary: solo persisted, being carried out */
+	FAILOVER_MOVING,      /* primary: the last epoch is being made, or is on its way */
+	FAILOVER_HANDED_OVER, /* primary: persisted; guest suspended until the backup has it */
+	FAILOVER_WANT_SOLO,   /* primary: mute until the generation is decided */
+	FAILOVER_GOING_SOLO,  /* primary: solo persisted, being carried out */
 	FAILOVER_SOLO,
 	FAILOVER_STOPPING,    /* primary: unprotect asked of the peer */
 	FAILOVER_ENDING,      /* primary: the peer has let go, worker ordered to stop */
@@ -65,6 +69,8 @@ enum failover_event {
 	FAILOVER_ON_DONE,     /* order carried out, or repair or discard command finished */
 	FAILOVER_ON_NOT_DONE, /* repair or discard command failed */
 	FAILOVER_ON_RETRY,    /* nothing is under way, and the wait after a failure is over */
+	FAILOVER_ON_MOVE,     /* the operator */
+	FAILOVER_ON_COMPLETE, /* all of the guest is acked, and it stands still */
 	FAILOVER_ON_UNPROTECT,
 	FAILOVER_ON_UNPROTECTED,
 	FAILOVER_ON_UNPROTECT_FAILED,
@@ -85,6 +91,9 @@ enum failover_action {
 	FAILOVER_DO_ASK_PEER, /* send Prepare */
 	FAILOVER_DO_CONNECT,  /* persist the generation, order CONNECT */
 	FAILOVER_DO_NOTE_PROTECTED,
+	FAILOVER_DO_MOVE,      /* order the last epoch */
+	FAILOVER_DO_HAND_OVER, /* persist it, then it is the backup's for the taking */
+	FAILOVER_DO_TAKE_BACK, /* persist solo, order SOLO or run the repair */
 	FAILOVER_DO_WANT_SOLO,
 	FAILOVER_DO_GO_SOLO, /* persist solo, order SOLO or run the repair */
 	FAILOVER_DO_NOTE_SOLO,

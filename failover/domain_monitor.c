@@ -24,7 +24,8 @@ static bool adopted(const struct failover_domain *d)
 {
 	char path[PATH_MAX];
 
-	if (!d->recorded || d->state != FAILOVER_IDLE || d->record.role != PROTO_ROLE_PRIMARY)
+	if (!d->recorded || d->state != FAILOVER_IDLE || d->record.role != PROTO_ROLE_PRIMARY ||
+		d->record.decision == FAILOVER_DECISION_RELEASED)
 		return false;
 	snprintf(path, sizeof(path), "%s/adopted-%s", d->fo->config->run_dir, d->record.uuid);
 	return access(path, F_OK) == 0;

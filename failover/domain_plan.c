@@ -17,6 +17,11 @@
 /* Actions that are not listed are words only. */
 static const struct failover_plan plans[FAILOVER_ACTION_COUNT] = {
 	[FAILOVER_DO_CONNECT] = {.promise = FAILOVER_PROMISE_PAIRING, .role = PROTO_ROLE_PRIMARY},
+	[FAILOVER_DO_MOVE] = {.order = PROTO_ORDER_MOVE},
+	[FAILOVER_DO_HAND_OVER] = {DECIDES(HANDED, PRIMARY)},
+	/* It was protected when it was to be moved: so it is wanted. */
+	[FAILOVER_DO_TAKE_BACK] = {DECIDES(SOLO, PRIMARY), .wanted = true,
+		.order = PROTO_ORDER_SOLO, .command = FAILOVER_RUN_REPAIR},
 	[FAILOVER_DO_GO_SOLO] = {DECIDES(SOLO, PRIMARY), .order = PROTO_ORDER_SOLO,
 		.command = FAILOVER_RUN_REPAIR},
 	[FAILOVER_DO_NOTE_SOLO] = {.later = true},
@@ -92,8 +97,10 @@ struct failover_record failover_plan_record(const struct failover_plan *p,
 	case FAILOVER_PROMISE_UNWANTED:
 		break;
 	}
-	if (p->unwanted)
+	if (p->unwanted || (p->decision == FAILOVER_DECISION_HANDED && attempt->unwanted))
 		r.intent = false;
+	if (p->wanted)
+		r.intent = true;
 	return r;
 }
 

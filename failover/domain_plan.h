@@ -37,6 +37,7 @@ struct failover_plan {
 	enum failover_decision decision;
 	enum proto_role role;
 	bool unwanted;   /* the promise says as well that nobody wants it protected any more */
+	bool wanted;     /* or that somebody does */
 	bool regardless; /* it is so already: it holds at once, and is written as soon as it can be
 			  */
 	bool died;       /* the guest did, with its host: the record is then of no boot */
@@ -50,10 +51,11 @@ struct failover_plan {
 
 const struct failover_plan *failover_plan(enum failover_action action);
 
-/* What an attempt to protect would pair. */
+/* What an attempt to protect would pair; or to move, after which nobody may want it protected. */
 struct failover_attempt {
 	uint64_t generation;
 	const char *uuid, *peer;
+	bool unwanted;
 };
 
 /* The record that @p promises, made of the one that holds now; the boot is the caller's. */

@@ -279,14 +279,17 @@ void failover_do_leave(struct failover_domain *d)
 {
 	EVENT(d, "over", "%s has taken it over: the stale guest here is destroyed, unheard",
 		failover_domain_peer_name(d));
+	failover_domain_note_taken(d);
 }
 
 void failover_do_note_left(struct failover_domain *d)
 {
 	d->vacant = false;
-	EVENT(d, "left", "the stale guest is gone; %s runs it", failover_domain_peer_name(d));
-	failover_domain_settle(
-		d, EXIT_CODE_WRONG_STATE, "%s runs it now", failover_domain_peer_name(d));
+	EVENT(d, "left", "the stale guest is gone; %s %s it", failover_domain_peer_name(d),
+		d->moves ? "takes" : "runs");
+	if (!d->moves) /* else who asked for that hears when it runs there */
+		failover_domain_settle(
+			d, EXIT_CODE_WRONG_STATE, "%s runs it now", failover_domain_peer_name(d));
 }
 
 /* It was never released and is not to be: another attempt to protect it would let it speak. */

@@ -236,7 +236,8 @@ void failover_domain_failover(struct failover *fo, struct failover_client *clien
 			name, d->record.peer);
 		return;
 	}
-	if (!d->peer || !failover_machine_needs_grant(d->state)) {
+	if (!d->peer ||
+		(!failover_machine_needs_grant(d->state) && d->state != FAILOVER_HANDED_OVER)) {
 		answer(client, EXIT_CODE_WRONG_STATE, "%s is %s: there is nothing to decide", name,
 			failover_state_name(d->state));
 		return;

@@ -43,6 +43,14 @@ void failover_do_note_stale(struct failover_domain *d);
 void failover_do_reclaim(struct failover_domain *d);
 void failover_do_alarm(struct failover_domain *d);
 
+/* domain_move.c */
+
+void failover_do_move(struct failover_domain *d);
+void failover_do_hand_over(struct failover_domain *d);
+void failover_do_take_back(struct failover_domain *d);
+/* The peer has taken it: whoever waits for a move sees that. */
+void failover_domain_note_taken(struct failover_domain *d);
+
 /* domain_backup.c */
 
 void failover_do_spawn_backup(struct failover_domain *d);

@@ -148,6 +148,7 @@ static const struct plain_report {
 	uint32_t kind;
 	enum failover_event event;
 } plain[] = {
+	{PROTO_REPORT_COMPLETE, FAILOVER_ON_COMPLETE},
 	{PROTO_REPORT_LOST, FAILOVER_ON_LOST},
 	{PROTO_REPORT_STANDBY_LOST, FAILOVER_ON_STANDBY_LOST},
 	{PROTO_REPORT_GUEST_GONE, FAILOVER_ON_GUEST_GONE},

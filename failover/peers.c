@@ -16,7 +16,7 @@
 #include "failover/daemon.h"
 
 /* Entries of one datagram, so that it stays within PROTO_MAX_DATAGRAM; the rest comes with the next
- * one. An entry is at most 38 + 4 varints: 66 bytes. */
+ * one. An entry is at most 38 + 4 varints + one of its last two fields: 68 bytes. */
 #define BEAT_DOMAINS 16u
 /* Datagrams between two ticks; more are no heartbeats, and wait for the tick. */
 #define FLOOD 1024u
@@ -128,7 +128,8 @@ static void note_gossip(struct failover_peer *p, const Romulus__DomainState *s)
 	struct failover_gossip *g = (struct failover_gossip *)failover_peer_gossip(p, s->uuid);
 
 	if (!failover_uuid_valid(s->uuid) || s->role > PROTO_ROLE_BACKUP ||
-		s->state > PROTO_STATE_TAKEN_OVER || s->generation > FAILOVER_GENERATION_MAX)
+		s->state > PROTO_STATE_TAKEN_OVER || s->guest > PROTO_GUEST_FAILED ||
+		s->generation > FAILOVER_GENERATION_MAX)
 		return;
 	if (!g) {
 		if (p->gossip_n == FAILOVER_MAX_DOMAINS)
@@ -140,6 +141,8 @@ static void note_gossip(struct failover_peer *p, const Romulus__DomainState *s)
 	g->epoch = s->epoch;
 	g->role = (enum proto_role)s->role;
 	g->state = (enum proto_state)s->state;
+	g->unwanted = s->unwanted;
+	g->guest = (enum proto_guest)s->guest;
 }
 
 /* True when @said_ns is long enough ago; it is then now. */

@@ -18,7 +18,8 @@
 #include "common/text.h"
 #include "common/why.h"
 
-static const char *const decisions[] = {"none", "takeover", "solo", "released", "ended", "left"};
+static const char *const decisions[] = {
+	"none", "takeover", "solo", "released", "ended", "left", "handed-over"};
 static const char *const roles[] = {"none", "primary", "backup"}; /* enum proto_role */
 
 const char *failover_decision_name(enum failover_decision d)

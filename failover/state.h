@@ -27,6 +27,8 @@ enum failover_decision {
 	FAILOVER_DECISION_RELEASED, /* this side will never own the generation */
 	FAILOVER_DECISION_ENDED, /* the guest ended by itself: nothing here to own or take over */
 	FAILOVER_DECISION_LEFT,  /* the peer owns it; a stale guest may still be here */
+	/* As RELEASED, on purpose: the guest stands suspended here until the peer owns it. */
+	FAILOVER_DECISION_HANDED,
 };
 
 struct failover_record {

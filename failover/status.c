@@ -44,7 +44,7 @@ static json_t *peer_json(const struct failover_peer *p, uint64_t now)
 /* A backup notices that its primary has lost its power by its silence, not by the stream. */
 bool failover_domain_guarded(const struct failover_domain *d)
 {
-	return d->state == FAILOVER_PROTECTED ||
+	return d->state == FAILOVER_PROTECTED || d->state == FAILOVER_MOVING ||
 	       (d->state == FAILOVER_READY && !(d->peer && failover_peer_silent(d->peer)));
 }
 
@@ -91,6 +91,12 @@ static void reason(const struct failover_domain *d, char *ret, size_t size)
 			"%s back, the guest goes on there",
 			d->peer->conf->name, d->why[0] ? "; last: " : "", d->why,
 			d->peer->conf->name);
+	else if (d->state == FAILOVER_HANDED_OVER && d->peer && failover_peer_silent(d->peer))
+		snprintf(ret, size,
+			"handed over to %s, which is silent and may have run it: the guest stands "
+			"suspended here until %s is back; if that is lost for good, `romulus "
+			"failover %s`",
+			d->peer->conf->name, d->peer->conf->name, d->record.name);
 	else if (d->state == FAILOVER_VACANT && d->peer && failover_peer_silent(d->peer))
 		snprintf(ret, size,
 			"the guest died when this host was restarted, and %s is silent, which may "

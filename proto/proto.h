@@ -81,10 +81,19 @@ enum proto_state {
 	PROTO_STATE_SYNCING = 1,
 	PROTO_STATE_PROTECTED = 2,
 	PROTO_STATE_WANT_SOLO = 3,  /* primary: lost the stream, mute, asks the backup to let go */
-	PROTO_STATE_RELEASED = 4,   /* backup: will never take this generation over (persisted) */
+	PROTO_STATE_RELEASED = 4,   /* backup: will never take this generation over (persisted);
+				     * primary: will never run it (persisted) */
 	PROTO_STATE_SOLO = 5,       /* primary: runs on alone, generation decided */
 	PROTO_STATE_LOST = 6,       /* backup: lost the stream, holds the last acked checkpoint */
 	PROTO_STATE_TAKEN_OVER = 7, /* this host runs the domain; generation decided (persisted) */
+};
+
+/* DomainState.guest of a host that has taken over. */
+enum proto_guest {
+	PROTO_GUEST_UNKNOWN = 0,
+	PROTO_GUEST_STARTS = 1, /* it is being resumed */
+	PROTO_GUEST_RUNS = 2,
+	PROTO_GUEST_FAILED = 3, /* it could not be resumed */
 };
 
 /* Report.kind, worker to daemon. */
@@ -105,6 +114,8 @@ enum proto_report {
 	PROTO_REPORT_GUEST_ENDED = 13,     /* monitor: it has ended for good (text) */
 	PROTO_REPORT_GUEST_RESTARTS = 14,  /* monitor: it has ended and is to start again (text) */
 	PROTO_REPORT_GUEST_RESTARTED = 15, /* monitor: it has; paused if so ordered */
+	PROTO_REPORT_COMPLETE =
+		16, /* primary: the last epoch is acked, the guest stands suspended */
 };
 
 /* Order.kind, daemon to worker. */
@@ -116,6 +127,7 @@ enum proto_order {
 	PROTO_ORDER_TAKEOVER = 4, /* backup: granted: complete, rename, unpause */
 	PROTO_ORDER_DISCARD = 5,  /* backup: destroy the standby, exit */
 	PROTO_ORDER_RESTRAIN = 6, /* monitor: a guest that starts again stays paused */
+	PROTO_ORDER_MOVE = 7, /* primary: one last epoch, then leave the guest suspended and wait */
 };
 
 const char *proto_type_name(unsigned int type);

@@ -102,7 +102,10 @@ struct hv_save_calls {
 	int (*before_suspend)(void *opaque);
 	/* Guest suspended; the capture begins when this returns. Start what may run beside it. */
 	int (*suspended)(void *opaque);
-	/* Guest suspended and captured to io_fd; resumed as soon as this returns. Nothing slow. */
+	/*
+	 * Guest suspended and captured to io_fd; resumed as soon as this returns. Nothing slow; but
+	 * it need not return before it is known that the guest is to run here again, nor at all.
+	 */
 	int (*captured)(void *opaque);
 	/* Guest runs again. Ship, wait, release, sleep; -ECANCELED ends the save cleanly. */
 	int (*running)(void *opaque, const struct hv_pause *pause);

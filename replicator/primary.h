@@ -27,9 +27,11 @@ struct primary {
 	struct staging staging;
 	struct proto_session *stream;
 	struct ship_copy copy;
-	bool copying; /* the copy thread runs */
-	int changes;  /* readable when another hand may have changed the domain */
-	int io_fd;    /* what the save core writes to: the pipe, then the staging buffer */
+	bool copying;   /* the copy thread runs */
+	bool destroyed; /* the guest, by order */
+	bool moving;    /* the next epoch is the last one */
+	int changes;    /* readable when another hand may have changed the domain */
+	int io_fd;      /* what the save core writes to: the pipe, then the staging buffer */
 	struct primary_epoch epoch;
 	uint64_t resumed_ns, reported_ns, bytes;
 	uint64_t ship_ns, ack_ns;
@@ -56,6 +58,9 @@ int primary_end(struct primary *p, int r);
 /* primary_repair.c: mend or destroy what a dead worker left on p->worker.repair, .discard. */
 int primary_repair(struct primary *p);
 int primary_discard(struct primary *p);
+
+/* The guest was destroyed and is another host's: nobody is to open its disks here. */
+void primary_demote(const struct primary *p);
 
 /* The same: start p->worker.domain, which died with this host, from its disks; exit code. */
 int primary_start(struct primary *p);

@@ -12,6 +12,7 @@ static const char *const state_names[PRIMARY_STATES] = {
 	[PRIMARY_SHIPPING] = "shipping",
 	[PRIMARY_WAITING] = "waiting",
 	[PRIMARY_RUNNING] = "running",
+	[PRIMARY_STANDING] = "standing still",
 	[PRIMARY_LOST] = "lost",
 	[PRIMARY_ENDED] = "ended",
 };
@@ -35,6 +36,7 @@ static const struct transition {
 	[PRIMARY_CAPTURED] =
 		{
 			[PRIMARY_EV_RESUMED] = {true, PRIMARY_SHIPPING, PRIMARY_SHIP},
+			[PRIMARY_EV_STAYS] = {true, PRIMARY_SHIPPING, PRIMARY_SHIP},
 			[PRIMARY_EV_STREAM_LOST] = {true, PRIMARY_LOST, PRIMARY_REPORT_LOST},
 		},
 	[PRIMARY_SHIPPING] =
@@ -52,6 +54,13 @@ static const struct transition {
 			[PRIMARY_EV_SUSPEND] = {true, PRIMARY_PAUSING, 0},
 			[PRIMARY_EV_STREAM_LOST] = {true, PRIMARY_LOST, PRIMARY_REPORT_LOST},
 			/* An unprotect that failed: decided while the stream was still up. */
+			[PRIMARY_EV_SOLO] = {true, PRIMARY_ENDED, PRIMARY_RELEASE_ALL},
+			[PRIMARY_EV_STOP] = {true, PRIMARY_ENDED, PRIMARY_RELEASE_ALL},
+			[PRIMARY_EV_DISCARD] = {true, PRIMARY_ENDED, PRIMARY_DESTROY},
+		},
+	/* Acked to its end, and owned by whom the daemon says: nothing but an order moves it. */
+	[PRIMARY_STANDING] =
+		{
 			[PRIMARY_EV_SOLO] = {true, PRIMARY_ENDED, PRIMARY_RELEASE_ALL},
 			[PRIMARY_EV_STOP] = {true, PRIMARY_ENDED, PRIMARY_RELEASE_ALL},
 			[PRIMARY_EV_DISCARD] = {true, PRIMARY_ENDED, PRIMARY_DESTROY},
@@ -82,7 +91,9 @@ int primary_epoch_step(struct primary_epoch *m, enum primary_event event, uint64
 	}
 	if (event == PRIMARY_EV_SUSPEND)
 		m->epoch++;
-	m->state = t->next;
+	if (event == PRIMARY_EV_STAYS)
+		m->last = true;
+	m->state = event == PRIMARY_EV_ACK && m->last ? PRIMARY_STANDING : t->next;
 	return (int)t->actions;
 }
 

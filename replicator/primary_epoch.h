@@ -17,6 +17,7 @@ enum primary_state {
 	PRIMARY_SHIPPING, /* guest runs; epoch on its way */
 	PRIMARY_WAITING,  /* all sent, no ack yet */
 	PRIMARY_RUNNING,  /* last epoch committed, next one open */
+	PRIMARY_STANDING, /* the last epoch is committed, the guest suspended: for an order */
 	PRIMARY_LOST,     /* no backup; mute until an order comes */
 	PRIMARY_ENDED,
 	PRIMARY_STATES,
@@ -26,6 +27,7 @@ enum primary_event {
 	PRIMARY_EV_SUSPEND, /* time for a checkpoint */
 	PRIMARY_EV_CAPTURED,
 	PRIMARY_EV_RESUMED,
+	PRIMARY_EV_STAYS, /* the same, but the guest stays suspended: this epoch is the last */
 	PRIMARY_EV_SHIPPED,
 	PRIMARY_EV_ACK,         /* argument: epoch acked */
 	PRIMARY_EV_STREAM_LOST, /* or a checkpoint that could not be taken */
@@ -48,6 +50,7 @@ struct primary_epoch {
 	enum primary_state state;
 	uint64_t epoch;     /* in the making; 0 during the initial copy */
 	uint64_t committed; /* last acked; its output is released */
+	bool last;          /* nothing follows it: the guest is moved, and stays suspended */
 };
 
 /*

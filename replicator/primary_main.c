@@ -47,6 +47,10 @@ int primary_end(struct primary *p, int r)
 		proto_session_bye(p->stream, r == -ECANCELED ? PROTO_BYE_DONE : PROTO_BYE_FAILED,
 			r == -ECANCELED ? "protection ended" : p->why.text);
 	p->stream = proto_session_free(p->stream);
+	if (p->destroyed) {
+		p->disks = diskrep_primary_close(p->disks);
+		primary_demote(p);
+	}
 	if (r == -ECANCELED || !r)
 		worker_say(&p->worker, PROTO_REPORT_DONE, "", 0);
 	else

@@ -108,7 +108,24 @@ int primary_discard(struct primary *p)
 	} while (!r && clock_now_ns() < until);
 	if (r)
 		log_error("%s", p->why.text);
+	else
+		primary_demote(p);
 	return r ? EXIT_CODE_FAILED : sweep(p);
+}
+
+void primary_demote(const struct primary *p)
+{
+	const char *resource = p->worker.resource;
+	struct why why;
+
+	/*
+	 * One that stands alone connects as the backup whose data is the older one; one that goes
+	 * on connecting by itself finds first that both sides have changed. If it does not come to
+	 * that now, then when this host becomes the backup.
+	 */
+	if (resource &&
+		(diskrep_drbd_disconnect(resource, &why) || diskrep_drbd_secondary(resource, &why)))
+		log_warning("%s", why.text);
 }
 
 /* Promoting is refused while the other host uses the disks: nothing is started twice. */

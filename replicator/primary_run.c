@@ -96,6 +96,8 @@ static int suspended(void *opaque)
 	return r;
 }
 
+static int stand_still(struct primary *p);
+
 /* Inside the pause. The vifs are quiet now, so nothing of the next epoch is closed with this one.
  */
 static int captured(void *opaque)
@@ -111,7 +113,8 @@ static int captured(void *opaque)
 		return r;
 	step(p, PRIMARY_EV_CAPTURED, 0);
 	staging_taken(&p->staging);
-	return netbuf_close_epoch(p->netbuf, &p->why);
+	r = netbuf_close_epoch(p->netbuf, &p->why);
+	return r || !p->moving ? r : stand_still(p);
 }
 
 /* The backup has refused the first checkpoint if the order was not right: this is for the log. */
@@ -211,6 +214,8 @@ static int obey(struct primary *p, int order)
 	if (order <
 		0) /* The daemon is gone: no grant can come. Stay mute; it repairs on restart. */
 		exit(EXIT_CODE_FAILED);
+	if (order == PROTO_ORDER_MOVE)
+		p->moving = true;
 	if (!primary_epoch_ordered(order, &event))
 		return 0;
 	actions = primary_epoch_step(&p->epoch, event, 0);
@@ -229,6 +234,7 @@ static int obey(struct primary *p, int order)
 				p->dom.name);
 		if (p->ops->destroy(p->hv, p->dom.name, &p->why))
 			log_error("%s", p->why.text);
+		p->destroyed = true;
 		netbuf_sweep(p->netbuf_dir, p->dom.uuid, 0, &p->why);
 	}
 	return -ECANCELED;
@@ -247,14 +253,51 @@ int primary_hold(struct primary *p)
 	return r;
 }
 
-/* The guest stands still until it is decided who owns it. Then as when the stream is lost. */
-static int hold_still(struct primary *p)
+static void pause_guest(struct primary *p)
 {
 	struct why why;
 
 	if (restrain_pause(p->ops, p->hv, p->worker.run_dir, p->dom.uuid, p->dom.domid, &why))
 		log_error("%s: %s", p->dom.name, why.text);
+}
+
+/* The guest stands still until it is decided who owns it. Then as when the stream is lost. */
+static int hold_still(struct primary *p)
+{
+	pause_guest(p);
 	return primary_hold(p);
+}
+
+/*
+ * The last epoch of a guest that is moved, inside the pause, which ends only if the guest is to go
+ * on here: with an error, upon which the caller holds, or with the order to run on alone. Whoever
+ * is to run it else is the daemon's to say.
+ */
+static int stand_still(struct primary *p)
+{
+	int r, order;
+
+	step(p, PRIMARY_EV_STAYS, 0);
+	/* Another hand is looked for now, whenever that was done last: there is no later. */
+	r = p->ops->changed(p->hv, true, &p->why);
+	if (r) { /* as in hold_changed: what was added must not speak when the pause ends */
+		pause_guest(p);
+		return r;
+	}
+	r = commit(p);
+	if (r)
+		return r;
+	if (fault_point(FAULT_LAST_EPOCH))
+		exit(EXIT_CODE_FAILED);
+	worker_say(&p->worker, PROTO_REPORT_COMPLETE, "", 0);
+	do {
+		order = worker_order(&p->worker, UINT64_MAX, NULL);
+		r = obey(p, order);
+	} while (!r);
+	/* There is nothing left to resume. */
+	if (order == PROTO_ORDER_DISCARD)
+		exit(primary_end(p, r));
+	return r;
 }
 
 /*

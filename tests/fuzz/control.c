@@ -51,6 +51,13 @@ void failover_domain_protect(
 	refuse(client, name);
 }
 
+void failover_domain_migrate(struct failover *f, struct failover_client *client, const char *name,
+	const char *host, bool protect)
+{
+	FUZZ_EXPECT(host);
+	refuse(client, name);
+}
+
 /* Answered later, if whoever asked is still there. */
 void failover_domain_unprotect(struct failover *f, struct failover_client *client, const char *name)
 {
@@ -170,6 +177,8 @@ void fuzz_seeds(fuzz_put *put)
 		{"good-protect", "\x40{\"command\": \"protect\", \"domain\": \"db\", \"host\": "
 				 "\"beta\"}\n"},
 		{"good-unprotect", "\x07{\"command\": \"unprotect\", \"domain\": \"db\"}\n"},
+		{"good-migrate", "\x40{\"command\": \"migrate\", \"domain\": \"db\", \"host\": "
+				 "\"beta\", \"protect\": false}\n"},
 		{"good-failover", "\x40{\"command\": \"failover\", \"domain\": \"db\"}\n"},
 		{"good-confirm", "\x40{\"command\": \"confirm-dead\", \"host\": \"beta\"}\n"},
 		{"good-status", "\x40{\"command\": \"status\"}\n"},

@@ -114,11 +114,12 @@ static void expect_gossip(const Romulus__Heartbeat *m)
 		FUZZ_EXPECT(failover_peer_gossip(&peer, g->uuid) == g); /* none twice */
 		for (size_t k = 0; k < m->n_domains; k++)
 			if (strcmp(m->domains[k]->uuid, g->uuid) == 0 && m->domains[k]->role <= 2 &&
-				m->domains[k]->state <= 7 &&
+				m->domains[k]->state <= 7 && m->domains[k]->guest <= 3 &&
 				m->domains[k]->generation <= FAILOVER_GENERATION_MAX)
 				said = m->domains[k];
 		FUZZ_EXPECT(said && said->generation == g->generation && said->role == g->role &&
-			    said->state == g->state && said->epoch == g->epoch);
+			    said->state == g->state && said->epoch == g->epoch &&
+			    !said->unwanted == !g->unwanted && said->guest == g->guest);
 	}
 }
 
@@ -179,7 +180,9 @@ void fuzz_seeds(fuzz_put *put)
 	static char host[] = "beta", other[] = "gamma", path[] = "r", uuid[] = UUID,
 		    wrong[] = "../../etc/passwd";
 	Romulus__DomainState state = ROMULUS__DOMAIN_STATE__INIT, bad = state, far = state;
+	Romulus__DomainState moved = state, odd = state;
 	Romulus__DomainState *states[] = {&state, &state}, *bads[] = {&bad, &state, &far};
+	Romulus__DomainState *moves[] = {&moved, &odd};
 	Romulus__Heartbeat beat = ROMULUS__HEARTBEAT__INIT;
 
 	state.uuid = far.uuid = uuid;
@@ -196,6 +199,14 @@ void fuzz_seeds(fuzz_put *put)
 	put_beat(put, "good-beat", 0, &beat);
 	put_beat(put, "good-second-path", 1 | 4, &beat);
 	put_beat(put, "stranger", 2, &beat);
+	moved.uuid = odd.uuid = uuid;
+	moved.role = odd.role = PROTO_ROLE_PRIMARY;
+	moved.state = PROTO_STATE_RELEASED;
+	moved.unwanted = true;
+	odd.state = PROTO_STATE_TAKEN_OVER;
+	odd.guest = PROTO_GUEST_FAILED + 1;
+	beat.domains = moves;
+	put_beat(put, "good-moved-beside-odd", 1, &beat);
 	beat.domains = bads;
 	beat.n_domains = 3;
 	put_beat(put, "good-beside-bad", 1, &beat);

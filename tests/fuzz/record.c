@@ -35,7 +35,7 @@ static const char *folder(void)
 static void expect_sound(const struct failover_record *r)
 {
 	FUZZ_EXPECT(failover_uuid_valid(r->uuid) && failover_name_valid(r->name));
-	FUZZ_EXPECT(r->role <= PROTO_ROLE_BACKUP && r->decision <= FAILOVER_DECISION_LEFT);
+	FUZZ_EXPECT(r->role <= PROTO_ROLE_BACKUP && r->decision <= FAILOVER_DECISION_HANDED);
 	FUZZ_EXPECT(
 		memchr(r->peer, '\0', sizeof(r->peer)) && memchr(r->boot, '\0', sizeof(r->boot)));
 }
@@ -91,6 +91,7 @@ void fuzz_seeds(fuzz_put *put)
 	} seeds[] = {
 		{"good-solo", RECORD("db", UUID, "solo", "none")},
 		{"good-left", RECORD("db", UUID, "left", UUID)},
+		{"good-handed-over", RECORD("db", UUID, "handed-over", UUID)},
 		{"no-such-decision", RECORD("db", UUID, "dice", "none")},
 		{"path-in-uuid", RECORD("db", "../../../../etc/passwd", "solo", "none")},
 		{"path-in-name", RECORD("../db", UUID, "solo", "none")},

@@ -14,6 +14,8 @@
  * is made by whoever comes first and is a claim until its host has the decision on disk. A question outlives
  * its sender, and an answer that is lost is asked for again; what it says once about the owner it says for ever.
  *
+ * A planned switchover is the primary's own promise while its guest stands suspended: HANDED.
+ *
  * Invariant 2: takeover and solo are never both decided, and never two guests run unmuted. And nobody gives
  * its copy up for an entry of the other one's who has not decided: both copies would be gone.
  *
@@ -22,6 +24,8 @@
  *   LOSS_IS_PROOF          a backup takes over because the stream is lost
  *   FORGET_ON_RESTART      a backup's daemon that is restarted forgets that it had promised
  *   RECLAIM_BY_FENCING     a primary whose guest died with its host takes the backup's power for its word
+ *   RESUME_HANDED_OVER     a primary that has handed its guest over lets it run
+ *   TAKE_BACK_BY_FENCING   a primary that has handed its guest over takes the backup's power for its word
  *   FENCE_UNCONFIRMED      a power switch that failed counts as one that succeeded
  *   PUT_WITHOUT_COMPARE    the store takes whoever comes last
  *   CLAIM_IS_DECISION      the loser gives up for an entry, whether its owner has decided or not
@@ -36,8 +40,8 @@
 
 #define CRASHES 2 /* of daemons and hosts together; more find nothing new and take long */
 
-mtype = { NONE, SOLO, RELEASED, TAKEOVER }; /* what a record on disk says */
-mtype = { PROTECTED, WANT_SOLO, GOING_SOLO, ALONE, VACANT, LEFT, READY, LETTING_GO, LET_GO, TAKING_OVER,
+mtype = { NONE, SOLO, RELEASED, HANDED, TAKEOVER }; /* what a record on disk says */
+mtype = { PROTECTED, HANDED_OVER, WANT_SOLO, GOING_SOLO, ALONE, VACANT, LEFT, READY, LETTING_GO, LET_GO, TAKING_OVER,
 	TAKEN_OVER, CLEARED };
 
 /* On disk: survives everything. */
@@ -138,8 +142,19 @@ end:	do
 	:: atomic { P && p_state == GOING_SOLO -> p_state = ALONE; p_loud = p_guest }
 	:: atomic { P && p_state == ALONE -> p_said_solo = true }
 	:: atomic { P && p_state == ALONE && !p_guest -> p_guest = true; p_loud = true } /* from its disks */
+	/* All of it is acked, and it stands still. */
+	:: atomic { P && p_state == PROTECTED && stream -> p_record = HANDED; p_state = HANDED_OVER }
+	:: atomic { P && p_state == HANDED_OVER -> p_said_released = true }
+	:: atomic { P && p_state == HANDED_OVER && b_said_released -> p_record = SOLO; p_state = GOING_SOLO }
+#ifdef RESUME_HANDED_OVER
+	:: atomic { P && p_state == HANDED_OVER -> p_loud = p_guest }
+#endif
+#ifdef TAKE_BACK_BY_FENCING
+	:: atomic { P && p_state == HANDED_OVER && !b_power -> p_record = SOLO; p_state = GOING_SOLO }
+#endif
 	/* The other side owns it: the stale guest goes, unheard. */
-	:: atomic { P && (p_state == WANT_SOLO || p_state == PROTECTED || p_state == VACANT) && b_said_taken ->
+	:: atomic { P && (p_state == WANT_SOLO || p_state == PROTECTED || p_state == HANDED_OVER ||
+			p_state == VACANT) && b_said_taken ->
 		p_record = RELEASED; p_state = LEFT }
 	:: atomic { P && p_state == LEFT -> p_guest = false; p_said_released = true }
 	/* The guest died with this host. */
@@ -171,6 +186,8 @@ end:	do
 		if
 		:: p_record == NONE && p_new_boot -> p_record = RELEASED; p_state = VACANT
 		:: p_record == NONE && !p_new_boot -> p_state = WANT_SOLO
+		:: p_record == HANDED && p_new_boot -> p_record = RELEASED; p_state = VACANT
+		:: p_record == HANDED && !p_new_boot -> p_state = HANDED_OVER
 		:: p_record == SOLO -> p_state = GOING_SOLO
 		:: p_record == RELEASED && p_new_boot -> p_state = VACANT
 		:: p_record == RELEASED && !p_new_boot && !p_guest -> p_state = VACANT

@@ -103,6 +103,17 @@ static void operator_looks(struct host *h, uint64_t life, uint64_t b)
 	sim_after(sim_between(100 * MS, 5 * SECOND), h, operator_protects, 0, 0);
 }
 
+/* Of a guest that was handed over: the other host is lost for good, and has not run it. */
+static void operator_takes_back(struct host *h, uint64_t life, uint64_t b)
+{
+	const struct host *other = sim_other(h);
+
+	if (!daemon_gone(h, (unsigned int)life) && h->state == FAILOVER_HANDED_OVER &&
+		h->detector.view == FAILOVER_VIEW_SILENT && !other->power &&
+		other->on_disk.decision != FAILOVER_DECISION_TAKEOVER)
+		daemon_on(h, FAILOVER_ON_GRANT); /* romulus failover */
+}
+
 /* ---- as domain.c has it --------------------------------------------------------------------- */
 
 static enum failover_inquiry inquiry(const struct host *h, struct failover_question *ret)
@@ -132,6 +143,8 @@ void arbiter_ask(struct host *h)
 {
 	struct failover_question q;
 
+	if (h->state == FAILOVER_HANDED_OVER && sim_chance(100))
+		sim_after(sim_between(0, SECOND), h, operator_takes_back, h->life, 0);
 	switch (inquiry(h, &q)) {
 	case FAILOVER_INQUIRE_NOTHING:
 		return;

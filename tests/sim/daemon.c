@@ -52,7 +52,7 @@ static bool promise(void *host, const struct failover_plan *p)
 {
 	struct host *h = host;
 	const struct failover_attempt attempt = {
-		h->attempt_generation, "guest", sim_other(h)->name};
+		h->attempt_generation, "guest", sim_other(h)->name, h->unwanted};
 	const struct failover_record r = failover_plan_record(p, &h->record, &attempt);
 
 	if (p->died)
@@ -146,6 +146,26 @@ static void particular(void *host, enum failover_action action)
 	case FAILOVER_DO_NOTE_PROTECTED:
 		h->attempts = (struct failover_attempts){0};
 		sim.protections++;
+		fate_move(h);
+		return;
+	case FAILOVER_DO_MOVE:
+		sim.moves++;
+		fate_tempt(h, 300 * MS);
+		fate_tempt(sim_other(h), 300 * MS);
+		return;
+	case FAILOVER_DO_HAND_OVER:
+		sim.handed = h->record.generation;
+		sim.stood_at = h->guest.memory.count;
+		if (fate_crash(h, FAULT_HANDED_OVER))
+			return;
+		if (sim.bug == BUG_RESUME_HANDED_OVER)
+			guest_release_all(h);
+		fate_tempt(h, 300 * MS);
+		fate_tempt(sim_other(h), 300 * MS);
+		return;
+	case FAILOVER_DO_TAKE_BACK:
+		sim.solos++;
+		h->moves = false;
 		return;
 	case FAILOVER_DO_GO_SOLO:
 		sim.solos++;
@@ -375,6 +395,7 @@ static void resume(struct host *h)
 	case FAILOVER_RESUME_NOTHING:
 	case FAILOVER_RESUME_ASK:
 	case FAILOVER_RESUME_AWAIT_WORD:
+	case FAILOVER_RESUME_HANDED_OVER:
 		break;
 	}
 }
@@ -390,7 +411,7 @@ void daemon_start(struct host *h, uint64_t a, uint64_t b)
 	h->guest_died = h->guest_ended = h->restarts = false;
 	h->missed_at = 0;
 	h->debt.owes = h->unwritten = h->resumes = h->vacant = h->gossip_known = h->requesting =
-		h->asker = h->commanding = false;
+		h->asker = h->commanding = h->moves = h->unwanted = false;
 	h->newest = (struct failover_newest){0};
 	h->replay = (struct failover_replay){0};
 	h->busy_until = 0;
@@ -420,6 +441,16 @@ void daemon_ask_protect(struct host *h)
 {
 	if (sim_awake(h) && h->daemon && !h->requesting && !h->commanding)
 		daemon_on(h, FAILOVER_ON_PROTECT);
+}
+
+void daemon_ask_migrate(struct host *h, bool protect)
+{
+	if (!sim_awake(h) || !h->daemon || h->state != FAILOVER_PROTECTED || h->commanding ||
+		h->requesting || h->detector.view == FAILOVER_VIEW_SILENT)
+		return;
+	h->unwanted = !protect;
+	h->moves = daemon_on(h, FAILOVER_ON_MOVE);
+	sim_say(h, "that was an operator's wish%s", protect ? "" : ", without protection");
 }
 
 void daemon_ask_unprotect(struct host *h)

@@ -184,6 +184,23 @@ void fate_tempt(struct host *h, uint64_t within)
 	spent(world);
 }
 
+/* @protect: in the other direction afterwards. */
+static void move(struct host *h, uint64_t protect, uint64_t b)
+{
+	if (!sim.healing)
+		daemon_ask_migrate(h, protect);
+}
+
+void fate_move(struct host *h)
+{
+	uint64_t world;
+
+	if (sim.healing || !sim_chance(400) || !strikes(&world))
+		return;
+	sim_after(sim_random(4 * SECOND), h, move, sim_chance(800), 0);
+	spent(world);
+}
+
 void fate_break_disks(struct host *h)
 {
 	uint64_t world;

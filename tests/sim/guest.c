@@ -113,7 +113,7 @@ static void start_again(struct host *h, uint64_t boot, uint64_t b)
 
 void guest_reboot(struct host *h)
 {
-	if (!h->guest.exists || h->back_at)
+	if (!h->guest.exists || h->back_at || h->guest.suspended)
 		return;
 	sim_say(h, "its guest reboots");
 	guest_end(h);
@@ -129,6 +129,8 @@ void guest_tick(struct host *h, uint64_t a, uint64_t b)
 	sim_after(TICK, h, guest_tick, a, b);
 	if (!sim_awake(h) || !g->exists || g->suspended)
 		return;
+	if (h->recorded && h->on_disk.decision == FAILOVER_DECISION_HANDED)
+		sim_violated("a guest that was handed over runs on (invariant 2)");
 	if (!sim.disks)
 		g->memory.count++;
 	else if (!write_on(h))

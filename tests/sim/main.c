@@ -20,7 +20,7 @@
 #define ALL_TAKEN_IN 20000      /* schedules, as `make sim` runs them */
 
 static struct {
-	uint64_t schedules, taken_over, solos, protections, ended;
+	uint64_t schedules, taken_over, solos, protections, moves, moved, ended;
 } total;
 
 /* A guest that runs and is nobody's is protected by an operator. */
@@ -30,10 +30,22 @@ static void operator_protects(struct host *h, uint64_t a, uint64_t b)
 	for (int i = 0; i < HOSTS; i++) {
 		struct host *owner = &sim.host[i];
 
-		if (!owner->record.intent && owner->state == FAILOVER_IDLE && owner->guest.exists &&
-			owner->guest.lineage == sim.lineage)
+		if (!owner->record.intent &&
+			(owner->state == FAILOVER_IDLE || owner->state == FAILOVER_TAKEN_OVER) &&
+			owner->guest.exists && owner->guest.lineage == sim.lineage)
 			daemon_ask_protect(owner);
 	}
+}
+
+/* When everything has worked for a while a move is nothing out of the ordinary. */
+static void operator_moves(struct host *unused, uint64_t a, uint64_t b)
+{
+	for (int i = 0; i < HOSTS; i++)
+		if (sim.host[i].state == FAILOVER_PROTECTED && sim_chance(300)) {
+			sim.moved_from = &sim.host[i];
+			daemon_ask_migrate(&sim.host[i], true);
+			return;
+		}
 }
 
 static void begin(uint64_t seed, enum bug bug)
@@ -76,6 +88,7 @@ static void begin(uint64_t seed, enum bug bug)
 	disk_begin();
 	guest_begin(&sim.host[0], &(struct memory){0}, "created");
 	operator_protects(NULL, 0, 0);
+	sim_after(TROUBLE + RECOVERY / 2, NULL, operator_moves, 0, 0);
 	fate_begin();
 }
 
@@ -115,6 +128,8 @@ static void judge(void)
 		return;
 	if (running != 1)
 		sim_violated("the domain runs nowhere and nobody is told (invariant 5)");
+	else if (sim.moved_from && sim.moved_from->guest.exists)
+		sim_violated("a guest that was moved when everything works is where it was");
 	else if (a->state != FAILOVER_PROTECTED && b->state != FAILOVER_PROTECTED)
 		sim_violated("it is not protected although everything works (invariant 5)");
 }
@@ -134,6 +149,8 @@ static const char *run(uint64_t seed, enum bug bug)
 	total.taken_over += sim.taken_over;
 	total.solos += sim.solos;
 	total.protections += sim.protections;
+	total.moves += sim.moves;
+	total.moved += sim.moved;
 	total.ended += sim.ended;
 	return sim.violation;
 }
@@ -262,11 +279,12 @@ int main(int argc, char **argv)
 	}
 	covered = coverage(n >= ALL_TAKEN_IN);
 	printf("%llu schedules, %.0f per second: %llu protections, %llu takeovers, %llu solos, "
-	       "%llu ended; no "
+	       "%llu of %llu moves, %llu ended; no "
 	       "violation\n",
 		(unsigned long long)total.schedules, (double)total.schedules / (seconds() - begun),
 		(unsigned long long)total.protections, (unsigned long long)total.taken_over,
-		(unsigned long long)total.solos, (unsigned long long)total.ended);
+		(unsigned long long)total.solos, (unsigned long long)total.moved,
+		(unsigned long long)total.moves, (unsigned long long)total.ended);
 	if (!covered)
 		printf("a transition or a crash point was never taken: add what leads there, or "
 		       "delete the row\n");

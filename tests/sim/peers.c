@@ -61,8 +61,16 @@ static void hear(struct host *h, uint64_t path, uint64_t index)
 	h->gossip_known = true;
 	h->gossip = w->gossip;
 	if (failover_decide_word(
-		    h->state, &h->record, &h->gossip, failover_arbiter_busy(&h->arbiter), &event))
+		    h->state, &h->record, &h->gossip, failover_arbiter_busy(&h->arbiter), &event)) {
+		if (failover_decide_ends(h->state, event, &h->gossip))
+			h->record.intent = false;
 		daemon_on(h, event);
+	}
+	if (!daemon_gone(h, life) && h->moves &&
+		failover_decide_arrival(h->state, &h->record, &h->gossip) == FAILOVER_ARRIVED) {
+		h->moves = false;
+		sim.moved++;
+	}
 }
 
 void peers_beat(struct host *h)
@@ -73,8 +81,7 @@ void peers_beat(struct host *h)
 	*w = (struct word){
 		.boot = start_of(h), .sequence = ++h->sequence, .answers = h->replay.boot};
 	w->about_domain = h->recorded && !h->resumes;
-	w->gossip.generation = h->record.generation;
-	failover_decide_gossip(h->state, &h->record, h->vacant, &w->gossip.role, &w->gossip.state);
+	w->gossip = failover_decide_gossip(h->state, &h->record, h->vacant);
 	for (uint64_t path = 0; path < PATHS; path++) {
 		if (sim.cut[path][h->number] || sim.deaf[h->number] || sim_chance(10))
 			continue;

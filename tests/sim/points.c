@@ -24,6 +24,7 @@ static const char *const bugs[BUG_COUNT] = {
 	[BUG_ROLLBACK_SKIP] = "rollback-skip",
 	[BUG_ROLLBACK_BENEATH] = "rollback-beneath",
 	[BUG_LINEAGE_SKIP] = "lineage-skip",
+	[BUG_RESUME_HANDED_OVER] = "resume-handed-over",
 };
 
 /* Where it dies besides. */
@@ -47,6 +48,8 @@ static const struct {
 	[FAULT_PLUG_BYPASS] = {.bug = BUG_PLUG_BYPASS},
 	[FAULT_CAPTURED] = {.dies = true},
 	[FAULT_TAKEOVER_GRANT] = {.dies = true},
+	[FAULT_LAST_EPOCH] = {.dies = true},
+	[FAULT_HANDED_OVER] = {.dies = true},
 	[FAULT_HELLO_VERSION] = {.test = "tests/unit/handshake.c"},
 	[FAULT_DISKS_DISCONNECTED] = {.dies = true},
 	[FAULT_DISKS_DUMPED] = {.dies = true},

@@ -10,6 +10,8 @@
  * checkpoint is the count and what each block must hold. So the invariants are about numbers:
  *   1, 4  a takeover, or a start from disks, begins at no less than the client has seen
  *   2     no frame comes from a guest that a later one has replaced, but for late ones
+ *         a guest that was handed over runs here only when it has been taken back, and there from
+ *         where it stood still
  *   3     after a takeover, and before a start from disks, the disk is what the guest wrote
  *         and a guest that ended in agreement is never resumed
  *   5     when everything works again the domain runs, is heard and is protected, or its state
@@ -59,6 +61,7 @@ enum bug {
 	BUG_ROLLBACK_SKIP,
 	BUG_ROLLBACK_BENEATH,
 	BUG_LINEAGE_SKIP,
+	BUG_RESUME_HANDED_OVER,
 	BUG_COUNT,
 };
 
@@ -99,6 +102,7 @@ struct worker {
 	uint64_t said_at;  /* when the daemon has read all that was said */
 	struct primary_epoch primary;
 	struct backup_epoch backup;
+	bool moving;                    /* primary: the next epoch is the last one */
 	bool suspended;                 /* primary: it has the guest stopped, */
 	bool marking;                   /* and waits for the marker to be written */
 	struct diskrep_lineage lineage; /* backup: of its disks */
@@ -177,6 +181,7 @@ struct host {
 	struct failover_arbiter arbiter;
 	struct failover_claim claim;
 	uint64_t attempt_generation;
+	bool moves, unwanted; /* see struct failover_domain */
 	struct failover_attempts attempts;
 	bool later; /* what went wrong last was only not ready yet */
 	bool requesting, asker, asker_unprotects, commanding;
@@ -204,8 +209,10 @@ struct sim {
 	uint64_t generations; /* of data, so far */
 	uint64_t strokes;     /* of fate, so far, those that were spared included */
 	unsigned int crashes_left;
-	bool ended; /* the guest ended by itself, or nobody wants it protected */
-	uint64_t taken_over, solos, protections;
+	bool ended;                    /* the guest ended by itself, or nobody wants it protected */
+	const struct host *moved_from; /* when all was well again */
+	uint64_t handed, stood_at; /* the generation handed over last, and where its guest stood */
+	uint64_t taken_over, solos, protections, moves, moved;
 };
 
 extern struct sim sim;
@@ -252,6 +259,7 @@ void daemon_note_started(struct host *h);                      /* the guest, fro
 void daemon_note_restarted(struct host *h);                    /* the guest, by itself */
 void daemon_ask_protect(struct host *h);
 void daemon_ask_unprotect(struct host *h);
+void daemon_ask_migrate(struct host *h, bool protect);
 /* While it waits for the disk of its records, what comes in waits for it: @handler will be called.
  */
 bool daemon_waits(struct host *h, sim_handler *handler, uint64_t a, uint64_t b);
@@ -340,6 +348,8 @@ void fate_begin(void);
 void fate_heal(void);
 /* A delicate moment of @h: in some schedules something happens to it @within that time. */
 void fate_tempt(struct host *h, uint64_t within);
+/* It is protected: in some schedules an operator moves it a while later. */
+void fate_move(struct host *h);
 /* What is about to be ordered of its worker may cross the worker's last word. */
 void fate_cross(struct host *h);
 /* A marker is about to be written: DRBD may break off now. */

@@ -176,8 +176,9 @@ void primary_lost(struct host *h, uint64_t a, uint64_t b)
 		end_with(h, FAILOVER_ON_FAILED);
 		return;
 	}
-	if (w->suspended) /* seen when the pause is over */
+	if (w->suspended || w->primary.state == PRIMARY_STANDING) /* seen when the pause is over */
 		return;
+	h->guest.suspended = false; /* the last epoch was to be another one */
 	step(h, PRIMARY_EV_STREAM_LOST, 0);
 	say(h, FAILOVER_ON_LOST);
 }
@@ -199,6 +200,7 @@ static void checkpoint(struct host *h, uint64_t life, uint64_t b);
 static void take_ack(struct host *h, uint64_t epoch, uint64_t b)
 {
 	struct worker *w = &h->worker;
+	const unsigned int life = w->life;
 
 	if (w->primary.state != PRIMARY_WAITING)
 		return;
@@ -207,6 +209,11 @@ static void take_ack(struct host *h, uint64_t epoch, uint64_t b)
 		return;
 	}
 	guest_release_closed(h);
+	if (w->primary.state == PRIMARY_STANDING) {
+		if (!fate_crash(h, FAULT_LAST_EPOCH) && !stale(h, life))
+			say(h, FAILOVER_ON_COMPLETE);
+		return;
+	}
 	if (epoch == 1)
 		say(h, FAILOVER_ON_SYNCED);
 	sim_after(sim_between(50 * MS, 300 * MS), h, checkpoint, w->life, 0);
@@ -258,8 +265,10 @@ static void captured(struct host *h, uint64_t life, uint64_t b)
 	*copy = h->guest.memory;
 	if (fate_crash(h, FAULT_CAPTURED) || stale(h, life))
 		return;
-	h->guest.suspended = w->suspended = false;
-	step(h, PRIMARY_EV_RESUMED, 0);
+	w->suspended = false;
+	if (!w->moving)
+		h->guest.suspended = false;
+	step(h, w->moving ? PRIMARY_EV_STAYS : PRIMARY_EV_RESUMED, 0);
 	if (fate_crash(h, FAULT_SHIP) || stale(h, life))
 		return;
 	send(h, 0, backup_begin, epoch, next_capture);
@@ -502,6 +511,8 @@ static void activated(struct host *h, uint64_t life, uint64_t b)
 			"disk and memory differ after a takeover (invariant 3)");
 	if (h->record.generation <= sim.agreed)
 		sim_violated("a guest that has ended in agreement is resumed");
+	if (h->record.generation == sim.handed && h->worker.checkpoint.count != sim.stood_at)
+		sim_violated("a guest that was moved does not go on from where it stood still");
 	guest_begin(h, &h->worker.checkpoint, "takeover");
 	end_with(h, FAILOVER_ON_RUNNING);
 }
@@ -541,7 +552,10 @@ void worker_order(struct host *h, enum proto_order order)
 {
 	enum primary_event event;
 
-	if (h->worker.kind == WORKER_PRIMARY && primary_epoch_ordered(order, &event))
+	if (h->worker.kind == WORKER_PRIMARY && order == PROTO_ORDER_MOVE) {
+		h->worker.moving = true;
+		sim_after(MS, h, checkpoint, h->worker.life, 0);
+	} else if (h->worker.kind == WORKER_PRIMARY && primary_epoch_ordered(order, &event))
 		sim_after(MS, h, obey, h->worker.life, event);
 	else if (order == PROTO_ORDER_DISCARD)
 		sim_after(MS, h, discard_backup, h->worker.life, 0);

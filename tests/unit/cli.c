@@ -131,6 +131,21 @@ static void progress_past_its_total_stays_full(void **state)
 	json_decref(none);
 }
 
+/* The stages of a move have nothing to count. */
+static void progress_without_figures_is_its_stage(void **state)
+{
+	json_t *p = parse("{\"stage\":\"beta has all of it\"}");
+	char text[256];
+
+	cli_progress_format(text, sizeof(text), 80, p);
+	assert_string_equal(text, "beta has all of it");
+	cli_progress_format(text, sizeof(text), 0, p);
+	assert_string_equal(text, "beta has all of it");
+	cli_progress_format(text, sizeof(text), 4, p);
+	assert_string_equal(text, "beta");
+	json_decref(p);
+}
+
 static void numbers_that_are_none_do_no_harm(void **state)
 {
 	json_t *j =
@@ -279,6 +294,20 @@ static void requests_are_what_the_daemon_expects(void **state)
 		a.request, "{\"command\":\"protect\",\"domain\":\"db\",\"host\":\"beta\"}\n");
 	assert_string_equal(a.out, "db is protected, its backup is beta\n");
 	answer_free(&a);
+	a = ASK(OK, "migrate", "db", "beta");
+	assert_string_equal(
+		a.request, "{\"command\":\"migrate\",\"domain\":\"db\",\"host\":\"beta\"}\n");
+	assert_non_null(strstr(a.out, "db runs on beta now; "));
+	answer_free(&a);
+	a = ASK(OK, "migrate", "db", "beta", "--no-protect");
+	assert_string_equal(a.request, "{\"command\":\"migrate\",\"domain\":\"db\",\"host\":"
+				       "\"beta\",\"protect\":false}\n");
+	assert_string_equal(a.out, "db runs on beta now, unprotected\n");
+	answer_free(&a);
+	a = ASK("{\"exit\":6,\"error\":\"beta is silent\"}\n", "migrate", "db", "beta");
+	assert_int_equal(a.code, EXIT_CODE_UNREACHABLE);
+	assert_string_equal(a.out, "");
+	answer_free(&a);
 	a = ASK(OK, "events", "--follow");
 	assert_string_equal(a.request, "{\"command\":\"events\",\"follow\":true}\n");
 	answer_free(&a);
@@ -380,6 +409,9 @@ static void wrong_usage_says_what_is_right(void **state)
 		{{"protect", "db"}, "usage: romulus protect DOMAIN HOST\n"},
 		{{"unprotect", "db", "beta"}, "unexpected argument beta"},
 		{{"protect", "--json", "db", "beta"}, "does not take the option --json"},
+		{{"protect", "--no-protect", "db", "beta"},
+			"does not take the option --no-protect"},
+		{{"migrate", "db"}, "usage: romulus migrate [--no-protect] DOMAIN HOST\n"},
 		{{"status", "--jsn"}, "unknown option --jsn"},
 		{{"failover", ""}, "an argument is empty"},
 	};
@@ -415,6 +447,7 @@ int main(void)
 		cmocka_unit_test(each_state_has_its_status_line),
 		cmocka_unit_test(progress_fits_the_terminal),
 		cmocka_unit_test(progress_past_its_total_stays_full),
+		cmocka_unit_test(progress_without_figures_is_its_stage),
 		cmocka_unit_test(numbers_that_are_none_do_no_harm),
 		cmocka_unit_test(events_show_the_time_between_them),
 		cmocka_unit_test(the_daemons_exit_code_is_ours),

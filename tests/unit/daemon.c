@@ -50,34 +50,58 @@ static void say(struct proto_session *s, enum proto_report kind)
 	proto_session_send(s, PROTO_REPORT, &report.base, UINT64_MAX, &why);
 }
 
-/* A file LIBEXEC/WORKER.silent keeps it from saying anything. */
+static bool is_file(const char *path, const char *suffix)
+{
+	char file[PATH_MAX];
+
+	snprintf(file, sizeof(file), "%s.%s", path, suffix);
+	return access(file, F_OK) == 0;
+}
+
+/* True: that was its last word. */
+static bool obey(struct proto_session *s, const char *path, enum proto_order order)
+{
+	switch (order) {
+	case PROTO_ORDER_CONNECT:
+		say(s, PROTO_REPORT_PROTECTED);
+		return false;
+	case PROTO_ORDER_MOVE:
+		say(s, is_file(path, "loses") ? PROTO_REPORT_LOST : PROTO_REPORT_COMPLETE);
+		return false;
+	case PROTO_ORDER_TAKEOVER:
+		say(s, is_file(path, "fails") ? PROTO_REPORT_FAILED : PROTO_REPORT_RUNNING);
+		return true;
+	default:
+		say(s, PROTO_REPORT_DONE);
+		return true;
+	}
+}
+
+/*
+ * A file LIBEXEC/WORKER.silent keeps it from saying anything, .loses has it lose its stream in the
+ * last epoch, .fails fail in a takeover.
+ */
 static int be_worker(const char *path, int argc, char **argv)
 {
 	const bool primary = strstr(path, "primary");
 	struct proto_session *s;
 	struct proto_frame frame;
-	char silent[PATH_MAX];
 	struct why why;
 
 	for (int i = 1; i < argc; i++)
 		if (strcmp(argv[i], "--repair") == 0 || strcmp(argv[i], "--discard") == 0)
 			return 0;
-	snprintf(silent, sizeof(silent), "%s.silent", path);
 	s = proto_session_new(DAEMON_FD);
 	if (!s)
 		return 1;
-	if (access(silent, F_OK) < 0)
+	if (!is_file(path, "silent")) {
 		say(s, primary ? PROTO_REPORT_FOUND : PROTO_REPORT_LISTENING);
-	while (proto_session_receive(s, UINT64_MAX, &frame, &why) > 0) {
-		const uint32_t order = ((const Romulus__Order *)frame.message)->kind;
-
-		if (order == PROTO_ORDER_CONNECT) {
+		if (!primary)
 			say(s, PROTO_REPORT_PROTECTED);
-			continue;
-		}
-		say(s, PROTO_REPORT_DONE);
-		break;
 	}
+	while (proto_session_receive(s, UINT64_MAX, &frame, &why) > 0)
+		if (obey(s, path, ((const Romulus__Order *)frame.message)->kind))
+			break;
 	proto_session_free(s);
 	return 0;
 }
@@ -91,7 +115,8 @@ static void configure(const struct host *h, const char *more, const char *top)
 
 	assert_non_null(f);
 	fprintf(f,
-		"host = \"%s\"\ntransport = \"%s\"\nport = %u\ndead-after = 10000\nstate-dir = "
+		"host = \"%s\"\ntransport = \"%s\"\nport = %u\ndead-after = 10000\n"
+		"reprotect-delay = 100\nstate-dir = "
 		"\"%s\"\n"
 		"pki-dir = \"%s\"\nrun-dir = \"%s\"\nxendomains = \"%s\"\npeer \"%s\" {\n"
 		"path \"a\" { local = \"%s\" remote = \"%s\" }\n%s\n}\n%s\n",
@@ -108,6 +133,9 @@ static void expect_in(const char *text, const char *expect)
 
 #define PROTECT(host)                                                                              \
 	daemon_ask(host, "{\"command\":\"protect\",\"domain\":\"db\",\"host\":\"beta\"}\n")
+#define MIGRATE(host, to, more)                                                                    \
+	daemon_ask(                                                                                \
+		host, "{\"command\":\"migrate\",\"domain\":\"db\",\"host\":\"" to "\"" more "}\n")
 #define UNPROTECT(host) daemon_ask(host, "{\"command\":\"unprotect\",\"domain\":\"db\"}\n")
 
 static void both_up(void)
@@ -256,6 +284,206 @@ static void a_watchdog_that_is_not_to_be_had_is_said(void **state)
 	daemon_run(&host_alpha);
 	daemon_await(&host_alpha, xen ? "\"watchdog\":\"not armed\"" : "\"watchdog\":\"failed\"");
 	daemon_end(&host_alpha);
+}
+
+/* ---- switchover -------------------------------------------------------------------------------
+ */
+
+static void protect_db(void)
+{
+	CLEANUP_FREE char *text = daemon_answer(PROTECT(&host_alpha));
+
+	expect_in(text, "{\"exit\":0}");
+	daemon_await(&host_beta, "\"state\":\"ready\"");
+}
+
+static unsigned int count_events(const struct host *h, const char *text);
+
+/* There and back: each time it is protected again by the host that it came from. */
+static void a_guest_is_moved_and_moved_back(void **state)
+{
+	CLEANUP_FREE char *there = NULL, *again = NULL, *back = NULL;
+
+	both_up();
+	protect_db();
+	there = daemon_answer(MIGRATE(&host_alpha, "beta", ""));
+	expect_in(there, "{\"exit\":0}");
+	expect_in(there, "\"stage\"");
+	assert_int_equal(count_events(&host_beta, "\"running\""), 1); /* before that was said */
+	assert_int_equal(count_events(&host_alpha, "\"handed-over\""), 1);
+	daemon_await(&host_beta, "\"state\":\"protected\"");
+	daemon_await(&host_alpha, "\"state\":\"ready\"");
+	again = daemon_answer(MIGRATE(&host_alpha, "beta", ""));
+	expect_in(again, "\"exit\":9");
+	expect_in(again, "run this on beta");
+	back = daemon_answer(MIGRATE(&host_beta, "alpha", ""));
+	expect_in(back, "{\"exit\":0}");
+	daemon_await(&host_alpha, "\"state\":\"protected\"");
+	daemon_await(&host_beta, "\"state\":\"ready\"");
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
+}
+
+/* The wish is the operator's of the host that it leaves; another one may protect it later. */
+static void a_guest_is_moved_without_protection(void **state)
+{
+	CLEANUP_FREE char *moved = NULL, *protect = NULL;
+
+	both_up();
+	protect_db();
+	moved = daemon_answer(MIGRATE(&host_alpha, "beta", ",\"protect\":false"));
+	expect_in(moved, "{\"exit\":0}");
+	daemon_await(&host_beta, "\"state\":\"taken-over\"");
+	daemon_end(&host_beta); /* nor does a restart protect it */
+	daemon_run(&host_beta);
+	daemon_await(&host_beta, "\"alive\":true");
+	daemon_await(&host_beta, "\"state\":\"taken-over\"");
+	assert_int_equal(count_events(&host_beta, "protect-begin"), 0);
+	protect = daemon_answer(daemon_ask(
+		&host_beta, "{\"command\":\"protect\",\"domain\":\"db\",\"host\":\"alpha\"}\n"));
+	expect_in(protect, "{\"exit\":0}");
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
+}
+
+static void what_cannot_be_moved_is_left_alone(void **state)
+{
+	CLEANUP_FREE char *unknown = NULL, *host = NULL, *backup = NULL, *status = NULL;
+
+	both_up();
+	unknown = daemon_answer(MIGRATE(&host_alpha, "beta", ""));
+	expect_in(unknown, "\"exit\":3");
+	protect_db();
+	host = daemon_answer(MIGRATE(&host_alpha, "gamma", ""));
+	expect_in(host, "\"exit\":3");
+	expect_in(host, "gamma is no configured peer");
+	backup = daemon_answer(MIGRATE(&host_beta, "alpha", ""));
+	expect_in(backup, "\"exit\":9");
+	expect_in(backup, "run this on alpha");
+	status = daemon_command(&host_alpha, "{\"command\":\"status\"}\n");
+	expect_in(status, "\"state\":\"protected\"");
+	assert_int_equal(count_events(&host_alpha, "\"moving\""), 0);
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
+}
+
+/* Before anything is promised: the guest goes on here, and is protected again. */
+static void a_move_that_loses_its_stream_changes_nothing(void **state)
+{
+	CLEANUP_FREE char *moved = NULL;
+
+	both_up();
+	protect_db();
+	rig_shell("touch %s", rig_path(&host_alpha, "libexec/romulus-primary.loses"));
+	moved = daemon_answer(MIGRATE(&host_alpha, "beta", ""));
+	expect_in(moved, "\"exit\":1");
+	assert_int_equal(count_events(&host_alpha, "\"handed-over\""), 0);
+	assert_int_equal(count_events(&host_beta, "\"running\""), 0);
+	daemon_await(&host_alpha, "\"state\":\"protected\"");
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
+}
+
+static void a_move_whose_takeover_fails_says_so(void **state)
+{
+	CLEANUP_FREE char *moved = NULL;
+
+	both_up();
+	protect_db();
+	rig_shell("touch %s", rig_path(&host_beta, "libexec/romulus-backup.fails"));
+	moved = daemon_answer(MIGRATE(&host_alpha, "beta", ""));
+	expect_in(moved, "\"exit\":1");
+	expect_in(moved, "could not start it");
+	daemon_await(&host_beta, "\"state\":\"broken\"");
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
+}
+
+/* Nobody is kept waiting for it; but what was promised holds when it is heard again. */
+static void a_silent_backup_may_have_what_it_was_handed(void **state)
+{
+	CLEANUP_FREE char *moved = NULL, *again = NULL, *unprotect = NULL;
+
+	both_up();
+	protect_db();
+	kill(host_beta.pid, SIGSTOP);
+	moved = daemon_answer(MIGRATE(&host_alpha, "beta", ""));
+	expect_in(moved, "\"exit\":6");
+	expect_in(moved, "may have run it");
+	daemon_await(&host_alpha, "\"state\":\"handed-over\"");
+	again = daemon_answer(MIGRATE(&host_alpha, "beta", ""));
+	expect_in(again, "\"exit\":9");
+	unprotect = daemon_answer(UNPROTECT(&host_alpha));
+	expect_in(unprotect, "\"exit\":9");
+	kill(host_beta.pid, SIGCONT);
+	daemon_await(&host_beta, "\"state\":\"protected\"");
+	assert_int_equal(count_events(&host_alpha, "\"taken-back\""), 0);
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
+}
+
+/* It is gone for good, and a person accepts what that means. */
+static void what_was_handed_to_a_lost_backup_is_taken_back_by_an_operator(void **state)
+{
+	CLEANUP_FREE char *moved = NULL, *early = NULL, *failover = NULL;
+
+	both_up();
+	protect_db();
+	kill(host_beta.pid, SIGSTOP);
+	early = daemon_command(&host_alpha, "{\"command\":\"failover\",\"domain\":\"db\"}\n");
+	expect_in(early, "\"exit\":9");
+	moved = daemon_answer(MIGRATE(&host_alpha, "beta", ",\"protect\":false"));
+	expect_in(moved, "\"exit\":6");
+	failover = daemon_command(&host_alpha, "{\"command\":\"failover\",\"domain\":\"db\"}\n");
+	expect_in(failover, "\"exit\":");
+	daemon_await(&host_alpha, "\"state\":\"solo\"");
+	assert_int_equal(count_events(&host_alpha, "\"taken-back\""), 1);
+	daemon_end(&host_alpha);
+}
+
+static void nothing_is_moved_to_a_host_that_is_not_heard(void **state)
+{
+	CLEANUP_FREE char *moved = NULL;
+
+	both_up();
+	protect_db();
+	kill(host_beta.pid, SIGSTOP);
+	daemon_await(&host_alpha, "\"alive\":false");
+	moved = daemon_answer(MIGRATE(&host_alpha, "beta", ""));
+	expect_in(moved, "\"exit\":6");
+	expect_in(moved, "not heard");
+	daemon_await(&host_alpha, "\"state\":\"protected\"");
+	daemon_end(&host_alpha);
+}
+
+/* A restart keeps the promise: the guest stands there, and only the backup's word moves it on. */
+static void a_promise_to_hand_over_survives_a_restart(void **state)
+{
+	struct failover_record r = {.name = "db",
+		.uuid = UUID,
+		.peer = "beta",
+		.generation = 7,
+		.role = PROTO_ROLE_PRIMARY,
+		.decision = FAILOVER_DECISION_HANDED,
+		.intent = true};
+	struct why why;
+
+	failover_boot_id(r.boot);
+	rig_shell("mkdir -p %s/domains %s/domains", rig_path(&host_alpha, "state"),
+		rig_path(&host_beta, "state"));
+	assert_int_equal(failover_state_save(rig_path(&host_alpha, "state"), &r, &why), 0);
+	daemon_run(&host_alpha);
+	daemon_await(&host_alpha, "\"state\":\"handed-over\"");
+	/* Beta had its standby then, which its romulusd has lost: so it lets go. */
+	snprintf(r.peer, sizeof(r.peer), "alpha");
+	r.role = PROTO_ROLE_BACKUP;
+	r.decision = FAILOVER_DECISION_NONE;
+	assert_int_equal(failover_state_save(rig_path(&host_beta, "state"), &r, &why), 0);
+	daemon_run(&host_beta);
+	daemon_await(&host_alpha, "\"state\":\"protected\"");
+	assert_int_equal(count_events(&host_alpha, "\"taken-back\""), 1);
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
 }
 
 /* ---- certificates -----------------------------------------------------------------------------
@@ -437,6 +665,15 @@ int main(int argc, char **argv)
 		TEST(what_xendomains_starts_is_not_protected),
 		TEST(hosts_that_decide_differently_do_not_pair),
 		TEST(a_watchdog_that_is_not_to_be_had_is_said),
+		TEST(a_guest_is_moved_and_moved_back),
+		TEST(a_guest_is_moved_without_protection),
+		TEST(what_cannot_be_moved_is_left_alone),
+		TEST(a_move_that_loses_its_stream_changes_nothing),
+		TEST(a_move_whose_takeover_fails_says_so),
+		TEST(a_silent_backup_may_have_what_it_was_handed),
+		TEST(what_was_handed_to_a_lost_backup_is_taken_back_by_an_operator),
+		TEST(nothing_is_moved_to_a_host_that_is_not_heard),
+		TEST(a_promise_to_hand_over_survives_a_restart),
 		TEST(new_certificates_are_taken_without_a_break),
 		TEST(a_peer_that_restarts_while_keys_change_is_heard),
 		TEST(a_bad_certificate_is_not_taken),

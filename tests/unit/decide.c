@@ -136,7 +136,8 @@ static bool becomes_owner(enum failover_state to, enum failover_state from)
 	return failover_decide_word(to, &r, &word, false, &event) &&
 	       failover_machine_step(to, event, FAILOVER_IDLE, &step) &&
 	       (step.action == FAILOVER_DO_GO_SOLO || step.action == FAILOVER_DO_TAKE_OVER ||
-		       step.action == FAILOVER_DO_RECLAIM || step.action == FAILOVER_DO_STOP);
+		       step.action == FAILOVER_DO_RECLAIM || step.action == FAILOVER_DO_STOP ||
+		       step.action == FAILOVER_DO_TAKE_BACK);
 }
 
 /* Invariant 2: no two states of one generation make owners of each other. */
@@ -155,7 +156,7 @@ static void each_record(void (*rule)(
 	const struct failover_record *r, bool same_boot, const struct failover_restart *then))
 {
 	for (size_t r = 0; r < ARRAY_SIZE(roles); r++)
-		for (int d = FAILOVER_DECISION_NONE; d <= FAILOVER_DECISION_LEFT; d++)
+		for (int d = FAILOVER_DECISION_NONE; d <= FAILOVER_DECISION_HANDED; d++)
 			for (int flags = 0; flags < 4; flags++) {
 				const struct failover_record record = {.generation = OURS,
 					.role = roles[r],
@@ -198,7 +199,9 @@ static void rule_promises(
 	assert_int_equal(then->decision, FAILOVER_DECISION_RELEASED);
 	assert_int_not_equal(r->decision, FAILOVER_DECISION_TAKEOVER);
 	if (r->role == PROTO_ROLE_PRIMARY)
-		assert_true(r->decision == FAILOVER_DECISION_NONE && !same_boot);
+		assert_true((r->decision == FAILOVER_DECISION_NONE ||
+				    r->decision == FAILOVER_DECISION_HANDED) &&
+			    !same_boot);
 	else
 		assert_int_equal(r->role, PROTO_ROLE_BACKUP);
 }
@@ -218,6 +221,12 @@ static void rule_states(
 	if (r->decision == FAILOVER_DECISION_LEFT && r->role == PROTO_ROLE_PRIMARY)
 		assert_true(
 			then->state == FAILOVER_LEAVING && then->then == FAILOVER_RESUME_DISCARD);
+	/* Its guest stands there as long as the kernel below it does. */
+	assert_int_equal(then->state == FAILOVER_HANDED_OVER,
+		same_boot && r->role == PROTO_ROLE_PRIMARY &&
+			r->decision == FAILOVER_DECISION_HANDED);
+	if (then->state == FAILOVER_HANDED_OVER)
+		assert_true(then->then == FAILOVER_RESUME_HANDED_OVER && !then->vacant);
 	if (r->role == PROTO_ROLE_BACKUP)
 		assert_int_equal(then->state, r->decision == FAILOVER_DECISION_TAKEOVER
 						      ? FAILOVER_CLEARING
@@ -240,10 +249,9 @@ static void a_restart_goes_on_where_the_record_ends(void **state)
 static enum failover_event heard_by(enum failover_state peer, const struct failover_record *r)
 {
 	const struct failover_record theirs = {.generation = r->generation};
-	struct failover_gossip word = {.generation = r->generation};
+	const struct failover_gossip word = failover_decide_gossip(FAILOVER_IDLE, r, false);
 	enum failover_event event = FAILOVER_EVENT_COUNT;
 
-	failover_decide_gossip(FAILOVER_IDLE, r, false, &word.role, &word.state);
 	failover_decide_word(peer, &theirs, &word, false, &event);
 	return event;
 }
@@ -264,6 +272,12 @@ static void what_was_decided_is_not_forgotten(void **state)
 		{PROTO_ROLE_PRIMARY, FAILOVER_DECISION_NONE, FAILOVER_HOLDING,
 			FAILOVER_ON_PEER_WANTS_SOLO},
 		{PROTO_ROLE_PRIMARY, FAILOVER_DECISION_RELEASED, FAILOVER_HOLDING,
+			FAILOVER_ON_PEER_RELEASED},
+		{PROTO_ROLE_PRIMARY, FAILOVER_DECISION_HANDED, FAILOVER_HOLDING,
+			FAILOVER_ON_PEER_RELEASED},
+		{PROTO_ROLE_PRIMARY, FAILOVER_DECISION_TAKEOVER, FAILOVER_HANDED_OVER,
+			FAILOVER_ON_PEER_OWNS},
+		{PROTO_ROLE_BACKUP, FAILOVER_DECISION_RELEASED, FAILOVER_HANDED_OVER,
 			FAILOVER_ON_PEER_RELEASED},
 		{PROTO_ROLE_PRIMARY, FAILOVER_DECISION_TAKEOVER, FAILOVER_WANT_SOLO,
 			FAILOVER_ON_PEER_OWNS},
@@ -289,17 +303,87 @@ static void gossip_of_an_attempt_is_that_of_its_record(void **state)
 {
 	const struct failover_record r = {
 		.generation = OURS, .role = PROTO_ROLE_PRIMARY, .decision = FAILOVER_DECISION_SOLO};
-	enum proto_role role;
-	enum proto_state said;
+	struct failover_gossip g;
 
 	for (int s = FAILOVER_IDLE + 1; s < FAILOVER_STATE_COUNT; s++) {
 		const enum failover_state in =
 			attempts((enum failover_state)s) ? FAILOVER_SOLO : (enum failover_state)s;
 
-		failover_decide_gossip((enum failover_state)s, &r, false, &role, &said);
-		assert_int_equal(role, failover_machine_role(in));
-		assert_int_equal(said, failover_machine_gossip(in));
+		g = failover_decide_gossip((enum failover_state)s, &r, false);
+		assert_int_equal(g.role, failover_machine_role(in));
+		assert_int_equal(g.state, failover_machine_gossip(in));
+		assert_int_equal(g.generation, OURS);
 	}
+}
+
+/* ---- a guest that is handed over ------------------------------------------------------------- */
+
+static struct failover_gossip said_of(
+	enum failover_state s, enum proto_role role, enum failover_decision decision, bool intent)
+{
+	const struct failover_record r = {
+		.generation = OURS, .role = role, .decision = decision, .intent = intent};
+
+	return failover_decide_gossip(s, &r, false);
+}
+
+/* Who moves it says whether it is wanted protected; only who then takes it over heeds that. */
+static void the_wish_travels_with_the_guest(void **state)
+{
+	struct failover_gossip g =
+		said_of(FAILOVER_HANDED_OVER, PROTO_ROLE_PRIMARY, FAILOVER_DECISION_HANDED, false);
+
+	assert_true(g.unwanted);
+	for (int i = 0; i < FAILOVER_STATE_COUNT; i++)
+		for (int e = 0; e < FAILOVER_EVENT_COUNT; e++)
+			assert_int_equal(failover_decide_ends((enum failover_state)i,
+						 (enum failover_event)e, &g),
+				(i == FAILOVER_READY || i == FAILOVER_HOLDING) &&
+					e == FAILOVER_ON_PEER_RELEASED);
+	g = said_of(FAILOVER_HANDED_OVER, PROTO_ROLE_PRIMARY, FAILOVER_DECISION_HANDED, true);
+	assert_false(g.unwanted);
+	assert_false(failover_decide_ends(FAILOVER_READY, FAILOVER_ON_PEER_RELEASED, &g));
+	/* A backup that lets go has no wish. */
+	g = said_of(FAILOVER_RELEASED, PROTO_ROLE_BACKUP, FAILOVER_DECISION_RELEASED, false);
+	assert_false(g.unwanted);
+}
+
+/* It has arrived when it runs there and nothing of it is left here, not when it was decided. */
+static void a_move_has_ended_when_the_guest_runs_there(void **state)
+{
+	const struct failover_record ours = {.generation = OURS,
+		.role = PROTO_ROLE_PRIMARY,
+		.decision = FAILOVER_DECISION_RELEASED};
+	static const struct {
+		enum failover_state state;
+		enum proto_role role;
+		enum failover_arrival arrival;
+	} rows[] = {
+		{FAILOVER_READY, PROTO_ROLE_BACKUP, FAILOVER_ARRIVAL_AWAITED},
+		{FAILOVER_TAKING_OVER, PROTO_ROLE_BACKUP, FAILOVER_ARRIVAL_AWAITED},
+		{FAILOVER_CLEARING, PROTO_ROLE_BACKUP, FAILOVER_ARRIVAL_FAILED},
+		{FAILOVER_BROKEN, PROTO_ROLE_BACKUP, FAILOVER_ARRIVAL_FAILED},
+		{FAILOVER_STUCK, PROTO_ROLE_BACKUP, FAILOVER_ARRIVAL_FAILED},
+		{FAILOVER_TAKEN_OVER, PROTO_ROLE_PRIMARY, FAILOVER_ARRIVED},
+		{FAILOVER_IDLE, PROTO_ROLE_PRIMARY, FAILOVER_ARRIVED}, /* unprotected there */
+	};
+	struct failover_gossip g;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		g = said_of(rows[i].state, rows[i].role, FAILOVER_DECISION_TAKEOVER, true);
+		assert_int_equal(
+			failover_decide_arrival(FAILOVER_IDLE, &ours, &g), rows[i].arrival);
+		assert_int_equal(failover_decide_arrival(FAILOVER_LEAVING, &ours, &g),
+			rows[i].arrival == FAILOVER_ARRIVED ? FAILOVER_ARRIVAL_AWAITED
+							    : rows[i].arrival);
+	}
+	/* Protected again already, by this host or another one. */
+	g = (struct failover_gossip){
+		.generation = OURS + 1, .role = PROTO_ROLE_PRIMARY, .state = PROTO_STATE_SYNCING};
+	assert_int_equal(failover_decide_arrival(FAILOVER_IDLE, &ours, &g), FAILOVER_ARRIVED);
+	g.generation = OURS - 1;
+	assert_int_equal(
+		failover_decide_arrival(FAILOVER_IDLE, &ours, &g), FAILOVER_ARRIVAL_AWAITED);
 }
 
 /* ---- admission ------------------------------------------------------------------------------- */
@@ -386,7 +470,7 @@ static void only_what_was_decided_is_told(void **state)
 	struct failover_question q;
 
 	for (int i = 0; i < FAILOVER_STATE_COUNT; i++)
-		for (int d = FAILOVER_DECISION_NONE; d <= FAILOVER_DECISION_LEFT; d++) {
+		for (int d = FAILOVER_DECISION_NONE; d <= FAILOVER_DECISION_HANDED; d++) {
 			const enum failover_state s = (enum failover_state)i;
 			const struct failover_record r = {
 				.generation = OURS, .decision = (enum failover_decision)d};
@@ -519,6 +603,8 @@ int main(void)
 		cmocka_unit_test(a_restart_goes_on_where_the_record_ends),
 		cmocka_unit_test(what_was_decided_is_not_forgotten),
 		cmocka_unit_test(gossip_of_an_attempt_is_that_of_its_record),
+		cmocka_unit_test(the_wish_travels_with_the_guest),
+		cmocka_unit_test(a_move_has_ended_when_the_guest_runs_there),
 		cmocka_unit_test(admission_is_for_hosts_that_are_free),
 		cmocka_unit_test(free_states_take_a_prepare_to_opening),
 		cmocka_unit_test(a_claim_is_a_running_guest_of_no_earlier_generation),

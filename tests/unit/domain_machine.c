@@ -56,6 +56,52 @@ static void solo_needs_want_solo_and_a_grant(void **state)
 	assert_int_equal(found, 2);
 }
 
+/* A switchover: handed over once all is acked, and never taken back from a backup that may have it.
+ */
+static void a_guest_is_handed_over_once_and_taken_back_by_promise(void **state)
+{
+	struct failover_step step;
+	unsigned int handed = 0, taken_back = 0;
+
+	for (int s = 0; s < FAILOVER_STATE_COUNT; s++)
+		for (int e = 0; e < FAILOVER_EVENT_COUNT; e++) {
+			if (!failover_machine_step(
+				    (enum failover_state)s, (enum failover_event)e, 0, &step))
+				continue;
+			if (step.action == FAILOVER_DO_HAND_OVER) {
+				handed++;
+				assert_int_equal(s, FAILOVER_MOVING);
+				assert_int_equal(e, FAILOVER_ON_COMPLETE);
+				assert_int_equal(step.next, FAILOVER_HANDED_OVER);
+			}
+			if (step.action == FAILOVER_DO_TAKE_BACK) {
+				taken_back++;
+				assert_int_equal(s, FAILOVER_HANDED_OVER);
+				assert_true(
+					e == FAILOVER_ON_PEER_RELEASED || e == FAILOVER_ON_GRANT);
+			}
+			/* The only ways out are what the backup has on its disk, and a person. */
+			if (s == FAILOVER_HANDED_OVER && step.next != FAILOVER_HANDED_OVER)
+				assert_true(e == FAILOVER_ON_PEER_OWNS ||
+					    e == FAILOVER_ON_PEER_RELEASED ||
+					    e == FAILOVER_ON_GRANT);
+		}
+	assert_int_equal(handed, 1);
+	assert_int_equal(taken_back, 2);
+	/* Which is why no arbiter is asked for that grant. */
+	assert_false(failover_machine_needs_grant(FAILOVER_HANDED_OVER));
+	assert_int_equal(failover_decide_wish(FAILOVER_HANDED_OVER), FAILOVER_DECISION_NONE);
+	assert_false(failover_machine_guest_here(FAILOVER_HANDED_OVER));
+	assert_int_equal(failover_machine_gossip(FAILOVER_HANDED_OVER), PROTO_STATE_RELEASED);
+	/* Until then nothing is promised, and the loss of the stream is what it always is. */
+	assert_int_equal(failover_machine_gossip(FAILOVER_MOVING), PROTO_STATE_PROTECTED);
+	for (int e = 0; e < FAILOVER_EVENT_COUNT; e++)
+		if (failover_machine_step(FAILOVER_MOVING, (enum failover_event)e, 0, &step))
+			assert_true(step.next == FAILOVER_HANDED_OVER ||
+				    step.next == FAILOVER_WANT_SOLO ||
+				    step.next == FAILOVER_CLOSING || step.next == FAILOVER_LEAVING);
+}
+
 static void reclaim_needs_the_promise_of_the_backup(void **state)
 {
 	struct failover_step step;
@@ -214,6 +260,12 @@ static void ways_of_a_primary(void **state)
 	FOLLOW(FAILOVER_PROTECTED, FAILOVER_IDLE, FAILOVER_ON_UNPROTECT, FAILOVER_ON_UNPROTECTED,
 		FAILOVER_ON_DONE);
 	FOLLOW(FAILOVER_WANT_SOLO, FAILOVER_LEAVING, FAILOVER_ON_PEER_OWNS, FAILOVER_ON_NOT_DONE);
+	FOLLOW(FAILOVER_PROTECTED, FAILOVER_OPENING, FAILOVER_ON_MOVE, FAILOVER_ON_COMPLETE,
+		FAILOVER_ON_PEER_OWNS, FAILOVER_ON_DONE, FAILOVER_ON_PREPARE);
+	FOLLOW(FAILOVER_PROTECTED, FAILOVER_SOLO, FAILOVER_ON_MOVE, FAILOVER_ON_COMPLETE,
+		FAILOVER_ON_WORKER_DIED, FAILOVER_ON_PEER_RELEASED, FAILOVER_ON_DONE);
+	FOLLOW(FAILOVER_PROTECTED, FAILOVER_SOLO, FAILOVER_ON_MOVE, FAILOVER_ON_LOST,
+		FAILOVER_ON_PEER_RELEASED, FAILOVER_ON_DONE);
 	FOLLOW(FAILOVER_SOLO, FAILOVER_CHECKING, FAILOVER_ON_PROTECT);
 	FOLLOW(FAILOVER_VACANT, FAILOVER_CHECKING, FAILOVER_ON_PEER_RELEASED, FAILOVER_ON_PROTECT);
 	FOLLOW(FAILOVER_VACANT, FAILOVER_OPENING, FAILOVER_ON_PEER_OWNS, FAILOVER_ON_PREPARE);
@@ -244,10 +296,10 @@ static bool has_row(int s, enum failover_event e)
 static void the_end_of_a_worker_has_a_place(void **state)
 {
 	static const enum failover_state with_worker[] = {FAILOVER_CHECKING, FAILOVER_PREPARING,
-		FAILOVER_SYNCING, FAILOVER_PROTECTED, FAILOVER_WANT_SOLO, FAILOVER_GOING_SOLO,
-		FAILOVER_STOPPING, FAILOVER_ENDING, FAILOVER_LEAVING, FAILOVER_OPENING,
-		FAILOVER_RECEIVING, FAILOVER_READY, FAILOVER_HOLDING, FAILOVER_TAKING_OVER,
-		FAILOVER_RELEASING};
+		FAILOVER_SYNCING, FAILOVER_PROTECTED, FAILOVER_MOVING, FAILOVER_HANDED_OVER,
+		FAILOVER_WANT_SOLO, FAILOVER_GOING_SOLO, FAILOVER_STOPPING, FAILOVER_ENDING,
+		FAILOVER_LEAVING, FAILOVER_OPENING, FAILOVER_RECEIVING, FAILOVER_READY,
+		FAILOVER_HOLDING, FAILOVER_TAKING_OVER, FAILOVER_RELEASING};
 
 	for (size_t i = 0; i < ARRAY_SIZE(with_worker); i++)
 		assert_true(has_row(with_worker[i], FAILOVER_ON_WORKER_DIED));
@@ -348,6 +400,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(takeover_needs_a_checkpoint_and_a_grant),
 		cmocka_unit_test(solo_needs_want_solo_and_a_grant),
+		cmocka_unit_test(a_guest_is_handed_over_once_and_taken_back_by_promise),
 		cmocka_unit_test(reclaim_needs_the_promise_of_the_backup),
 		cmocka_unit_test(a_protected_guest_goes_solo_only_by_grant),
 		cmocka_unit_test(decisions_are_final),

@@ -11,7 +11,7 @@
 
 #define OURS 7u
 
-static const struct failover_attempt attempt = {OURS + 1, "its-uuid", "beta"};
+static const struct failover_attempt attempt = {OURS + 1, "its-uuid", "beta", false};
 
 /* Hands that write down what they did, a letter each. */
 struct notes {
@@ -154,6 +154,29 @@ static void a_pairing_is_undecided_and_new(void **state)
 	assert_string_equal(r.peer, "beta");
 }
 
+/* The wish goes with the guest: it is kept with the promise, and is void when that is. */
+static void a_guest_is_handed_over_with_its_protection_or_without(void **state)
+{
+	const struct failover_record now = {
+		.generation = OURS, .role = PROTO_ROLE_PRIMARY, .intent = true};
+	const struct failover_attempt without = {OURS, "its-uuid", "beta", true};
+	const struct failover_plan *hand_over = failover_plan(FAILOVER_DO_HAND_OVER);
+	struct failover_record r = failover_plan_record(hand_over, &now, &attempt);
+
+	assert_int_equal(r.decision, FAILOVER_DECISION_HANDED);
+	assert_true(r.intent);
+	r = failover_plan_record(hand_over, &now, &without);
+	assert_int_equal(r.decision, FAILOVER_DECISION_HANDED);
+	assert_false(r.intent);
+	r = failover_plan_record(failover_plan(FAILOVER_DO_TAKE_BACK), &r, &without);
+	assert_int_equal(r.decision, FAILOVER_DECISION_SOLO);
+	assert_true(r.intent);
+	assert_string_equal(run(FAILOVER_DO_HAND_OVER, true, true), "pb");
+	assert_string_equal(run(FAILOVER_DO_HAND_OVER, false, true), "p");
+	assert_string_equal(run(FAILOVER_DO_TAKE_BACK, true, false), "pocb");
+	assert_string_equal(run(FAILOVER_DO_MOVE, true, true), "ob");
+}
+
 /* Of this generation, whatever else is decided; and wanted as before unless it says so. */
 static void a_decision_changes_nothing_else(void **state)
 {
@@ -184,6 +207,7 @@ int main(void)
 		cmocka_unit_test(a_command_stands_in_for_a_worker),
 		cmocka_unit_test(an_owner_has_decided),
 		cmocka_unit_test(a_pairing_is_undecided_and_new),
+		cmocka_unit_test(a_guest_is_handed_over_with_its_protection_or_without),
 		cmocka_unit_test(a_decision_changes_nothing_else),
 	};
 

@@ -38,7 +38,7 @@ static void primary_releases_by_ack_or_order_only(void **state)
 
 	for (s = 0; s < PRIMARY_STATES; s++) {
 		for (e = 0; e < PRIMARY_EVENTS; e++) {
-			struct primary_epoch m = {(enum primary_state)s, 7, 6};
+			struct primary_epoch m = {(enum primary_state)s, 7, 6, false};
 			int actions = primary_epoch_step(&m, (enum primary_event)e, 7);
 
 			if (actions < 0) {
@@ -49,7 +49,7 @@ static void primary_releases_by_ack_or_order_only(void **state)
 				assert_true(e == PRIMARY_EV_ACK && s == PRIMARY_WAITING);
 			if (actions & PRIMARY_RELEASE_ALL)
 				assert_true(e == PRIMARY_EV_SOLO || e == PRIMARY_EV_STOP);
-			if (s == PRIMARY_LOST)
+			if (s == PRIMARY_LOST || s == PRIMARY_STANDING)
 				assert_int_not_equal(e, PRIMARY_EV_SUSPEND);
 		}
 	}
@@ -60,12 +60,13 @@ static void primary_takes_each_order_where_it_is_read(void **state)
 {
 	static const enum primary_event orders[] = {
 		PRIMARY_EV_SOLO, PRIMARY_EV_STOP, PRIMARY_EV_DISCARD};
-	static const enum primary_state reading[] = {PRIMARY_RUNNING, PRIMARY_LOST};
-	struct primary_epoch copying = {PRIMARY_COPYING, 0, 0};
+	static const enum primary_state reading[] = {
+		PRIMARY_RUNNING, PRIMARY_STANDING, PRIMARY_LOST};
+	struct primary_epoch copying = {PRIMARY_COPYING, 0, 0, false};
 
-	for (size_t s = 0; s < 2; s++)
+	for (size_t s = 0; s < 3; s++)
 		for (size_t o = 0; o < 3; o++) {
-			struct primary_epoch m = {reading[s], 7, 7};
+			struct primary_epoch m = {reading[s], 7, 7, false};
 			int actions = primary_epoch_step(&m, orders[o], 0);
 
 			assert_int_equal(actions, orders[o] == PRIMARY_EV_DISCARD
@@ -80,11 +81,34 @@ static void primary_takes_each_order_where_it_is_read(void **state)
 
 static void primary_never_closes_two_epochs(void **state)
 {
-	struct primary_epoch m = {PRIMARY_WAITING, 4, 3};
+	struct primary_epoch m = {PRIMARY_WAITING, 4, 3, false};
 
 	assert_int_equal(primary_epoch_step(&m, PRIMARY_EV_SUSPEND, 0), -EPROTO);
 	assert_int_equal(primary_epoch_step(&m, PRIMARY_EV_CAPTURED, 0), -EPROTO);
 	assert_int_equal(m.epoch, 4);
+}
+
+/* After the last epoch nothing runs again by itself; before its ack it is like any other. */
+static void primary_stands_still_after_the_last_epoch(void **state)
+{
+	struct primary_epoch m = {PRIMARY_CAPTURED, 8, 7, false}, lost;
+
+	assert_int_equal(primary_epoch_step(&m, PRIMARY_EV_STAYS, 0), PRIMARY_SHIP);
+	assert_int_equal(primary_epoch_step(&m, PRIMARY_EV_SHIPPED, 0), 0);
+	lost = m;
+	assert_int_equal(primary_epoch_step(&lost, PRIMARY_EV_STREAM_LOST, 0), PRIMARY_REPORT_LOST);
+	assert_int_equal(lost.state, PRIMARY_LOST);
+	assert_int_equal(primary_epoch_step(&m, PRIMARY_EV_ACK, 7), -EPROTO);
+	assert_int_equal(primary_epoch_step(&m, PRIMARY_EV_ACK, 8), PRIMARY_RELEASE);
+	assert_int_equal(m.committed, 8);
+	assert_int_equal(m.state, PRIMARY_STANDING);
+	for (int e = 0; e < PRIMARY_EVENTS; e++) {
+		struct primary_epoch then = m;
+
+		if (primary_epoch_step(&then, (enum primary_event)e, 8) >= 0)
+			assert_true(e == PRIMARY_EV_SOLO || e == PRIMARY_EV_STOP ||
+				    e == PRIMARY_EV_DISCARD);
+	}
 }
 
 static void backup_acks_in_order(void **state)
@@ -164,6 +188,7 @@ int main(void)
 		cmocka_unit_test(primary_releases_by_ack_or_order_only),
 		cmocka_unit_test(primary_takes_each_order_where_it_is_read),
 		cmocka_unit_test(primary_never_closes_two_epochs),
+		cmocka_unit_test(primary_stands_still_after_the_last_epoch),
 		cmocka_unit_test(backup_acks_in_order),
 		cmocka_unit_test(backup_needs_a_checkpoint_to_take_over),
 		cmocka_unit_test(backup_acks_with_both_halves),

@@ -216,6 +216,47 @@ static void caps_hold_when_packing(void **state)
 	assert_int_equal(proto_pack(PROTO_HEARTBEAT, 0, &beat.base, &frame, &length), -EMSGSIZE);
 }
 
+/* Of a guest that is moved, and a full datagram of the largest entries (failover/peers.c). */
+static void heartbeats_say_all_of_a_domain(void **state)
+{
+	static char uuid[] = "12345678-9abc-def0-1234-56789abcdef0",
+		    name[] = "a-host-with-a-long-name";
+	Romulus__DomainState entries[16], *list[16];
+	Romulus__Heartbeat beat = ROMULUS__HEARTBEAT__INIT, *back;
+	CLEANUP_FREE uint8_t *frame = NULL;
+	size_t length;
+
+	for (size_t i = 0; i < ARRAY_SIZE(entries); i++) {
+		const bool released = i % 2;
+
+		list[i] = &entries[i];
+		romulus__domain_state__init(&entries[i]);
+		entries[i].uuid = uuid;
+		entries[i].generation = INT64_MAX;
+		entries[i].epoch = UINT64_MAX;
+		entries[i].role = PROTO_ROLE_PRIMARY;
+		entries[i].state = released ? PROTO_STATE_RELEASED : PROTO_STATE_TAKEN_OVER;
+		entries[i].unwanted = released;
+		entries[i].guest = released ? PROTO_GUEST_UNKNOWN : PROTO_GUEST_RUNS;
+	}
+	beat.host = beat.path = name;
+	beat.boot = beat.sequence = beat.peer_boot = beat.key = UINT64_MAX;
+	beat.domains = list;
+	beat.n_domains = ARRAY_SIZE(entries);
+	assert_int_equal(proto_pack(PROTO_HEARTBEAT, 0, &beat.base, &frame, &length), 0);
+	assert_true(length + PROTO_TAG_BYTES <= PROTO_MAX_DATAGRAM);
+	back = (Romulus__Heartbeat *)proto_unpack(
+		PROTO_HEARTBEAT, frame + PROTO_HEADER_BYTES, length - PROTO_HEADER_BYTES);
+	assert_non_null(back);
+	assert_int_equal(back->n_domains, ARRAY_SIZE(entries));
+	for (size_t i = 0; i < back->n_domains; i++) {
+		assert_int_equal(back->domains[i]->state, entries[i].state);
+		assert_int_equal(back->domains[i]->unwanted, entries[i].unwanted);
+		assert_int_equal(back->domains[i]->guest, entries[i].guest);
+	}
+	romulus__heartbeat__free_unpacked(back, NULL);
+}
+
 static void wrong_payloads_are_no_message(void **state)
 {
 	assert_null(proto_unpack(PROTO_HELLO, "\xff\xff\xff", 3));
@@ -237,6 +278,7 @@ int main(void)
 		cmocka_unit_test(every_header_bit_counts),
 		cmocka_unit_test(the_sentence_names_the_flaw),
 		cmocka_unit_test(caps_hold_when_packing),
+		cmocka_unit_test(heartbeats_say_all_of_a_domain),
 		cmocka_unit_test(wrong_payloads_are_no_message),
 	};
 

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A planned switchover: the primary ends the last epoch, promises never to run the guest again and
+ * says so; the backup, which has all of it, takes over on that word alone. Both then do what they
+ * do after any takeover.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/fault.h"
+#include "failover/domain_roles.h"
+
+static void show_stage(struct failover_domain *d, const char *stage)
+{
+	if (d->client)
+		failover_client_send(d->client, json_pack("{s:{s:s}}", "progress", "stage", stage));
+}
+
+void failover_do_move(struct failover_domain *d)
+{
+	EVENT(d, "moving", "moving to %s, generation %lu: the last epoch is made",
+		failover_domain_peer_name(d), (unsigned long)d->record.generation);
+	show_stage(d, "the last epoch is made, and the guest suspended");
+}
+
+void failover_do_hand_over(struct failover_domain *d)
+{
+	char text[WHY_MAX];
+
+	snprintf(d->why, sizeof(d->why),
+		"handed over to %s, which has all of it: the guest stands suspended here until "
+		"that host has taken it, or let go of it",
+		failover_domain_peer_name(d));
+	EVENT(d, "handed-over", "%s has all of it and may run it from here on: never this host",
+		failover_domain_peer_name(d));
+	snprintf(text, sizeof(text), "%s has all of it, and may run it",
+		failover_domain_peer_name(d));
+	show_stage(d, text);
+	fault_point(FAULT_HANDED_OVER);
+}
+
+/* It was never told, or has said for good that it will not run the guest. */
+void failover_do_take_back(struct failover_domain *d)
+{
+	const bool silent = d->peer && failover_peer_silent(d->peer);
+
+	snprintf(d->cause, sizeof(d->cause),
+		silent ? "%s is silent since it was handed over, and an operator has decided"
+		       : "%s could not take it over, and has let go of it",
+		failover_domain_peer_name(d));
+	EVENT(d, "taken-back", "%s: the guest goes on here from where it stood", d->cause);
+}
+
+void failover_domain_note_taken(struct failover_domain *d)
+{
+	char text[WHY_MAX];
+
+	snprintf(text, sizeof(text), "%s takes it over, and what is left of it here goes",
+		failover_domain_peer_name(d));
+	if (d->moves)
+		show_stage(d, text);
+}
+
+void failover_domain_arrival(struct failover_domain *d, const struct failover_gossip *g)
+{
+	if (!d->moves)
+		return;
+	switch (failover_decide_arrival(d->state, &d->record, g)) {
+	case FAILOVER_ARRIVAL_AWAITED:
+		return;
+	case FAILOVER_ARRIVED:
+		EVENT(d, "moved", "runs on %s now", failover_domain_peer_name(d));
+		failover_domain_settle(d, EXIT_CODE_OK, "moved to %s, which runs it",
+			failover_domain_peer_name(d));
+		return;
+	case FAILOVER_ARRIVAL_FAILED:
+		failover_domain_settle(d, EXIT_CODE_FAILED,
+			"%s owns it and could not start it: `romulus status %s` on that host says "
+			"what is to be done",
+			failover_domain_peer_name(d), NAME(d));
+		return;
+	}
+}
+
+void failover_domain_await(struct failover_domain *d)
+{
+	if (!d->moves || !d->peer || !failover_peer_silent(d->peer))
+		return;
+	if (d->state == FAILOVER_HANDED_OVER)
+		failover_domain_settle(d, EXIT_CODE_UNREACHABLE,
+			"%s is silent since it was handed over, and may have run it: the guest "
+			"stands suspended here, all of it, until that host is back; see `romulus "
+			"status %s`",
+			failover_domain_peer_name(d), NAME(d));
+	else if (d->state == FAILOVER_IDLE)
+		failover_domain_settle(d, EXIT_CODE_UNREACHABLE,
+			"%s has taken it over, and is silent: it has not said that it runs",
+			failover_domain_peer_name(d));
+}
+
+/* ---- the operator ---------------------------------------------------------------------------- */
+
+/* Whether @d can be moved to @peer now: if not, why. */
+static enum exit_code check(
+	const struct failover_domain *d, const struct failover_peer *peer, char why[WHY_MAX])
+{
+	const char *host = peer->conf->name, *name = NAME(d);
+
+	if (failover_machine_role(d->state) == PROTO_ROLE_BACKUP)
+		snprintf(why, WHY_MAX, "this host is the backup of %s: run this on %s", name,
+			d->record.peer);
+	else if (d->state == FAILOVER_MOVING || d->state == FAILOVER_HANDED_OVER)
+		snprintf(why, WHY_MAX, "%s is being moved to %s already", name, d->record.peer);
+	else if (d->state != FAILOVER_PROTECTED)
+		snprintf(why, WHY_MAX,
+			"%s is %s, and only one whose backup is ready can be moved: see `romulus "
+			"status %s`",
+			name, failover_state_name(d->state), name);
+	else if (d->peer != peer)
+		snprintf(why, WHY_MAX, "%s is protected on %s: only that host has all of it", name,
+			failover_domain_peer_name(d));
+	else if (d->client || d->command || d->request)
+		snprintf(why, WHY_MAX, "%s is busy: try again", name);
+	else
+		why[0] = '\0';
+	if (why[0])
+		return EXIT_CODE_WRONG_STATE;
+	if (failover_peer_alive(peer))
+		return EXIT_CODE_OK;
+	snprintf(why, WHY_MAX, "%s is not heard: nothing is moved to it", host);
+	return EXIT_CODE_UNREACHABLE;
+}
+
+void failover_domain_migrate(struct failover *fo, struct failover_client *client, const char *name,
+	const char *host, bool protect)
+{
+	struct failover_domain *d = failover_domain_by_name(fo, name);
+	struct failover_peer *peer = failover_peer_find(fo, host);
+	enum exit_code code;
+	char why[WHY_MAX];
+
+	if (!peer || !d) {
+		snprintf(why, sizeof(why),
+			peer ? "%.128s is not known to this host: only a protected guest can be "
+			       "moved"
+			     : "%.128s is no configured peer of this host",
+			peer ? name : host);
+		failover_client_exit(client, EXIT_CODE_UNKNOWN, why);
+		return;
+	}
+	code = check(d, peer, why);
+	if (code != EXIT_CODE_OK) {
+		failover_client_exit(client, code, why);
+		return;
+	}
+	d->moves = true;
+	d->unwanted = !protect;
+	failover_client_keep(client, &d->client);
+	failover_domain_on(d, FAILOVER_ON_MOVE);
+}
