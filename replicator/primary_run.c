@@ -278,8 +278,8 @@ static int stand_still(struct primary *p)
 	int r, order;
 
 	step(p, PRIMARY_EV_STAYS, 0);
-	/* Another hand is looked for now, whenever that was done last: there is no later. */
-	r = p->ops->changed(p->hv, true, &p->why);
+	/* What another hand has changed is seen now, or never. */
+	r = p->ops->changed(p->hv, &p->why);
 	if (r) { /* as in hold_changed: what was added must not speak when the pause ends */
 		pause_guest(p);
 		return r;
