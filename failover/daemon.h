@@ -213,6 +213,7 @@ struct failover_domain {
 
 	bool moves;    /* an operator has asked for that, and waits until it runs on the peer; */
 	bool unwanted; /* not to be protected there */
+	bool reverses; /* it was moved here, and is to be protected whatever `reprotect` says */
 
 	struct failover_peer *attempt_peer; /* primary: whom the attempt goes to */
 	uint64_t attempt_generation;
@@ -257,6 +258,8 @@ void failover_domains_free(struct failover *fo);
 /* A checkpoint is held on the other host, or for a primary that is heard. */
 bool failover_domain_guarded(const struct failover_domain *d);
 enum failover_state failover_domain_base(const struct failover_domain *d);
+/* Its protection begins again by itself, if it is wanted. */
+bool failover_domain_reprotects(const struct failover_domain *d);
 /* Fill a heartbeat entry; false when there is nothing to state yet. */
 bool failover_domain_state(const struct failover_domain *d, Romulus__DomainState *ret);
 void failover_domain_settle(struct failover_domain *d, enum exit_code code, const char *fmt, ...)

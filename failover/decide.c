@@ -101,11 +101,13 @@ bool failover_decide_verdict(enum failover_state state, const struct failover_re
 	return verdict == FAILOVER_VERDICT_GRANTED;
 }
 
-bool failover_decide_ends(
+enum proto_wish failover_decide_wished(
 	enum failover_state state, enum failover_event event, const struct failover_gossip *g)
 {
-	return event == FAILOVER_ON_PEER_RELEASED && g->unwanted &&
-	       failover_decide_wish(state) == FAILOVER_DECISION_TAKEOVER;
+	return event == FAILOVER_ON_PEER_RELEASED &&
+			       failover_decide_wish(state) == FAILOVER_DECISION_TAKEOVER
+		       ? g->wish
+		       : PROTO_WISH_NONE;
 }
 
 enum failover_arrival failover_decide_arrival(
@@ -290,7 +292,10 @@ struct failover_gossip failover_decide_gossip(
 		else if (r->decision == FAILOVER_DECISION_TAKEOVER)
 			g.state = PROTO_STATE_TAKEN_OVER;
 	}
-	g.unwanted = g.state == PROTO_STATE_RELEASED && g.role == PROTO_ROLE_PRIMARY && !r->intent;
+	if (g.state == PROTO_STATE_RELEASED && g.role == PROTO_ROLE_PRIMARY)
+		g.wish = !r->intent                                ? PROTO_WISH_END
+			 : r->decision == FAILOVER_DECISION_HANDED ? PROTO_WISH_PROTECT
+								   : PROTO_WISH_NONE;
 	if (g.state == PROTO_STATE_TAKEN_OVER)
 		g.guest = guest_of(state, r);
 	return g;

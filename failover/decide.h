@@ -22,7 +22,7 @@ struct failover_gossip {
 	uint64_t generation, epoch;
 	enum proto_role role;
 	enum proto_state state;
-	bool unwanted;          /* RELEASED: whoever takes it over is not to protect it */
+	enum proto_wish wish;   /* RELEASED: of whoever takes it over */
 	enum proto_guest guest; /* TAKEN_OVER: what has become of it */
 };
 
@@ -75,10 +75,10 @@ bool failover_decide_verdict(enum failover_state state, const struct failover_re
 	enum failover_verdict verdict, bool peer_may_be_shot, enum failover_event *ret);
 
 /*
- * Whether the primary's word @g, which is @event to a backup in @state, hands the guest over
- * without the wish that it be protected again.
+ * What the primary's word @g, which is @event to a domain in @state, wishes with the guest that it
+ * hands over.
  */
-bool failover_decide_ends(
+enum proto_wish failover_decide_wished(
 	enum failover_state state, enum failover_event event, const struct failover_gossip *g);
 
 /* What has become of a guest that was handed over. */

@@ -90,7 +90,7 @@ bool failover_domain_state(const struct failover_domain *d, Romulus__DomainState
 	ret->generation = g.generation;
 	ret->role = g.role;
 	ret->state = g.state;
-	ret->unwanted = g.unwanted;
+	ret->wish = g.wish;
 	ret->guest = g.guest;
 	ret->epoch = d->figures.epoch;
 	return true;
@@ -149,6 +149,14 @@ static void resume(struct failover_domain *d);
 
 /* ---- what a silent or speaking peer means ---------------------------------------------------- */
 
+/* Of a primary that hands the guest over. */
+static void heed(struct failover_domain *d, enum proto_wish wish)
+{
+	d->reverses = wish == PROTO_WISH_PROTECT || (wish == PROTO_WISH_NONE && d->reverses);
+	if (wish == PROTO_WISH_END)
+		d->record.intent = false; /* written with the decision */
+}
+
 void failover_domains_heard(struct failover_peer *peer)
 {
 	for (struct failover_domain *d = peer->fo->domains, *next; d; d = next) {
@@ -160,8 +168,7 @@ void failover_domains_heard(struct failover_peer *peer)
 			continue;
 		if (failover_decide_word(d->state, &d->record, g,
 			    failover_arbiter_busy(&peer->arbiter), &event)) {
-			if (failover_decide_ends(d->state, event, g))
-				d->record.intent = false; /* written with the decision */
+			heed(d, failover_decide_wished(d->state, event, g));
 			failover_domain_on(d, event);
 		}
 		failover_domain_arrival(d, g);
@@ -238,7 +245,7 @@ static void keep_protected(struct failover_domain *d, uint64_t now_ns)
 			&p->detector, 0, d->fo->timeouts.reprotect_delay, now_ns) ||
 		!failover_decide_again(
 			d->state, &d->record, failover_peer_gossip(p, d->record.uuid)) ||
-		!failover_config_reprotects(d->fo->config, d->record.name))
+		!failover_domain_reprotects(d))
 		return;
 	d->attempt_peer = p;
 	failover_domain_on(d, FAILOVER_ON_PROTECT);

@@ -19,11 +19,16 @@ const char *failover_domain_peer_name(const struct failover_domain *d)
 	return d->peer ? d->peer->conf->name : d->record.peer;
 }
 
+bool failover_domain_reprotects(const struct failover_domain *d)
+{
+	return d->reverses || failover_config_reprotects(d->fo->config, NAME(d));
+}
+
 const char *failover_domain_outlook(const struct failover_domain *d)
 {
 	if (!d->record.intent)
 		return "";
-	return failover_config_reprotects(d->fo->config, NAME(d))
+	return failover_domain_reprotects(d)
 		       ? "; protection begins again when the peer is steady"
 		       : "; reprotect is manual: protection begins again with romulus protect";
 }

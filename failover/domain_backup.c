@@ -26,6 +26,7 @@ void failover_do_spawn_backup(struct failover_domain *d)
 void failover_do_answer_prepared(struct failover_domain *d)
 {
 	d->figures = (struct failover_figures){0};
+	d->reverses = false;
 	d->peer = d->attempt_peer;
 	EVENT(d, "receiving", "receiving from %s, generation %lu", failover_domain_peer_name(d),
 		(unsigned long)d->record.generation);

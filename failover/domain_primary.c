@@ -104,7 +104,7 @@ void failover_do_connect(struct failover_domain *d)
 void failover_do_note_protected(struct failover_domain *d)
 {
 	d->attempts = (struct failover_attempts){0};
-	d->booting = false;
+	d->booting = d->reverses = false;
 	d->cause[0] = '\0';
 	EVENT(d, "protected", "protected on %s, generation %lu", failover_domain_peer_name(d),
 		(unsigned long)d->record.generation);
@@ -258,7 +258,7 @@ void failover_do_ask_unprotect(struct failover_domain *d)
 
 void failover_do_forget(struct failover_domain *d)
 {
-	d->booting = false;
+	d->booting = d->reverses = false;
 	EVENT(d, "unprotected", "protection has ended, nothing is left of it on either host");
 	failover_domain_settle(d, EXIT_CODE_OK, "%s", "");
 }

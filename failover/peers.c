@@ -129,7 +129,7 @@ static void note_gossip(struct failover_peer *p, const Romulus__DomainState *s)
 
 	if (!failover_uuid_valid(s->uuid) || s->role > PROTO_ROLE_BACKUP ||
 		s->state > PROTO_STATE_TAKEN_OVER || s->guest > PROTO_GUEST_FAILED ||
-		s->generation > FAILOVER_GENERATION_MAX)
+		s->wish > PROTO_WISH_END || s->generation > FAILOVER_GENERATION_MAX)
 		return;
 	if (!g) {
 		if (p->gossip_n == FAILOVER_MAX_DOMAINS)
@@ -141,7 +141,7 @@ static void note_gossip(struct failover_peer *p, const Romulus__DomainState *s)
 	g->epoch = s->epoch;
 	g->role = (enum proto_role)s->role;
 	g->state = (enum proto_state)s->state;
-	g->unwanted = s->unwanted;
+	g->wish = (enum proto_wish)s->wish;
 	g->guest = (enum proto_guest)s->guest;
 }
 

@@ -88,6 +88,13 @@ enum proto_state {
 	PROTO_STATE_TAKEN_OVER = 7, /* this host runs the domain; generation decided (persisted) */
 };
 
+/* DomainState.wish of a primary that has released its guest, to whoever takes that over. */
+enum proto_wish {
+	PROTO_WISH_NONE = 0,
+	PROTO_WISH_PROTECT = 1, /* it is moved: protect it in the other direction */
+	PROTO_WISH_END = 2,     /* nobody wants it protected any more */
+};
+
 /* DomainState.guest of a host that has taken over. */
 enum proto_guest {
 	PROTO_GUEST_UNKNOWN = 0,

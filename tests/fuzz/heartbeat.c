@@ -115,11 +115,12 @@ static void expect_gossip(const Romulus__Heartbeat *m)
 		for (size_t k = 0; k < m->n_domains; k++)
 			if (strcmp(m->domains[k]->uuid, g->uuid) == 0 && m->domains[k]->role <= 2 &&
 				m->domains[k]->state <= 7 && m->domains[k]->guest <= 3 &&
+				m->domains[k]->wish <= 2 &&
 				m->domains[k]->generation <= FAILOVER_GENERATION_MAX)
 				said = m->domains[k];
 		FUZZ_EXPECT(said && said->generation == g->generation && said->role == g->role &&
 			    said->state == g->state && said->epoch == g->epoch &&
-			    !said->unwanted == !g->unwanted && said->guest == g->guest);
+			    said->wish == g->wish && said->guest == g->guest);
 	}
 }
 
@@ -202,7 +203,7 @@ void fuzz_seeds(fuzz_put *put)
 	moved.uuid = odd.uuid = uuid;
 	moved.role = odd.role = PROTO_ROLE_PRIMARY;
 	moved.state = PROTO_STATE_RELEASED;
-	moved.unwanted = true;
+	moved.wish = PROTO_WISH_END;
 	odd.state = PROTO_STATE_TAKEN_OVER;
 	odd.guest = PROTO_GUEST_FAILED + 1;
 	beat.domains = moves;

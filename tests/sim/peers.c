@@ -62,7 +62,7 @@ static void hear(struct host *h, uint64_t path, uint64_t index)
 	h->gossip = w->gossip;
 	if (failover_decide_word(
 		    h->state, &h->record, &h->gossip, failover_arbiter_busy(&h->arbiter), &event)) {
-		if (failover_decide_ends(h->state, event, &h->gossip))
+		if (failover_decide_wished(h->state, event, &h->gossip) == PROTO_WISH_END)
 			h->record.intent = false;
 		daemon_on(h, event);
 	}

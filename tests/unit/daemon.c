@@ -324,6 +324,22 @@ static void a_guest_is_moved_and_moved_back(void **state)
 	daemon_end(&host_beta);
 }
 
+/* Who moves a protected guest wants it protected, which is more than `reprotect` says of failures.
+ */
+static void a_move_reverses_what_is_not_protected_again_by_itself(void **state)
+{
+	CLEANUP_FREE char *moved = NULL;
+
+	configure(&host_beta, "", "domain \"db\" { reprotect = \"manual\" }");
+	both_up();
+	protect_db();
+	moved = daemon_answer(MIGRATE(&host_alpha, "beta", ""));
+	expect_in(moved, "{\"exit\":0}");
+	daemon_await(&host_beta, "\"state\":\"protected\"");
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
+}
+
 /* The wish is the operator's of the host that it leaves; another one may protect it later. */
 static void a_guest_is_moved_without_protection(void **state)
 {
@@ -666,6 +682,7 @@ int main(int argc, char **argv)
 		TEST(hosts_that_decide_differently_do_not_pair),
 		TEST(a_watchdog_that_is_not_to_be_had_is_said),
 		TEST(a_guest_is_moved_and_moved_back),
+		TEST(a_move_reverses_what_is_not_protected_again_by_itself),
 		TEST(a_guest_is_moved_without_protection),
 		TEST(what_cannot_be_moved_is_left_alone),
 		TEST(a_move_that_loses_its_stream_changes_nothing),

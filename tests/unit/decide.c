@@ -327,25 +327,50 @@ static struct failover_gossip said_of(
 	return failover_decide_gossip(s, &r, false);
 }
 
+static void expect_heeded(const struct failover_gossip *g, enum proto_wish wish)
+{
+	for (int i = 0; i < FAILOVER_STATE_COUNT; i++)
+		for (int e = 0; e < FAILOVER_EVENT_COUNT; e++)
+			assert_int_equal(failover_decide_wished(
+						 (enum failover_state)i, (enum failover_event)e, g),
+				(i == FAILOVER_READY || i == FAILOVER_HOLDING) &&
+						e == FAILOVER_ON_PEER_RELEASED
+					? wish
+					: PROTO_WISH_NONE);
+}
+
 /* Who moves it says whether it is wanted protected; only who then takes it over heeds that. */
 static void the_wish_travels_with_the_guest(void **state)
 {
-	struct failover_gossip g =
-		said_of(FAILOVER_HANDED_OVER, PROTO_ROLE_PRIMARY, FAILOVER_DECISION_HANDED, false);
+	static const struct {
+		enum failover_state state;
+		enum proto_role role;
+		enum failover_decision decision;
+		bool intent;
+		enum proto_wish wish;
+	} rows[] = {
+		{FAILOVER_HANDED_OVER, PROTO_ROLE_PRIMARY, FAILOVER_DECISION_HANDED, true,
+			PROTO_WISH_PROTECT},
+		{FAILOVER_HANDED_OVER, PROTO_ROLE_PRIMARY, FAILOVER_DECISION_HANDED, false,
+			PROTO_WISH_END},
+		/* A guest that died with its host was not moved. */
+		{FAILOVER_VACANT, PROTO_ROLE_PRIMARY, FAILOVER_DECISION_RELEASED, true,
+			PROTO_WISH_NONE},
+		{FAILOVER_VACANT, PROTO_ROLE_PRIMARY, FAILOVER_DECISION_RELEASED, false,
+			PROTO_WISH_END},
+		/* A backup that lets go has no wish, nor has an owner. */
+		{FAILOVER_RELEASED, PROTO_ROLE_BACKUP, FAILOVER_DECISION_RELEASED, false,
+			PROTO_WISH_NONE},
+		{FAILOVER_SOLO, PROTO_ROLE_PRIMARY, FAILOVER_DECISION_SOLO, false, PROTO_WISH_NONE},
+	};
 
-	assert_true(g.unwanted);
-	for (int i = 0; i < FAILOVER_STATE_COUNT; i++)
-		for (int e = 0; e < FAILOVER_EVENT_COUNT; e++)
-			assert_int_equal(failover_decide_ends((enum failover_state)i,
-						 (enum failover_event)e, &g),
-				(i == FAILOVER_READY || i == FAILOVER_HOLDING) &&
-					e == FAILOVER_ON_PEER_RELEASED);
-	g = said_of(FAILOVER_HANDED_OVER, PROTO_ROLE_PRIMARY, FAILOVER_DECISION_HANDED, true);
-	assert_false(g.unwanted);
-	assert_false(failover_decide_ends(FAILOVER_READY, FAILOVER_ON_PEER_RELEASED, &g));
-	/* A backup that lets go has no wish. */
-	g = said_of(FAILOVER_RELEASED, PROTO_ROLE_BACKUP, FAILOVER_DECISION_RELEASED, false);
-	assert_false(g.unwanted);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct failover_gossip g =
+			said_of(rows[i].state, rows[i].role, rows[i].decision, rows[i].intent);
+
+		assert_int_equal(g.wish, rows[i].wish);
+		expect_heeded(&g, rows[i].wish);
+	}
 }
 
 /* It has arrived when it runs there and nothing of it is left here, not when it was decided. */

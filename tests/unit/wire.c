@@ -236,7 +236,7 @@ static void heartbeats_say_all_of_a_domain(void **state)
 		entries[i].epoch = UINT64_MAX;
 		entries[i].role = PROTO_ROLE_PRIMARY;
 		entries[i].state = released ? PROTO_STATE_RELEASED : PROTO_STATE_TAKEN_OVER;
-		entries[i].unwanted = released;
+		entries[i].wish = released ? PROTO_WISH_END : PROTO_WISH_NONE;
 		entries[i].guest = released ? PROTO_GUEST_UNKNOWN : PROTO_GUEST_RUNS;
 	}
 	beat.host = beat.path = name;
@@ -251,7 +251,7 @@ static void heartbeats_say_all_of_a_domain(void **state)
 	assert_int_equal(back->n_domains, ARRAY_SIZE(entries));
 	for (size_t i = 0; i < back->n_domains; i++) {
 		assert_int_equal(back->domains[i]->state, entries[i].state);
-		assert_int_equal(back->domains[i]->unwanted, entries[i].unwanted);
+		assert_int_equal(back->domains[i]->wish, entries[i].wish);
 		assert_int_equal(back->domains[i]->guest, entries[i].guest);
 	}
 	romulus__heartbeat__free_unpacked(back, NULL);
