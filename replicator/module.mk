@@ -27,14 +27,13 @@ romulus-monitor_src := replicator/monitor_main.c replicator/lifecycle.c replicat
 romulus-monitor_pkg := $(proto_pkg) xencontrol xenguest xenlight xenstore xenevtchn \
 	xenforeignmemory xentoollog
 
-unit_tests += tests/unit/moving
 tests/unit/moving_src := tests/unit/moving.c replicator/primary_run.c replicator/primary_epoch.c \
 	replicator/ship.c replicator/staging.c replicator/restrain.c replicator/saver.c \
 	replicator/worker.c $(netbuf_src) $(proto_src) $(common_src)
 tests/unit/moving_pkg := cmocka $(netbuf_pkg) $(proto_pkg)
 tests/unit/moving_lib := -lpthread
 unit_tests += tests/unit/epochs tests/unit/receive tests/unit/lifecycle tests/unit/monitor \
-	tests/unit/shape tests/unit/saver tests/unit/hv tests/unit/repair
+	tests/unit/shape tests/unit/saver tests/unit/hv tests/unit/repair tests/unit/moving
 tests/unit/repair_src := tests/unit/repair.c replicator/primary_repair.c replicator/restrain.c \
 	replicator/saver.c $(common_src)
 tests/unit/repair_pkg := cmocka $(proto_pkg)

@@ -43,6 +43,16 @@ int diskrep_drbd_primary(const char *resource, bool force, struct why *why)
 	return -ENOSYS;
 }
 
+int diskrep_drbd_disconnect(const char *resource, struct why *why)
+{
+	return -ENOSYS;
+}
+
+int diskrep_drbd_secondary(const char *resource, struct why *why)
+{
+	return -ENOSYS;
+}
+
 static int find(struct hv *hv, const char *name, struct hv_domain *ret, struct why *why)
 {
 	*ret = (struct hv_domain){.domid = DOMID, .uuid = UUID};
