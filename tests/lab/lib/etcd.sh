@@ -7,7 +7,7 @@ etcd_address() { if [ "$1" = lab ]; then echo "${SEGMENT_NET[second]}.1"; else h
 
 # What romulus_config says of it.
 # shellcheck disable=SC2034
-ETCD_SECTION="etcd { endpoints = {\"http://$(etcd_address alpha):2379\", \"http://$(etcd_address beta):2379\", \"http://$(etcd_address lab):2379\"}
+MORE_CONFIG="etcd { endpoints = {\"http://$(etcd_address alpha):2379\", \"http://$(etcd_address beta):2379\", \"http://$(etcd_address lab):2379\"}
 	timeout = 5000 }"
 
 # etcd_arguments MEMBER DIRECTORY. Emulated hosts stand still for seconds now and then.

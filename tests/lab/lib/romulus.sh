@@ -17,7 +17,7 @@ romulus_config() { # romulus_config HOST [EXTRA]
 	interval = ${INTERVAL:-200}
 	reprotect-delay = ${REPROTECT_DELAY:-3000}
 	group = "nogroup"
-	${ETCD_SECTION:-}
+	${MORE_CONFIG:-}
 	peer "$peer" {
 	    path "replication" { local = "$(host_address "$1" repl)" remote = "$(host_address "$peer" repl)" }
 	    path "second" { local = "$(host_address "$1" second)" remote = "$(host_address "$peer" second)" }
