@@ -65,7 +65,7 @@ static int save(struct hv *hv, int io_fd, const struct hv_save_calls *calls, str
 	return r;
 }
 
-static int changed(struct hv *hv, bool foreign, struct why *why)
+static int changed(struct hv *hv, struct why *why)
 {
 	return seen->suspended && seen->changed ? why_set(why, seen->changed, "it was changed") : 0;
 }
