@@ -153,9 +153,9 @@ static json_t *domain_json(const struct failover_domain *d, uint64_t now)
 	if (j)
 		json_object_update_new(j, disks_json(f));
 	if (j && d->state == FAILOVER_SYNCING)
-		json_object_update_new(j,
-			json_pack("{s:I, s:I}", "copy_pages", (json_int_t)f->copy_pages,
-				"copy_total", (json_int_t)f->copy_total));
+		json_object_update_new(
+			j, json_pack("{s:I, s:I}", "copy_pages", (json_int_t)f->copy_pages,
+				   "copy_total", (json_int_t)f->copy_total));
 	return j;
 }
 
