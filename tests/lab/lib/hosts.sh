@@ -86,7 +86,7 @@ snapshot_key() {
 	{
 		image_key
 		echo "$QEMU_CPU $XEN_ARGS $DOM0_ARGS $DATA_DISK_MB $HOST_MB"
-		declare -f host_start hosts_fresh_disks snapshot_keep snapshot_build
+		declare -f host_start hosts_fresh_disks hosts_stopped_idle snapshot_keep snapshot_build
 	} | sha256sum | cut -c1-16
 }
 
@@ -101,12 +101,23 @@ hosts_fresh_disks() {
 	done
 }
 
+# QEMU saves a processor that runs a PVH domain, and refuses to load it; one that is halted is in the hypervisor.
+hosts_stopped_idle() {
+	local host
+	for host in $HOSTS; do monitor "$host" stop; done
+	for host in $HOSTS; do
+		monitor "$host" 'info registers' | grep -q HLT=1 && continue
+		for host in $HOSTS; do monitor "$host" cont; done
+		return 1
+	done
+}
+
 # snapshot_keep DIRECTORY: the pair as it stands, in DIRECTORY; both hosts are off afterwards. Both are stopped
 # before either is saved, so that neither sees the other vanish.
 snapshot_keep() {
 	local host
 	for host in $HOSTS; do ssh_forget "$host"; done
-	for host in $HOSTS; do monitor "$host" stop >/dev/null; done
+	wait_for 60 hosts_stopped_idle || die "the hosts are never idle: no snapshot of them could be loaded"
 	for host in $HOSTS; do
 		monitor "$host" 'delvm ready' >/dev/null
 		monitor "$host" 'savevm ready' >"$STATE/$host-savevm.log"
