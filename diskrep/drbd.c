@@ -2,17 +2,21 @@
 #include "diskrep/drbd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "common/cleanup.h"
 #include "common/clock.h"
 #include "diskrep/command.h"
 #include "diskrep/device.h"
 
 #define DRBDADM "/usr/sbin/drbdadm"
 #define DRBDSETUP "/usr/sbin/drbdsetup"
+#define SENDPAGE "/sys/module/drbd/parameters/disable_sendpage"
 #define QUERY_MS 10000
 /* A disconnect waits for the peer's answer or for DRBD's own time-outs, which are shorter. */
 #define VERB_MS 60000
@@ -76,11 +80,33 @@ static int verb_of_volume(struct why *why, const char *resource, size_t volume,
 	return verb(why, object, verb_name, option);
 }
 
+bool diskrep_drbd_lends_pages(void)
+{
+	char value[8];
+
+	return diskrep_read_text(SENDPAGE, value, sizeof(value)) == 0 && value[0] != 'Y';
+}
+
+static int keep_pages(struct why *why)
+{
+	CLEANUP_CLOSE int fd = -1;
+
+	if (!diskrep_drbd_lends_pages())
+		return 0;
+	fd = open(SENDPAGE, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0 && write(fd, "Y", 1) == 1)
+		return 0;
+	return why_set(why, -errno, "cannot make DRBD copy what it sends, %s: %s", SENDPAGE,
+		strerror(errno));
+}
+
 int diskrep_drbd_up(const char *resource, struct why *why)
 {
 	struct diskrep_drbd_status s;
 	int r = diskrep_load_module("drbd", why);
 
+	if (r == 0)
+		r = keep_pages(why);
 	if (r == 0)
 		r = diskrep_drbd_status(resource, &s, why);
 	if (r || s.up)

@@ -65,6 +65,14 @@ int diskrep_drbd_obstacle(
 	const struct diskrep_drbd_status *status, const char *resource, struct why *why);
 
 /*
+ * With protocol C the module hands the pages that it sends to TCP instead of a copy, which refers
+ * to them until the peer acknowledges them or the kernel gives the connection up: for minutes after
+ * DRBD has, where the peer is silent. A guest's are granted pages: a dead one would keep its memory
+ * and its disks open for so long. `up` tells the module to copy (disable_sendpage).
+ */
+bool diskrep_drbd_lends_pages(void);
+
+/*
  * The verbs. All are idempotent: 0 as well when it is already so. Else a negative errno and a
  * sentence with what DRBD said: -EIO refused, -ETIMEDOUT, -ENOENT no tools.
  */

@@ -72,6 +72,9 @@ static void check_module(struct check *c)
 		strncmp(version, "8.4.", 4) ? ": Romulus has been tried with 8.4 only" : "");
 	if (c->note)
 		c->note(c->data, text);
+	if (diskrep_drbd_lends_pages())
+		deviates(c, "the module drbd has disable_sendpage=N, so that a dead guest's disks "
+			    "may stay open while the peer is silent; romulus disk up sets it");
 }
 
 static void check_meta_device(struct check *c)

@@ -88,6 +88,9 @@ on beta "drbdsetup net-options ipv4:$(host_address beta repl):7789 ipv4:$(host_a
 refused beta 4 'volume 0: disk-drain is no' disk check
 refused beta 4 'after-sb-0pri is discard-zero-changes' disk check
 on beta "drbdadm adjust db"
+on beta "echo N >/sys/module/drbd/parameters/disable_sendpage"
+refused beta 4 'disable_sendpage=N' disk check
+on beta disk up >/dev/null
 on beta disk check >/dev/null
 write_block alpha 1 first
 
