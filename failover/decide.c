@@ -113,11 +113,14 @@ enum proto_wish failover_decide_wished(
 enum failover_arrival failover_decide_arrival(
 	enum failover_state state, const struct failover_record *r, const struct failover_gossip *g)
 {
+	/* That host protects it already. */
+	if (failover_machine_role(state) == PROTO_ROLE_BACKUP)
+		return FAILOVER_ARRIVED;
 	if (!failover_decide_claimed(r, g))
 		return FAILOVER_ARRIVAL_AWAITED;
 	if (g->generation == r->generation && g->guest == PROTO_GUEST_FAILED)
 		return FAILOVER_ARRIVAL_FAILED;
-	if (g->generation == r->generation && g->guest != PROTO_GUEST_RUNS)
+	if (g->generation == r->generation && g->guest == PROTO_GUEST_STARTS)
 		return FAILOVER_ARRIVAL_AWAITED;
 	return state == FAILOVER_IDLE ? FAILOVER_ARRIVED : FAILOVER_ARRIVAL_AWAITED;
 }

@@ -93,6 +93,11 @@ void failover_domain_await(struct failover_domain *d)
 			"stands suspended here, all of it, until that host is back; see `romulus "
 			"status %s`",
 			failover_domain_peer_name(d), NAME(d));
+	else if (d->state == FAILOVER_WANT_SOLO)
+		failover_domain_settle(d, EXIT_CODE_UNREACHABLE,
+			"%s is silent: the guest stays here, mute until it is decided who owns it; "
+			"see `romulus status %s`",
+			failover_domain_peer_name(d), NAME(d));
 	else if (d->state == FAILOVER_IDLE)
 		failover_domain_settle(d, EXIT_CODE_UNREACHABLE,
 			"%s has taken it over, and is silent: it has not said that it runs",
@@ -126,10 +131,11 @@ static enum exit_code check(
 		why[0] = '\0';
 	if (why[0])
 		return EXIT_CODE_WRONG_STATE;
-	if (failover_peer_alive(peer))
-		return EXIT_CODE_OK;
-	snprintf(why, WHY_MAX, "%s is not heard: nothing is moved to it", host);
-	return EXIT_CODE_UNREACHABLE;
+	snprintf(why, WHY_MAX, "%s is %s: nothing is moved to it", host,
+		failover_arbiter_busy(&peer->arbiter) ? "being switched off" : "not heard");
+	return failover_peer_alive(peer) && !failover_arbiter_busy(&peer->arbiter)
+		       ? EXIT_CODE_OK
+		       : EXIT_CODE_UNREACHABLE;
 }
 
 void failover_domain_migrate(struct failover *fo, struct failover_client *client, const char *name,
@@ -138,6 +144,7 @@ void failover_domain_migrate(struct failover *fo, struct failover_client *client
 	struct failover_domain *d = failover_domain_by_name(fo, name);
 	struct failover_peer *peer = failover_peer_find(fo, host);
 	enum exit_code code;
+	struct why unwritten;
 	char why[WHY_MAX];
 
 	if (!peer || !d) {
@@ -150,6 +157,11 @@ void failover_domain_migrate(struct failover *fo, struct failover_client *client
 		return;
 	}
 	code = check(d, peer, why);
+	/* A host that cannot write would leave the guest suspended until it can. */
+	if (code == EXIT_CODE_OK && failover_domain_persist(d, &d->record, &unwritten) < 0) {
+		code = EXIT_CODE_FAILED;
+		snprintf(why, sizeof(why), "%s", unwritten.text);
+	}
 	if (code != EXIT_CODE_OK) {
 		failover_client_exit(client, code, why);
 		return;

@@ -212,14 +212,16 @@ void failover_domain_unprotect(
 			name, d->record.peer);
 		return;
 	}
+	if (!failover_domain_takes(d, FAILOVER_ON_UNPROTECT)) {
+		answer(client, EXIT_CODE_WRONG_STATE, "%s is %s here: run it on %s, or wait", name,
+			failover_state_name(d->state), d->record.peer);
+		return;
+	}
 	if (d->client) /* who waited for the protection is told that it was called off */
 		answer(TAKE_PTR(d->client), EXIT_CODE_FAILED, "unprotected meanwhile");
 	failover_client_keep(client, &d->client);
 	d->exit_code = EXIT_CODE_OK;
-	if (!failover_domain_on(d, FAILOVER_ON_UNPROTECT))
-		failover_domain_settle(d, EXIT_CODE_WRONG_STATE,
-			"%s is %s here: run it on %s, or wait", name, failover_state_name(d->state),
-			d->record.peer);
+	failover_domain_on(d, FAILOVER_ON_UNPROTECT);
 }
 
 void failover_domain_failover(struct failover *fo, struct failover_client *client, const char *name)

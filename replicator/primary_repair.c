@@ -106,11 +106,13 @@ int primary_discard(struct primary *p)
 		first = false;
 		poll(NULL, 0, LOOK_MS);
 	} while (!r && clock_now_ns() < until);
-	if (r)
+	if (r) {
 		log_error("%s", p->why.text);
-	else
-		primary_demote(p);
-	return r ? EXIT_CODE_FAILED : sweep(p);
+		return EXIT_CODE_FAILED;
+	}
+	r = sweep(p);
+	primary_demote(p);
+	return r;
 }
 
 void primary_demote(const struct primary *p)

@@ -232,8 +232,10 @@ static int obey(struct primary *p, int order)
 			return why_set(&p->why, -ESRCH,
 				"the guest in '%s' has ended, and may be started again",
 				p->dom.name);
-		if (p->ops->destroy(p->hv, p->dom.name, &p->why))
+		if (p->ops->destroy(p->hv, p->dom.name, &p->why)) {
 			log_error("%s", p->why.text);
+			exit(EXIT_CODE_FAILED); /* the daemon has it tried again */
+		}
 		p->destroyed = true;
 		netbuf_sweep(p->netbuf_dir, p->dom.uuid, 0, &p->why);
 	}

@@ -419,18 +419,20 @@ static void a_move_whose_takeover_fails_says_so(void **state)
 static void a_silent_backup_may_have_what_it_was_handed(void **state)
 {
 	CLEANUP_FREE char *moved = NULL, *again = NULL, *unprotect = NULL;
+	int mover;
 
 	both_up();
 	protect_db();
 	kill(host_beta.pid, SIGSTOP);
-	moved = daemon_answer(MIGRATE(&host_alpha, "beta", ""));
+	mover = MIGRATE(&host_alpha, "beta", "");
+	daemon_await(&host_alpha, "\"state\":\"handed-over\"");
+	unprotect = daemon_answer(UNPROTECT(&host_alpha)); /* which does not disturb who waits */
+	expect_in(unprotect, "\"exit\":9");
+	moved = daemon_answer(mover);
 	expect_in(moved, "\"exit\":6");
 	expect_in(moved, "may have run it");
-	daemon_await(&host_alpha, "\"state\":\"handed-over\"");
 	again = daemon_answer(MIGRATE(&host_alpha, "beta", ""));
 	expect_in(again, "\"exit\":9");
-	unprotect = daemon_answer(UNPROTECT(&host_alpha));
-	expect_in(unprotect, "\"exit\":9");
 	kill(host_beta.pid, SIGCONT);
 	daemon_await(&host_beta, "\"state\":\"protected\"");
 	assert_int_equal(count_events(&host_alpha, "\"taken-back\""), 0);

@@ -406,9 +406,14 @@ static void a_move_has_ended_when_the_guest_runs_there(void **state)
 	g = (struct failover_gossip){
 		.generation = OURS + 1, .role = PROTO_ROLE_PRIMARY, .state = PROTO_STATE_SYNCING};
 	assert_int_equal(failover_decide_arrival(FAILOVER_IDLE, &ours, &g), FAILOVER_ARRIVED);
+	assert_int_equal(failover_decide_arrival(FAILOVER_RECEIVING, &ours, &g), FAILOVER_ARRIVED);
 	g.generation = OURS - 1;
 	assert_int_equal(
 		failover_decide_arrival(FAILOVER_IDLE, &ours, &g), FAILOVER_ARRIVAL_AWAITED);
+	/* One that does not say yet what has become of the guest. */
+	g = (struct failover_gossip){
+		.generation = OURS, .role = PROTO_ROLE_PRIMARY, .state = PROTO_STATE_TAKEN_OVER};
+	assert_int_equal(failover_decide_arrival(FAILOVER_IDLE, &ours, &g), FAILOVER_ARRIVED);
 }
 
 /* ---- admission ------------------------------------------------------------------------------- */
