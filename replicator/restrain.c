@@ -27,13 +27,13 @@ static uint32_t held(const char *path)
 	return f && fscanf(f, "%" SCNu32, &domid) == 1 ? domid : 0;
 }
 
-/* The note outlives an `xl unpause`, and the domain. */
+/* The note outlives an `xl unpause`, and the domain; where that cannot be told it is believed. */
 static bool is_paused(const struct hv_ops *ops, struct hv *hv, const char *uuid, uint32_t domid)
 {
 	struct hv_sight s;
 	struct why why;
 
-	return !ops->look(hv, uuid, domid, &s, &why) && s.exists && s.paused;
+	return ops->look(hv, uuid, domid, &s, &why) || (s.exists && s.paused);
 }
 
 /* First paused, then noted: one that dies in between leaves a paused guest, never one that talks.

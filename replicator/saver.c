@@ -16,8 +16,9 @@
 #include "common/cleanup.h"
 
 #define HELPER "libxl-save-helper"
-#define DOMID 4   /* index of that argument: HELPER --save-domain FD FD DOMID ... */
-#define DUMP_S 10 /* a dump writes without a pause; a slow disk has some */
+#define COMM "libxl-save-help" /* what the kernel keeps of it */
+#define DOMID 4                /* index of that argument: HELPER --save-domain FD FD DOMID ... */
+#define DUMP_S 10              /* a dump writes without a pause; a slow disk has some */
 
 /* Argument @i of @line, NULL when it has not so many or is cut off there. */
 static const char *argument(const char *line, size_t n, unsigned int i)
@@ -46,16 +47,26 @@ bool saver_is(const char *line, size_t n, uint32_t domid)
 	       strcmp(mode, "--save-domain") == 0 && strcmp(number, wanted) == 0;
 }
 
-static bool is_one(const char *proc, const char *pid, uint32_t domid)
+static size_t read_of(const char *proc, const char *pid, const char *name, char *text, size_t size)
 {
 	CLEANUP_CLOSE int fd = -1;
-	char path[PATH_MAX], line[256];
+	char path[PATH_MAX];
 	ssize_t n;
 
-	snprintf(path, sizeof(path), "%.200s/%.20s/cmdline", proc, pid);
+	snprintf(path, sizeof(path), "%.200s/%.20s/%s", proc, pid, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? 0 : read(fd, line, sizeof(line));
-	return n > 0 && saver_is(line, (size_t)n, domid);
+	n = fd < 0 ? 0 : read(fd, text, size);
+	return n > 0 ? (size_t)n : 0;
+}
+
+/* Its arguments are in its memory, and a process that hangs on a disk may keep others from that. */
+static bool is_one(const char *proc, const char *pid, uint32_t domid)
+{
+	char name[32], line[256];
+
+	return read_of(proc, pid, "comm", name, sizeof(name)) > strlen(COMM) &&
+	       memcmp(name, COMM, strlen(COMM)) == 0 &&
+	       saver_is(line, read_of(proc, pid, "cmdline", line, sizeof(line)), domid);
 }
 
 pid_t saver_find(const char *proc, uint32_t domid)

@@ -52,18 +52,27 @@ static void it_is_known_by_its_arguments(void **state)
 	}
 }
 
-static void put(const char *dir, const char *pid, const char *line, size_t n)
+static void put(const char *dir, const char *pid, const char *file, const char *text, size_t n)
 {
 	char path[200];
 	FILE *f;
 
 	snprintf(path, sizeof(path), "%s/%s", dir, pid);
-	assert_int_equal(mkdir(path, 0700), 0);
-	snprintf(path, sizeof(path), "%s/%s/cmdline", dir, pid);
+	mkdir(path, 0700);
+	snprintf(path, sizeof(path), "%s/%s/%s", dir, pid, file);
 	f = fopen(path, "w");
 	assert_non_null(f);
-	fwrite(line, 1, n, f);
+	fwrite(text, 1, n, f);
 	fclose(f);
+}
+
+/* A process whose arguments can be read. */
+static void put_process(const char *dir, const char *pid, const char *line, size_t n)
+{
+	static const char helper[] = "libxl-save-help\n";
+
+	put(dir, pid, "comm", helper, sizeof(helper) - 1);
+	put(dir, pid, "cmdline", line, n);
 }
 
 static void it_is_found_among_others(void **state)
@@ -71,13 +80,16 @@ static void it_is_found_among_others(void **state)
 	char dir[] = "/tmp/romulus-saver-XXXXXX", command[100];
 
 	assert_non_null(mkdtemp(dir));
-	put(dir, "1", "init", 5);
-	put(dir, "2", "", 0);
-	put(dir, "self", saves_7, sizeof(saves_7));
-	put(dir, "30", restores_7, sizeof(restores_7));
+	put_process(dir, "1", "init", 5);
+	put_process(dir, "2", "", 0);
+	put_process(dir, "self", saves_7, sizeof(saves_7));
+	put_process(dir, "30", restores_7, sizeof(restores_7));
 	assert_false(saver_find(dir, 7));
-	put(dir, "31", saves_7, sizeof(saves_7));
+	put_process(dir, "31", saves_7, sizeof(saves_7));
 	assert_true(saver_find(dir, 7));
+	put(dir, "31", "comm", "another\n", 8); /* whose arguments are not even read */
+	assert_false(saver_find(dir, 7));
+	put(dir, "31", "comm", "libxl-save-help\n", 16);
 	assert_false(saver_find(dir, 8));
 	assert_false(saver_find("/nonexistent", 7));
 	snprintf(command, sizeof(command), "rm -r %s", dir);
