@@ -93,6 +93,11 @@ int main(int argc, char **argv)
 	}
 
 	r = primary_find(&p);
+	if (!r && saver_noted(w->run_dir, p.dom.uuid, p.dom.domid))
+		r = why_set(&p.why, -EAGAIN,
+			"'%s' is being saved or migrated by another hand: protection can begin "
+			"when that is over",
+			p.dom.name);
 	if (r || primary_say_found(&p))
 		return fail(&p, r ? r : -EIO);
 	saver_forget(w->run_dir, p.dom.uuid);
