@@ -78,6 +78,20 @@ romulus_on() { # romulus_on HOST ARGUMENT...
 	host_ssh "$host" romulus "$@"
 }
 
+# romulus_refuses CODE WORDS HOST ARGUMENT...: it fails with CODE and says WORDS, and changes nothing
+romulus_refuses() {
+	local code=$1 words=$2 host=$3 out status before after
+	shift 3
+	before=$(host_ssh alpha "xl list | awk '{print \$1,\$2}'"; host_ssh beta "xl list | awk '{print \$1,\$2}'")
+	out=$(romulus_on "$host" "$@" 2>&1)
+	status=$?
+	step "romulus $*: exit $status: $out"
+	[ "$status" -eq "$code" ] || fail "romulus $*: exit code $status instead of $code: $out"
+	grep -qi -- "$words" <<<"$out" || fail "romulus $*: no word of '$words' in: $out"
+	after=$(host_ssh alpha "xl list | awk '{print \$1,\$2}'"; host_ssh beta "xl list | awk '{print \$1,\$2}'")
+	[ "$before" = "$after" ] || fail "romulus $* changed the domains: $before / $after"
+}
+
 status_json() { romulus_on "$1" status --json; } # of HOST
 
 peer_alive() { status_json "$1" | jq -e '.peers[0].alive' >/dev/null; }

@@ -5,25 +5,11 @@ TIMEOUT=900
 
 . "$LAB_DIR/lib/romulus.sh"
 
-# refused CODE WORDS HOST ARGUMENT...: romulus fails with CODE and says WORDS, and changes nothing
-refused() {
-	local code=$1 words=$2 host=$3 out status before after
-	shift 3
-	before=$(host_ssh alpha "xl list | awk '{print \$1,\$2}'"; host_ssh beta "xl list | awk '{print \$1,\$2}'")
-	out=$(romulus_on "$host" "$@" 2>&1)
-	status=$?
-	step "romulus $*: exit $status: $out"
-	[ "$status" -eq "$code" ] || fail "romulus $*: exit code $status instead of $code: $out"
-	grep -qi -- "$words" <<<"$out" || fail "romulus $*: no word of '$words' in: $out"
-	after=$(host_ssh alpha "xl list | awk '{print \$1,\$2}'"; host_ssh beta "xl list | awk '{print \$1,\$2}'")
-	[ "$before" = "$after" ] || fail "romulus $* changed the domains: $before / $after"
-}
-
 romulus_up
-refused 3 nosuch alpha protect nosuch beta
-refused 3 gamma alpha protect db gamma
-refused 2 usage alpha protect db
-refused 3 nosuch alpha unprotect nosuch
+romulus_refuses 3 nosuch alpha protect nosuch beta
+romulus_refuses 3 gamma alpha protect db gamma
+romulus_refuses 2 usage alpha protect db
+romulus_refuses 3 nosuch alpha unprotect nosuch
 
 # Members of `group` may look and no more, others not even that.
 as_group() { host_ssh alpha "setpriv --reuid=65534 --regid=$1 --clear-groups romulus ${*:2}" 2>&1; } # as_group GID ARGUMENT...
@@ -35,47 +21,27 @@ as_group 65533 status | grep -q 'run as root' || fail "anybody may look: $(as_gr
 # A PV domain, on a hypervisor without shadow paging.
 host_ssh alpha "sed -e 's/pvh/pv/; s/\"db\"/\"pvdom\"/; s/00:21/00:29/; s/lab.name=db/lab.name=pvdom/; s/0\\.21/0.29/; s/::21/::29/' \
 	/etc/xen/db.cfg >/tmp/pv.cfg && xl create -q /tmp/pv.cfg" || fail "the PV domain does not start"
-refused 4 shadow alpha protect pvdom beta
+romulus_refuses 4 shadow alpha protect pvdom beta
 host_ssh alpha xl destroy pvdom
 
 # The backup has a domain of that name already.
 host_ssh beta xl create -q -p /etc/xen/db.cfg || fail "no second db on beta"
-refused 5 already alpha protect db beta
+romulus_refuses 5 already alpha protect db beta
 host_ssh beta xl destroy db
 
 # No room on the backup: fill its memory with paused domains.
 host_ssh beta 'i=0; while sed -e "s/\"db\"/\"fill$i\"/; s/00:21/01:3$i/" /etc/xen/db.cfg >/tmp/fill.cfg &&
 	xl create -q -p /tmp/fill.cfg 2>/dev/null; do i=$((i + 1)); [ $i -lt 9 ] || break; done'
-refused 5 'no room' alpha protect db beta
+romulus_refuses 5 'no room' alpha protect db beta
 host_ssh beta 'for d in $(xl list | awk "/fill/{print \$1}"); do xl destroy $d; done'
 
 # Wrong configuration.
 host_ssh alpha "sed 's/dead-after = .*/dead-after = 7/' /etc/romulus/romulus.conf >/tmp/bad.conf"
-refused 78 dead-after alpha check-config /tmp/bad.conf
-
-# The peer speaks another version of the protocol: whoever asks, it is the same sentence.
-drop_in=/etc/systemd/system/romulusd.service.d/lab.conf
-speak() { # speak FAULTS: arm them on beta
-	host_ssh beta sed -i "s/ROMULUS_FAULT=[^ ]*/ROMULUS_FAULT=$1/" "$drop_in"
-	romulusd_restart beta
-	wait_for 60 peer_alive alpha || fail "alpha does not hear beta"
-	wait_for 60 peer_alive beta || fail "beta does not hear alpha"
-}
-speak hello-version=fail
-host_ssh beta xl create -q /etc/xen/web.cfg || fail "web does not start on beta"
-# shellcheck disable=SC2016
-wait_for 180 host_ssh beta 'xenstore-read /local/domain/$(xl domid web)/control/feature-suspend | grep -qx 1' ||
-	fail "web does not announce that it can be suspended"
-refused 7 'no common protocol version' alpha protect db beta
-refused 7 'no common protocol version' beta protect web alpha
-host_ssh beta xl destroy web
-speak ''
-# Both had agreed before the stream was refused: db is tried again by itself until nobody wants it protected.
-wait_for 30 romulus_on alpha unprotect db || fail "db cannot be unprotected: $(status_json alpha)"
+romulus_refuses 78 dead-after alpha check-config /tmp/bad.conf
 
 # The peer does not answer.
 host_ssh beta systemctl stop romulusd
-refused 6 beta alpha protect db beta
+romulus_refuses 6 beta alpha protect db beta
 
 # After all that, protection works.
 host_ssh beta systemctl start romulusd
