@@ -99,6 +99,11 @@ static void note_saver(pid_t owner)
 		*a; a++)
 		fwrite(*a, 1, strlen(*a) + 1, f);
 	fclose(f);
+	snprintf(path, sizeof(path), "%s/30/comm", dir);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs("libxl-save-help\n", f);
+	fclose(f);
 	snprintf(path, sizeof(path), "%s/30/stat", dir);
 	f = fopen(path, "w");
 	assert_non_null(f);
