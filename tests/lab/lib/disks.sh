@@ -236,3 +236,10 @@ disks_end() {
 	wait_for 120 drbd_settled "$1" || fail "DRBD does not settle: $(drbd_state "$1")"
 	[ "$(disk_compare)" = 0 ] || fail "the hosts' disks differ"
 }
+
+# disks_verified HOST: by DRBD itself
+disks_verified() {
+	local found
+	found=$(disk_verify "$1")
+	[ "$found" = 0 ] || fail "drbdadm verify finds $found KiB out of sync"
+}
