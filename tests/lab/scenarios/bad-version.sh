@@ -6,7 +6,8 @@ TIMEOUT=900
 . "$LAB_DIR/lib/romulus.sh"
 
 speak() { # speak FAULT: arm it on beta
-	host_ssh beta sed -i "s/ROMULUS_FAULT=[^ ]*/ROMULUS_FAULT=$1/" /etc/systemd/system/romulusd.service.d/lab.conf
+	host_ssh beta "sed -i 's/ROMULUS_FAULT=[^ ]*/ROMULUS_FAULT=$1/' /etc/systemd/system/romulusd.service.d/lab.conf" ||
+		fail "$1 cannot be armed on beta"
 	romulusd_restart beta
 	wait_for 60 peer_alive alpha || fail "alpha does not hear beta"
 	wait_for 60 peer_alive beta || fail "beta does not hear alpha"
