@@ -37,7 +37,11 @@ tests/unit/monitor_daemon_pkg := cmocka jansson $(proto_pkg)
 tests/unit/etcd_daemon_pkg := cmocka $(failover_pkg) $(proto_pkg)
 $(BUILD)/tests/unit/etcd_daemon $(BUILD)/tests/unit/monitor_daemon: | $(BUILD)/romulusd
 
-unit_tests += tests/unit/daemon
-tests/unit/daemon_src := tests/unit/daemon.c tests/unit/daemon_rig.c $(failover_core) $(proto_src) $(common_src)
-tests/unit/daemon_pkg := cmocka $(failover_pkg) $(proto_pkg)
-$(BUILD)/tests/unit/daemon: | $(BUILD)/romulusd
+daemons_tests := tests/unit/daemon tests/unit/daemon_move tests/unit/daemon_certificates
+unit_tests += $(daemons_tests)
+define daemons_test
+$(1)_src := $(1).c tests/unit/daemons.c tests/unit/daemon_rig.c $(failover_core) $(proto_src) $(common_src)
+$(1)_pkg := cmocka $(failover_pkg) $(proto_pkg)
+endef
+$(foreach t,$(daemons_tests),$(eval $(call daemons_test,$(t))))
+$(daemons_tests:%=$(BUILD)/%): | $(BUILD)/romulusd
