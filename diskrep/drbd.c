@@ -87,7 +87,7 @@ bool diskrep_drbd_lends_pages(void)
 	return diskrep_read_text(SENDPAGE, value, sizeof(value)) == 0 && value[0] != 'Y';
 }
 
-static int keep_pages(struct why *why)
+static int keep_pages(const char *resource, struct why *why)
 {
 	CLEANUP_CLOSE int fd = -1;
 
@@ -96,8 +96,10 @@ static int keep_pages(struct why *why)
 	fd = open(SENDPAGE, O_WRONLY | O_CLOEXEC);
 	if (fd >= 0 && write(fd, "Y", 1) == 1)
 		return 0;
-	return why_set(why, -errno, "cannot make DRBD copy what it sends, %s: %s", SENDPAGE,
-		strerror(errno));
+	return why_set(why, -errno,
+		"DRBD resource %s is not brought up, for DRBD cannot be told to copy what it sends "
+		"(%s: %s)",
+		resource, SENDPAGE, strerror(errno));
 }
 
 int diskrep_drbd_up(const char *resource, struct why *why)
@@ -106,7 +108,7 @@ int diskrep_drbd_up(const char *resource, struct why *why)
 	int r = diskrep_load_module("drbd", why);
 
 	if (r == 0)
-		r = keep_pages(why);
+		r = keep_pages(resource, why);
 	if (r == 0)
 		r = diskrep_drbd_status(resource, &s, why);
 	if (r || s.up)

@@ -244,8 +244,9 @@ void failover_domain_free(struct failover_domain *d);
 
 /* Drive the machine: false when the event means nothing in this state. */
 bool failover_domain_on(struct failover_domain *d, enum failover_event event);
-/* Whether that would be. */
-bool failover_domain_takes(const struct failover_domain *d, enum failover_event event);
+/* The step that would be; false as well. */
+bool failover_domain_takes(
+	const struct failover_domain *d, enum failover_event event, struct failover_step *ret);
 
 void failover_domains_load(struct failover *fo);
 void failover_domains_tick(struct failover *fo, uint64_t now_ns);

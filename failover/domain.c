@@ -129,18 +129,11 @@ int failover_domain_persist(
 	return 0;
 }
 
-static bool takes(
+bool failover_domain_takes(
 	const struct failover_domain *d, enum failover_event event, struct failover_step *ret)
 {
 	return !d->resumes && failover_decide_heeds(&d->debt, event) &&
 	       failover_machine_step(d->state, event, failover_domain_base(d), ret);
-}
-
-bool failover_domain_takes(const struct failover_domain *d, enum failover_event event)
-{
-	struct failover_step step;
-
-	return takes(d, event, &step);
 }
 
 bool failover_domain_on(struct failover_domain *d, enum failover_event event)
@@ -148,7 +141,7 @@ bool failover_domain_on(struct failover_domain *d, enum failover_event event)
 	struct failover_step step;
 	enum failover_state before = d->state;
 
-	if (!takes(d, event, &step))
+	if (!failover_domain_takes(d, event, &step))
 		return false;
 	log_debug("%s: %s in %s -> %s", d->record.name, failover_event_name(event),
 		failover_state_name(before), failover_state_name(step.next));

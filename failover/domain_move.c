@@ -160,7 +160,8 @@ void failover_domain_migrate(struct failover *fo, struct failover_client *client
 	/* A host that cannot write would leave the guest suspended until it can. */
 	if (code == EXIT_CODE_OK && failover_domain_persist(d, &d->record, &unwritten) < 0) {
 		code = EXIT_CODE_FAILED;
-		snprintf(why, sizeof(why), "%s", unwritten.text);
+		snprintf(why, sizeof(why), "nothing was moved, %s stays protected: %.300s", NAME(d),
+			unwritten.text);
 	}
 	if (code != EXIT_CODE_OK) {
 		failover_client_exit(client, code, why);

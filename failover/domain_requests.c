@@ -195,6 +195,7 @@ void failover_domain_unprotect(
 	struct failover *fo, struct failover_client *client, const char *name)
 {
 	struct failover_domain *d = failover_domain_by_name(fo, name);
+	struct failover_step step;
 
 	/* What a failed attempt left behind for `status` is no protection that could end. */
 	if (d && !d->recorded && d->state == FAILOVER_IDLE) {
@@ -212,7 +213,7 @@ void failover_domain_unprotect(
 			name, d->record.peer);
 		return;
 	}
-	if (!failover_domain_takes(d, FAILOVER_ON_UNPROTECT)) {
+	if (!failover_domain_takes(d, FAILOVER_ON_UNPROTECT, &step)) {
 		answer(client, EXIT_CODE_WRONG_STATE, "%s is %s here: run it on %s, or wait", name,
 			failover_state_name(d->state), d->record.peer);
 		return;

@@ -127,7 +127,7 @@ void primary_demote(const struct primary *p)
 	 */
 	if (resource &&
 		(diskrep_drbd_disconnect(resource, &why) || diskrep_drbd_secondary(resource, &why)))
-		log_warning("%s", why.text);
+		log_warning("%s; that is tried again when this host becomes the backup", why.text);
 }
 
 /* Promoting is refused while the other host uses the disks: nothing is started twice. */

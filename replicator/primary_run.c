@@ -310,7 +310,10 @@ static void taken(void *opaque)
 {
 	struct primary *p = opaque;
 
-	saver_note("/proc", p->worker.run_dir, p->dom.uuid, p->dom.domid);
+	if (saver_note("/proc", p->worker.run_dir, p->dom.uuid, p->dom.domid))
+		log_error("%s: who saves or migrates it cannot be noted in %s: if romulusd ends "
+			  "before that is over, see that the guest runs on one host only",
+			p->dom.name, p->worker.run_dir);
 	p->ops->give_way(p->hv);
 	exit(primary_end(p, hold_still(p)));
 }

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -104,17 +105,20 @@ static void note_path(char ret[PATH_MAX], const char *run_dir, const char *uuid)
 	snprintf(ret, PATH_MAX, "%s/saved-%s", run_dir, uuid);
 }
 
-void saver_note(const char *proc, const char *run_dir, const char *uuid, uint32_t domid)
+int saver_note(const char *proc, const char *run_dir, const char *uuid, uint32_t domid)
 {
 	const pid_t helper = saver_find(proc, domid);
 	const pid_t owner = helper ? parent_of(proc, helper) : 0;
 	CLEANUP_FCLOSE FILE *f = NULL;
 	char path[PATH_MAX];
 
+	if (owner <= 1)
+		return 0;
 	note_path(path, run_dir, uuid);
-	f = owner > 1 ? fopen(path, "we") : NULL;
-	if (f)
-		fprintf(f, "%" PRIu32 " %d\n", domid, (int)owner);
+	f = fopen(path, "we");
+	return f && fprintf(f, "%" PRIu32 " %d\n", domid, (int)owner) > 0 && fflush(f) == 0
+		       ? 0
+		       : -errno;
 }
 
 bool saver_noted(const char *run_dir, const char *uuid, uint32_t domid)

@@ -23,9 +23,10 @@ pid_t saver_find(const char *proc, uint32_t domid);
 /*
  * That process is gone before its parent has finished: `xl migrate` then asks the other host
  * whether all has arrived, and the guest stands suspended. So who it is is noted in @run_dir, for a
- * repair of what we have left on the guest. One that has no such process is not noted.
+ * repair of what we have left on the guest. One that has no such process is not noted. 0 or a
+ * negative errno.
  */
-void saver_note(const char *proc, const char *run_dir, const char *uuid, uint32_t domid);
+int saver_note(const char *proc, const char *run_dir, const char *uuid, uint32_t domid);
 /* Whether @domid was noted and whoever saves it still lives. */
 bool saver_noted(const char *run_dir, const char *uuid, uint32_t domid);
 void saver_forget(const char *run_dir, const char *uuid);

@@ -159,6 +159,44 @@ static void a_silent_backup_may_have_what_it_was_handed(void **state)
 	daemon_end(&host_beta);
 }
 
+/* Its last epoch was not acked: the guest is not moved, and nobody decides that it may speak here.
+ */
+static void who_waits_for_an_undecided_guest_is_told_so(void **state)
+{
+	CLEANUP_FREE char *moved = NULL;
+
+	both_up();
+	protect_db();
+	rig_shell("touch %s", rig_path(&host_alpha, "libexec/romulus-primary.loses"));
+	kill(host_beta.pid, SIGSTOP);
+	moved = daemon_answer(MIGRATE(&host_alpha, "beta", ""));
+	expect_in(moved, "\"exit\":6");
+	expect_in(moved, "mute until it is decided");
+	daemon_await(&host_alpha, "\"state\":\"want-solo\"");
+	assert_int_equal(count_events(&host_alpha, "\"handed-over\""), 0);
+	daemon_end(&host_alpha);
+}
+
+/* The promise could not be written, and the guest would stand suspended until it can. */
+static void nothing_is_moved_by_a_host_that_cannot_write(void **state)
+{
+	CLEANUP_FREE char *moved = NULL;
+
+	both_up();
+	protect_db();
+	rig_shell("mv %s %s && touch %s", rig_path(&host_alpha, "state"),
+		rig_path(&host_alpha, "away"), rig_path(&host_alpha, "state"));
+	moved = daemon_answer(MIGRATE(&host_alpha, "beta", ""));
+	expect_in(moved, "\"exit\":1");
+	expect_in(moved, "nothing was moved");
+	daemon_await(&host_alpha, "\"state\":\"protected\"");
+	assert_int_equal(count_events(&host_alpha, "\"moving\""), 0);
+	rig_shell("rm %s && mv %s %s", rig_path(&host_alpha, "state"),
+		rig_path(&host_alpha, "away"), rig_path(&host_alpha, "state"));
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
+}
+
 /* It is gone for good, and a person accepts what that means. */
 static void what_was_handed_to_a_lost_backup_is_taken_back_by_an_operator(void **state)
 {
@@ -233,6 +271,8 @@ int main(int argc, char **argv)
 		TEST(a_move_that_loses_its_stream_changes_nothing),
 		TEST(a_move_whose_takeover_fails_says_so),
 		TEST(a_silent_backup_may_have_what_it_was_handed),
+		TEST(who_waits_for_an_undecided_guest_is_told_so),
+		TEST(nothing_is_moved_by_a_host_that_cannot_write),
 		TEST(what_was_handed_to_a_lost_backup_is_taken_back_by_an_operator),
 		TEST(nothing_is_moved_to_a_host_that_is_not_heard),
 		TEST(a_promise_to_hand_over_survives_a_restart),

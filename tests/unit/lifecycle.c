@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What is seen of a guest's end and what follows, and that a pause of ours is undone once. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -277,9 +278,13 @@ static int count_unpause(struct hv *hv, uint32_t domid, struct why *why)
 	return 0;
 }
 
+static bool blind; /* what it is cannot be told */
+
 static int see_pause(
 	struct hv *hv, const char *uuid, uint32_t domid, struct hv_sight *ret, struct why *why)
 {
+	if (blind)
+		return -EIO;
 	*ret = (struct hv_sight){.exists = true, .paused = paused};
 	return 0;
 }
@@ -327,6 +332,23 @@ static void a_note_of_a_pause_is_no_pause(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+static void a_note_is_believed_where_nothing_can_be_told(void **state)
+{
+	char dir[] = "/tmp/romulus-restrain-XXXXXX";
+	struct why why;
+
+	pauses = unpauses = 0;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(restrain_pause(&ops, NULL, dir, uuid, NEW, &why), 0);
+	blind = true;
+	assert_int_equal(restrain_pause(&ops, NULL, dir, uuid, NEW, &why), 0);
+	assert_int_equal(pauses, 1);
+	assert_int_equal(restrain_let_go(&ops, NULL, dir, uuid, &why), 0);
+	assert_int_equal(unpauses, 1);
+	blind = false;
+	assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -345,6 +367,7 @@ int main(void)
 		cmocka_unit_test(what_is_said_is_said_once),
 		cmocka_unit_test(a_pause_is_undone_once),
 		cmocka_unit_test(a_note_of_a_pause_is_no_pause),
+		cmocka_unit_test(a_note_is_believed_where_nothing_can_be_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

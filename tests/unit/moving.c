@@ -28,7 +28,7 @@
 
 /* What the worker has done to its guest; in memory that the test sees. */
 static struct seen {
-	bool suspended, destroyed;
+	bool suspended, destroyed, stays; /* cannot be destroyed */
 	unsigned int resumed, paused, closed, released, let_go;
 	int changed; /* what it finds when it looks next in a pause */
 } * seen;
@@ -80,6 +80,8 @@ static int look(
 
 static int destroy(struct hv *hv, const char *name, struct why *why)
 {
+	if (seen->stays)
+		return why_set(why, -EIO, "it cannot be destroyed");
 	seen->destroyed = true;
 	return 0;
 }
@@ -324,6 +326,22 @@ static void it_is_destroyed_where_it_stands(void **state)
 	assert_int_equal(seen->let_go, 0);
 }
 
+/* Its daemon sees that it has failed, and tries again. */
+static void one_that_cannot_be_destroyed_is_not_told_as_gone(void **state)
+{
+	int status;
+
+	moved();
+	seen->stays = true;
+	tell(PROTO_ORDER_DISCARD);
+	assert_int_equal(waitpid(rig.pid, &status, 0), rig.pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), EXIT_CODE_FAILED);
+	await(0);
+	assert_true(seen->suspended);
+	assert_int_equal(seen->let_go, 0);
+}
+
 /* Its backup is lost before the ack: it runs, mute, until it is decided who owns it. */
 static void a_last_epoch_without_an_ack_is_no_last_one(void **state)
 {
@@ -397,6 +415,7 @@ int main(void)
 		TEST(the_guest_stands_when_all_is_acked),
 		TEST(it_goes_on_when_it_is_taken_back),
 		TEST(it_is_destroyed_where_it_stands),
+		TEST(one_that_cannot_be_destroyed_is_not_told_as_gone),
 		TEST(a_last_epoch_without_an_ack_is_no_last_one),
 		TEST(a_guest_that_was_changed_is_not_moved),
 		TEST(it_stands_when_its_daemon_dies),
