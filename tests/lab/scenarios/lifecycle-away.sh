@@ -20,7 +20,8 @@ redis_start db 120
 
 step "xl save -c"
 generation=$(status_field alpha db generation)
-host_ssh alpha 'xl save -c db /var/tmp/db.save; echo "xl save: $?" >&2; rm -f /var/tmp/db.save'
+host_ssh alpha 'xl save -c db /var/tmp/db.save' || fail "xl save failed with $?"
+host_ssh alpha rm /var/tmp/db.save
 wait_for 120 event_said alpha 'saved or migrate|saves or migrates' || fail "alpha has not noticed the save: $(romulus_on alpha events db)"
 wait_for 300 protected_beyond alpha "$generation" || fail "protection did not return: $(status_json alpha)"
 [ "$(domains_on alpha db)" = 1 ] || fail "not one db is on alpha: $(host_ssh alpha xl list)"
