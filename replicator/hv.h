@@ -30,7 +30,8 @@ struct hv_domain {
 	uint64_t memory_kb;   /* maximum */
 	bool feature_suspend; /* the guest announces control/feature-suspend */
 	bool paused;          /* by another hand */
-	bool shut_down;       /* not for a checkpoint */
+	bool suspended;       /* for a save, by whomever */
+	bool shut_down;       /* else */
 	struct shape shape;   /* read before all else: what changes later is noticed */
 	char hypervisor[16];  /* "4.17" */
 	char *config_json;    /* libxl_domain_config without domid; owned */
@@ -131,7 +132,7 @@ struct hv_ops {
 	 */
 	int (*can_host)(struct hv *hv, const char *name, const char *uuid, uint64_t memory_kb,
 		struct why *why);
-	/* Subscribe to the suspend event, or fall back to xenstore; undone by close. */
+	/* Make ready to hear of its suspensions; undone by close. */
 	int (*attach)(struct hv *hv, const struct hv_domain *dom, struct why *why);
 	/*
 	 * From `attach` on: a descriptor that is readable when the attached domain may have been
@@ -163,8 +164,11 @@ struct hv_ops {
 	/* Destroy the domain called @name, or @domid; 0 also when there is none. */
 	int (*destroy)(struct hv *hv, const char *name, struct why *why);
 	int (*kill)(struct hv *hv, uint32_t domid, struct why *why);
-	/* Undo what a dead worker left on a domain: suspended guest, log-dirty, subscription. */
-	int (*repair)(struct hv *hv, uint32_t domid, struct why *why);
+	/*
+	 * Undo what a dead worker left on a domain: suspended guest, log-dirty, subscription.
+	 * @asked: and a request to suspend that was not answered; -EAGAIN: is to suspend still.
+	 */
+	int (*repair)(struct hv *hv, uint32_t domid, bool asked, struct why *why);
 
 	/*
 	 * For whoever watches a guest's end: a descriptor that is readable when a domain may have

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Xen as the replicator sees it: handles, what a domain is, whether it can be protected or hosted,
- * and the repair of a domain whose worker died. Saving is in hv_save.c, restoring in hv_restore.c,
- * the end of a guest in hv_end.c.
+ * Xen as the replicator sees it: handles, what a domain is, whether it can be protected or hosted.
+ * Suspending, and the repair of a domain whose worker died, is in hv_suspend.c, saving in hv_save.c,
+ * restoring in hv_restore.c, the end of a guest in hv_end.c.
  */
 #include "replicator/hv_xen.h"
 
@@ -168,7 +168,8 @@ int hv_xen_find(struct hv *hv, const char *name, struct hv_domain *ret, struct w
 	ret->type = types[config.c_info.type];
 	ret->memory_kb = config.b_info.max_memkb;
 	ret->paused = info.paused;
-	ret->shut_down = info.shutdown && info.shutdown_reason != LIBXL_SHUTDOWN_REASON_SUSPEND;
+	ret->suspended = info.shutdown && info.shutdown_reason == LIBXL_SHUTDOWN_REASON_SUSPEND;
+	ret->shut_down = info.shutdown && !ret->suspended;
 	ret->feature_suspend = guest_can_suspend(hv, ret->domid);
 	if (version)
 		snprintf(ret->hypervisor, sizeof(ret->hypervisor), "%d.%d",
@@ -186,7 +187,7 @@ out:
 	return r;
 }
 
-static int hv_xen_can_protect(struct hv *hv, const struct hv_domain *dom, struct why *why)
+static bool has_shadow(struct hv *hv)
 {
 	libxl_physinfo phys;
 	bool shadow;
@@ -194,14 +195,23 @@ static int hv_xen_can_protect(struct hv *hv, const struct hv_domain *dom, struct
 	libxl_physinfo_init(&phys);
 	shadow = !libxl_get_physinfo(hv->xl, &phys) && phys.cap_shadow;
 	libxl_physinfo_dispose(&phys);
+	return shadow;
+}
 
-	if (dom->type == HV_TYPE_PV && !shadow)
+static int hv_xen_can_protect(struct hv *hv, const struct hv_domain *dom, struct why *why)
+{
+	if (dom->type == HV_TYPE_PV && !has_shadow(hv))
 		return why_set(why, -EOPNOTSUPP,
 			"'%s' is a PV domain, and this hypervisor is built without shadow paging, "
 			"so its "
 			"memory cannot be tracked; nothing was changed. Run it as PVH or HVM to "
 			"protect it",
 			dom->name);
+	if (dom->suspended)
+		return why_set(why, -EAGAIN,
+			"'%s' stands suspended for another hand: protection can begin when it runs "
+			"(`xl resume %s`, unless it is being moved)",
+			dom->name, dom->name);
 	if (dom->shut_down)
 		return why_set(why, -EAGAIN,
 			"the guest in '%s' has shut down: protection can begin when it runs again",
@@ -297,30 +307,6 @@ static int hv_xen_destroy(struct hv *hv, const char *name, struct why *why)
 	return hv_xen_kill(hv, domid, why);
 }
 
-static int hv_xen_repair(struct hv *hv, uint32_t domid, struct why *why)
-{
-	unsigned int reason;
-	bool shutdown;
-	int r;
-
-	r = hv_xen_shutdown_state(hv, domid, &shutdown, &reason);
-	if (r)
-		return why_set(why, r, "domain %" PRIu32 " is gone", domid);
-	xc_domain_subscribe_for_suspend(hv->xc, domid, 0);
-	if (saver_find("/proc", domid))
-		return 0; /* the rest is another hand's */
-	/* Fails when log-dirty is off already, which is what we want. */
-	xc_shadow_control(hv->xc, domid, XEN_DOMCTL_SHADOW_OP_OFF, NULL, 0);
-	if (shutdown && reason == SHUTDOWN_suspend) {
-		if (xc_domain_resume(hv->xc, domid, 1))
-			return why_set(why, -EIO,
-				"domain %" PRIu32 " stands suspended and could not be resumed",
-				domid);
-		xs_resume_domain(hv->xs, domid);
-	}
-	return 0;
-}
-
 const struct hv_ops hv_xen_ops = {
 	.name = "xen",
 	.open = hv_xen_open,
@@ -331,7 +317,7 @@ const struct hv_ops hv_xen_ops = {
 	.attach = hv_xen_attach,
 	.watch_shape = hv_xen_watch_shape,
 	.changed = hv_xen_changed,
-	.give_way = hv_xen_detach,
+	.give_way = hv_xen_give_way,
 	.settle = hv_xen_settle,
 	.save = hv_xen_save,
 	.restore = hv_xen_restore,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The Xen backend's own header: hv_xen.c, hv_save.c and hv_restore.c only. */
+/* The Xen backend's own header: hv_*.c only. */
 #ifndef REPLICATOR_HV_XEN_H
 #define REPLICATOR_HV_XEN_H
 
@@ -24,7 +24,7 @@ struct hv {
 	char name[256];
 	char shutdown_path[64];
 	xenevtchn_handle *evtchn; /* NULL: the xenstore path is used */
-	int suspend_port;
+	int suspend_port, remote_port; /* ours, and the guest's, for its suspension */
 	bool resume_late; /* guest runs, xenstored not yet told */
 	struct shape shape;
 	struct xs_handle *changes; /* NULL: they are not watched for */
@@ -40,9 +40,17 @@ int hv_xen_shutdown_state(
 bool hv_xen_is_paused(struct hv *hv);
 
 int hv_xen_attach(struct hv *hv, const struct hv_domain *dom, struct why *why);
+void hv_xen_give_way(struct hv *hv);
 void hv_xen_detach(struct hv *hv);
 int hv_xen_settle(struct hv *hv);
+/*
+ * Suspend the attached guest for ourselves. *ret_begun_ns: when that began. -ETIMEDOUT: it did not;
+ * -EALREADY: for another hand; -ESHUTDOWN, -ESRCH: it has ended, or is no more; -EIO.
+ */
+int hv_xen_suspend(struct hv *hv, uint64_t *ret_begun_ns, struct why *why);
 int hv_xen_save(struct hv *hv, int io_fd, const struct hv_save_calls *calls, struct why *why);
+
+int hv_xen_repair(struct hv *hv, uint32_t domid, bool asked, struct why *why);
 
 int hv_xen_restore(struct hv *hv, const char *config_json, const char *name, int stream_fd,
 	uint32_t *ret_domid, struct why *why);

@@ -2,9 +2,9 @@ libexec += romulus-primary romulus-backup romulus-monitor
 
 romulus-primary_src := replicator/primary_main.c replicator/primary_setup.c replicator/primary_run.c \
 	replicator/primary_repair.c replicator/primary_epoch.c replicator/ship.c \
-	replicator/staging.c replicator/hv_xen.c replicator/hv_save.c replicator/hv_capture.c \
+	replicator/staging.c replicator/hv_xen.c replicator/hv_suspend.c replicator/hv_save.c replicator/hv_capture.c \
 	replicator/hv_restore.c replicator/hv_end.c replicator/hv_shape.c replicator/shape.c \
-	replicator/restrain.c replicator/saver.c replicator/worker.c \
+	replicator/asked.c replicator/restrain.c replicator/saver.c replicator/worker.c \
 	$(diskrep_primary_src) $(diskrep_drbd_src) $(netbuf_src) $(proto_src) $(common_src)
 romulus-primary_pkg := $(netbuf_pkg) $(proto_pkg) $(diskrep_pkg) xencontrol xenguest xenlight xenstore \
 	xenevtchn xenforeignmemory xentoollog
@@ -12,7 +12,7 @@ romulus-primary_lib := -lpthread -laio
 
 romulus-backup_src := replicator/backup_main.c replicator/backup_accept.c replicator/backup_receive.c \
 	replicator/backup_takeover.c replicator/backup_epoch.c replicator/receive.c \
-	replicator/feed.c replicator/standby.c replicator/hv_xen.c replicator/hv_save.c replicator/hv_capture.c replicator/hv_restore.c replicator/hv_end.c \
+	replicator/feed.c replicator/standby.c replicator/hv_xen.c replicator/hv_suspend.c replicator/hv_save.c replicator/hv_capture.c replicator/hv_restore.c replicator/hv_end.c \
 	replicator/hv_shape.c replicator/shape.c replicator/saver.c \
 	replicator/worker.c diskrep/backup.c diskrep/takeover.c $(diskrep_src) $(diskrep_store_src) $(proto_src) \
 	$(common_src)
@@ -21,23 +21,23 @@ romulus-backup_pkg := $(proto_pkg) $(diskrep_pkg) xencontrol xenguest xenlight x
 romulus-backup_lib := -lpthread
 
 romulus-monitor_src := replicator/monitor_main.c replicator/lifecycle.c replicator/restrain.c \
-	replicator/hv_xen.c replicator/hv_save.c replicator/hv_capture.c replicator/hv_restore.c \
+	replicator/hv_xen.c replicator/hv_suspend.c replicator/hv_save.c replicator/hv_capture.c replicator/hv_restore.c \
 	replicator/hv_end.c replicator/hv_shape.c replicator/shape.c replicator/saver.c \
 	replicator/worker.c $(proto_src) $(common_src)
 romulus-monitor_pkg := $(proto_pkg) xencontrol xenguest xenlight xenstore xenevtchn \
 	xenforeignmemory xentoollog
 
 tests/unit/moving_src := tests/unit/moving.c replicator/primary_run.c replicator/primary_epoch.c \
-	replicator/ship.c replicator/staging.c replicator/restrain.c replicator/saver.c \
-	replicator/worker.c $(netbuf_src) $(proto_src) $(common_src)
+	replicator/ship.c replicator/staging.c replicator/asked.c replicator/restrain.c \
+	replicator/saver.c replicator/worker.c $(netbuf_src) $(proto_src) $(common_src)
 tests/unit/moving_pkg := cmocka $(netbuf_pkg) $(proto_pkg)
 tests/unit/moving_lib := -lpthread
 unit_tests += tests/unit/epochs tests/unit/receive tests/unit/lifecycle tests/unit/monitor \
 	tests/unit/shape tests/unit/saver tests/unit/hv tests/unit/repair tests/unit/moving
 tests/unit/repair_src := tests/unit/repair.c replicator/primary_repair.c replicator/restrain.c \
-	replicator/saver.c $(common_src)
+	replicator/asked.c replicator/saver.c $(common_src)
 tests/unit/repair_pkg := cmocka $(proto_pkg)
-tests/unit/hv_src := tests/unit/hv.c tests/unit/xen_rig.c replicator/hv_xen.c replicator/hv_save.c \
+tests/unit/hv_src := tests/unit/hv.c tests/unit/xen_rig.c replicator/hv_xen.c replicator/hv_suspend.c replicator/hv_save.c \
 	replicator/hv_capture.c replicator/hv_restore.c replicator/hv_end.c replicator/hv_shape.c \
 	replicator/shape.c $(common_src)
 tests/unit/hv_pkg := cmocka xencontrol xenguest xenlight xenstore xenevtchn xenforeignmemory xentoollog

@@ -30,6 +30,7 @@ struct primary {
 	bool copying;   /* the copy thread runs */
 	bool destroyed; /* the guest, by order */
 	bool moving;    /* the next epoch is the last one */
+	int asked;      /* see asked.h */
 	int changes;    /* readable when another hand may have changed the domain */
 	int io_fd;      /* what the save core writes to: the pipe, then the staging buffer */
 	struct primary_epoch epoch;

@@ -14,6 +14,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "diskrep/primary.h"
+#include "replicator/asked.h"
 #include "replicator/saver.h"
 
 #define SETTLE_NS (250 * NSEC_PER_MSEC) /* between two looks */
@@ -32,6 +33,7 @@ static bool is_gone(int r)
 int primary_end(struct primary *p, int r)
 {
 	const bool gone = is_gone(r);
+	bool owed;
 
 	/* However it ended, the guest runs, and nothing of ours is left on it or on its network. */
 	if (gone)
@@ -39,9 +41,11 @@ int primary_end(struct primary *p, int r)
 	else if (p->epoch.state != PRIMARY_ENDED && netbuf_remove(p->netbuf, NULL))
 		log_error("%s: the network buffer could not be removed", p->dom.name);
 	/* One that is paused suspends when it is unpaused, and nobody else would resume it. */
-	while (!gone && p->ops->settle(p->hv) &&
-		worker_order(&p->worker, clock_now_ns() + SETTLE_NS, NULL) >= 0)
-		continue;
+	do {
+		owed = !gone && p->ops->settle(p->hv);
+	} while (owed && worker_order(&p->worker, clock_now_ns() + SETTLE_NS, NULL) >= 0);
+	if (!owed)
+		asked_forget(p->worker.run_dir, p->dom.uuid);
 	p->ops->close(p->hv);
 	if (p->stream)
 		proto_session_bye(p->stream, r == -ECANCELED ? PROTO_BYE_DONE : PROTO_BYE_FAILED,

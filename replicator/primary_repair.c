@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "diskrep/command.h"
 #include "diskrep/drbd.h"
+#include "replicator/asked.h"
 #include "replicator/restrain.h"
 #include "replicator/saver.h"
 
@@ -58,7 +59,10 @@ int primary_repair(struct primary *p)
 	if (r == -ENOENT)
 		return sweep(p);
 	if (!r && !is_anothers(p))
-		r = p->ops->repair(p->hv, p->dom.domid, &p->why);
+		r = p->ops->repair(p->hv, p->dom.domid,
+			asked_noted(w->run_dir, p->dom.uuid, p->dom.domid), &p->why);
+	if (!r)
+		asked_forget(w->run_dir, p->dom.uuid);
 	if (netbuf_sweep(p->netbuf_dir, w->uuid ? w->uuid : p->dom.uuid, 1, &p->why) < 0)
 		r = -EIO;
 	if (r)

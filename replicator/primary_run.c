@@ -16,6 +16,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "diskrep/primary.h"
+#include "replicator/asked.h"
 #include "replicator/restrain.h"
 #include "replicator/saver.h"
 
@@ -78,9 +79,12 @@ static int before_suspend(void *opaque)
 	struct primary *p = opaque;
 	unsigned int actions = step(p, PRIMARY_EV_SUSPEND, 0);
 
-	if (actions & PRIMARY_INSTALL)
-		return finish_copy(p);
-	return 0;
+	int r = actions & PRIMARY_INSTALL ? finish_copy(p) : 0;
+
+	if (!r && asked_note(p->asked, p->dom.domid))
+		r = why_set(&p->why, -EIO, "%s cannot be written to: make room there",
+			p->worker.run_dir);
+	return r;
 }
 
 /* Inside the pause, before the capture: the boundary of the disks travels beside it. */
@@ -386,7 +390,10 @@ static int go_on(struct primary *p, const struct hv_pause *pause)
 static int running(void *opaque, const struct hv_pause *pause)
 {
 	struct primary *p = opaque;
-	int r = go_on(p, pause);
+	int r;
+
+	asked_note(p->asked, 0);
+	r = go_on(p, pause);
 
 	if (r && saver_find("/proc", p->dom.domid))
 		exit(primary_end(p, r));
@@ -406,6 +413,9 @@ int primary_replicate(struct primary *p)
 	};
 	int r;
 
+	r = p->asked = asked_open(p->worker.run_dir, p->dom.uuid, &p->why);
+	if (r < 0)
+		return r;
 	r = ship_copy_start(&p->copy, &p->worker, p->stream, p->dom.memory_kb, &p->io_fd, &p->why);
 	if (r)
 		return r;

@@ -88,6 +88,7 @@ static int running(void *opaque, const struct hv_pause *pause)
 	int r = hv_xen_changed(&hv, &why);
 
 	assert_false(rig.suspended);
+	assert_false(rig.subscribed);
 	if (r == -EALREADY)
 		longjmp(away, 1);
 	return r ? r : ++checkpoints == wanted ? -ECANCELED : 0;
@@ -137,6 +138,7 @@ static void another_asks(void)
 
 static void guest(enum rig_moment moment)
 {
+	assert_true(moment != RIG_ASKED || rig.subscribed);
 	if (moment == RIG_ASKED)
 		take_request();
 }
@@ -154,6 +156,7 @@ static void assert_is_theirs(void)
 {
 	assert_int_equal(rig.resumed, 0);
 	assert_false(rig.logdirty_off);
+	assert_false(rig.subscribed); /* or its end of the suspension were ours to hear */
 	take_request();
 	assert_true(rig.suspended);
 	assert_string_equal(rig_get(RIG_SHUTDOWN), "");
@@ -283,6 +286,55 @@ static void a_late_suspension_is_undone_unless_it_is_theirs(void **state)
 	assert_int_equal(rig.resumed, 1);
 }
 
+/* ---- what a dead worker has left ------------------------------------------------------------- */
+
+static void a_suspended_guest_is_not_protected(void **state)
+{
+	struct hv_domain dom = {.name = "db", .type = HV_TYPE_PVH, .feature_suspend = true};
+
+	assert_int_equal(hv_xen_ops.can_protect(&hv, &dom, &why), 0);
+	dom.suspended = true;
+	assert_int_equal(hv_xen_ops.can_protect(&hv, &dom, &why), -EAGAIN);
+}
+
+static void a_request_nobody_has_answered_is_taken_back(void **state)
+{
+	rig_put(RIG_SHUTDOWN, "suspend");
+	assert_int_equal(hv_xen_repair(&hv, RIG_DOMID, true, &why), 0);
+	assert_string_equal(rig_get(RIG_SHUTDOWN), "");
+	assert_false(rig.suspended);
+}
+
+static void it_freezes_for_a_while(enum rig_moment moment)
+{
+	if (moment == RIG_LOOK && rig.looks == 6)
+		rig.suspended = true;
+}
+
+static void an_answer_that_is_late_is_waited_for(void **state)
+{
+	rig.then = it_freezes_for_a_while;
+	rig.looks = 0;
+	assert_int_equal(hv_xen_repair(&hv, RIG_DOMID, true, &why), 0);
+	assert_int_equal(rig.resumed, 1);
+	assert_false(rig.suspended);
+}
+
+static void nothing_is_waited_for_without_a_request(void **state)
+{
+	rig.then = it_freezes_for_a_while;
+	rig.looks = 0;
+	assert_int_equal(hv_xen_repair(&hv, RIG_DOMID, false, &why), 0);
+	assert_true(rig.looks < 6);
+}
+
+static void what_another_has_suspended_stays(void **state)
+{
+	rig.suspended = rig.saver = true;
+	assert_int_equal(hv_xen_repair(&hv, RIG_DOMID, true, &why), 0);
+	assert_is_theirs();
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -300,6 +352,11 @@ int main(void)
 		TEST(a_request_after_ours_gets_a_suspension_of_its_own),
 		TEST(a_failure_is_not_that_of_another),
 		TEST(a_late_suspension_is_undone_unless_it_is_theirs),
+		TEST(a_suspended_guest_is_not_protected),
+		TEST(a_request_nobody_has_answered_is_taken_back),
+		TEST(an_answer_that_is_late_is_waited_for),
+		TEST(nothing_is_waited_for_without_a_request),
+		TEST(what_another_has_suspended_stays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

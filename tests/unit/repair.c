@@ -2,6 +2,7 @@
 /* What a dead worker has left is mended, and what is another hand's is left alone. */
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,6 +17,7 @@
 #include "common/exit_codes.h"
 #include "diskrep/command.h"
 #include "diskrep/drbd.h"
+#include "replicator/asked.h"
 #include "replicator/primary.h"
 #include "replicator/saver.h"
 
@@ -25,6 +27,7 @@
 static char dir[64];
 static bool suspended;
 static unsigned int repairs, sweeps;
+static bool was_asked;
 
 int netbuf_sweep(const char *state_dir, const char *uuid, int release, struct why *why)
 {
@@ -66,8 +69,9 @@ static int look(
 	return 0;
 }
 
-static int repair(struct hv *hv, uint32_t domid, struct why *why)
+static int repair(struct hv *hv, uint32_t domid, bool asked, struct why *why)
 {
+	was_asked = asked;
 	repairs++;
 	return 0;
 }
@@ -164,6 +168,38 @@ static void one_that_has_died_will_not_resume_it(void **state)
 	assert_int_equal(repairs, 1);
 }
 
+/* The worker is killed before the guest has answered. */
+static void what_we_have_asked_is_told(void **state)
+{
+	struct why why;
+	const pid_t child = fork();
+
+	if (child == 0) {
+		if (asked_note(asked_open(dir, UUID, &why), DOMID))
+			_exit(1);
+		raise(SIGKILL);
+	}
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	assert_false(asked_noted(dir, UUID, DOMID + 1)); /* it has rebooted */
+	run();
+	assert_true(was_asked);
+	run();
+	assert_false(was_asked);
+}
+
+static void what_was_answered_is_not(void **state)
+{
+	struct why why;
+	const int fd = asked_open(dir, UUID, &why);
+
+	assert_true(fd >= 0);
+	assert_int_equal(asked_note(fd, DOMID), 0);
+	assert_int_equal(asked_note(fd, 0), 0);
+	close(fd);
+	run();
+	assert_false(was_asked);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -172,6 +208,8 @@ int main(void)
 		TEST(what_we_left_is_mended),
 		TEST(what_another_has_suspended_stays_so),
 		TEST(one_that_has_died_will_not_resume_it),
+		TEST(what_we_have_asked_is_told),
+		TEST(what_was_answered_is_not),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,7 @@ enum rig_moment {
 };
 
 extern struct rig_xen {
-	bool gone, suspended, paused, saver;
+	bool gone, suspended, paused, saver, subscribed;
 	unsigned int resumed, logdirty_off, looks;
 	/* What another hand, or the guest, does then. NULL: nothing. */
 	void (*then)(enum rig_moment moment);
