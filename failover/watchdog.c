@@ -73,9 +73,9 @@ static void pet(struct failover_watchdog *w, uint64_t now_ns)
 	const int r = w->ops->set(w->data, w->id, w->seconds);
 
 	w->petted_ns = now_ns;
-	if (r == -EINVAL) { /* somebody has removed it */
+	if (r == -EINVAL) { /* somebody has removed it: the next tick says whether it is wanted */
 		w->id = 0;
-		arm(w, now_ns);
+		unlink(w->file);
 	} else if (r < 0) {
 		complain(w, "petted", r);
 	}

@@ -177,11 +177,26 @@ static void one_that_was_removed_is_armed_again(void **state)
 	failover_watchdog_tick(&w, true, 1 * S);
 	xen.left[0] = 0;
 	failover_watchdog_tick(&w, true, 3 * S);
+	failover_watchdog_tick(&w, true, 5 * S);
 	assert_int_equal(xen.left[0], SECONDS);
 	die();
 	xen.left[0] = 0;
 	open_it();
+	failover_watchdog_tick(&w, true, clock_now_ns() + 3 * S);
 	assert_int_equal(xen.left[0], SECONDS);
+}
+
+/* A step before the daemon must not leave one that nobody pets should the daemon not start. */
+static void a_bridge_arms_none(void **state)
+{
+	failover_watchdog_tick(&w, true, 1 * S);
+	die();
+	xen.left[0] = 1;
+	failover_watchdog_bridge(&fake, dir, SECONDS, &events);
+	assert_int_equal(xen.left[0], SECONDS);
+	xen.left[0] = 0;
+	failover_watchdog_bridge(&fake, dir, SECONDS, &events);
+	assert_int_equal(xen.left[0], 0);
 }
 
 static void a_failure_is_said_once_and_tried_again(void **state)
@@ -231,6 +246,7 @@ int main(void)
 		TEST(it_is_petted_before_the_next_daemon_begins),
 		TEST(one_that_is_not_wanted_any_more_is_disarmed),
 		TEST(one_that_was_removed_is_armed_again),
+		TEST(a_bridge_arms_none),
 		TEST(a_failure_is_said_once_and_tried_again),
 		TEST(a_number_that_is_not_kept_is_said),
 		TEST(without_one_nothing_happens),
