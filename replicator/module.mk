@@ -1,7 +1,7 @@
 libexec += romulus-primary romulus-backup romulus-monitor
 
 romulus-primary_src := replicator/primary_main.c replicator/primary_setup.c replicator/primary_run.c \
-	replicator/primary_repair.c replicator/primary_epoch.c replicator/ship.c \
+	replicator/primary_hold.c replicator/primary_repair.c replicator/primary_epoch.c replicator/ship.c \
 	replicator/staging.c replicator/hv_xen.c replicator/hv_suspend.c replicator/hv_save.c replicator/hv_capture.c \
 	replicator/hv_restore.c replicator/hv_end.c replicator/hv_shape.c replicator/shape.c \
 	replicator/asked.c replicator/restrain.c replicator/saver.c replicator/worker.c \
@@ -27,7 +27,7 @@ romulus-monitor_src := replicator/monitor_main.c replicator/lifecycle.c replicat
 romulus-monitor_pkg := $(proto_pkg) xencontrol xenguest xenlight xenstore xenevtchn \
 	xenforeignmemory xentoollog
 
-tests/unit/moving_src := tests/unit/moving.c replicator/primary_run.c replicator/primary_epoch.c \
+tests/unit/moving_src := tests/unit/moving.c replicator/primary_run.c replicator/primary_hold.c replicator/primary_epoch.c \
 	replicator/ship.c replicator/staging.c replicator/asked.c replicator/restrain.c \
 	replicator/saver.c replicator/worker.c $(netbuf_src) $(proto_src) $(common_src)
 tests/unit/moving_pkg := cmocka $(netbuf_pkg) $(proto_pkg)

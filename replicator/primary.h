@@ -29,6 +29,7 @@ struct primary {
 	struct ship_copy copy;
 	bool copying;   /* the copy thread runs */
 	bool destroyed; /* the guest, by order */
+	bool anothers;  /* it is being saved by another hand, which was given way */
 	bool moving;    /* the next epoch is the last one */
 	int asked;      /* see asked.h */
 	int changes;    /* readable when another hand may have changed the domain */
@@ -47,8 +48,17 @@ int primary_connect(struct primary *p); /* waits for the daemon's order */
 
 /* primary_run.c: copy and checkpoint until something ends it; -ECANCELED: by order. */
 int primary_replicate(struct primary *p);
-/* Mute, the stream gone: until the daemon says who runs the guest. Returns as primary_replicate. */
+
+/* primary_hold.c: mute, the stream gone, until the daemon says who runs the guest. Returns as
+ * primary_replicate. */
 int primary_hold(struct primary *p);
+int primary_hold_still(struct primary *p); /* the same, with the guest paused */
+void primary_pause(struct primary *p);
+void primary_taken(void *primary); /* see struct hv_save_calls; does not return */
+/* Carry out an order that ends replication. -ECANCELED: it has; 0: it was none. */
+int primary_obey(struct primary *p, int order);
+/* A step that the protocol between the worker and the save core makes legal. */
+unsigned int primary_step(struct primary *p, enum primary_event event, uint64_t epoch);
 
 /*
  * primary_main.c: the end, after @r of primary_replicate. However it ended, the guest runs, and

@@ -17,23 +17,9 @@
 #include "common/log.h"
 #include "diskrep/primary.h"
 #include "replicator/asked.h"
-#include "replicator/restrain.h"
 #include "replicator/saver.h"
 
 #define REPORT_INTERVAL_NS (250 * NSEC_PER_MSEC)
-
-/* A step that the protocol between this file and the save core makes legal. */
-static unsigned int step(struct primary *p, enum primary_event event, uint64_t epoch)
-{
-	int actions = primary_epoch_step(&p->epoch, event, epoch);
-
-	if (actions < 0) {
-		log_error("%s: event %d in state %s: this is a bug", p->dom.name, event,
-			primary_state_name(p->epoch.state));
-		abort();
-	}
-	return (unsigned int)actions;
-}
 
 static uint64_t ack_deadline(const struct primary *p)
 {
@@ -77,8 +63,7 @@ static int finish_copy(struct primary *p)
 static int before_suspend(void *opaque)
 {
 	struct primary *p = opaque;
-	unsigned int actions = step(p, PRIMARY_EV_SUSPEND, 0);
-
+	unsigned int actions = primary_step(p, PRIMARY_EV_SUSPEND, 0);
 	int r = actions & PRIMARY_INSTALL ? finish_copy(p) : 0;
 
 	if (!r && asked_note(p->asked, p->dom.domid))
@@ -115,7 +100,7 @@ static int captured(void *opaque)
 	p->boundary_wait_ns += end - begun;
 	if (r)
 		return r;
-	step(p, PRIMARY_EV_CAPTURED, 0);
+	primary_step(p, PRIMARY_EV_CAPTURED, 0);
 	staging_taken(&p->staging);
 	r = netbuf_close_epoch(p->netbuf, &p->why);
 	return r || !p->moving ? r : stand_still(p);
@@ -158,7 +143,7 @@ static int commit(struct primary *p)
 	shipped = clock_now_ns();
 	p->ship_ns = shipped - begun;
 	p->bytes += p->staging.length;
-	step(p, PRIMARY_EV_SHIPPED, 0);
+	primary_step(p, PRIMARY_EV_SHIPPED, 0);
 
 	r = proto_session_receive(p->stream, ack_deadline(p), &frame, &p->why);
 	if (r < 0)
@@ -208,72 +193,6 @@ static void report_epoch(struct primary *p, const struct hv_pause *pause)
 		pause->capture_ns / 1e6, pause->resume_ns / 1e6, p->ship_ns / 1e6, p->ack_ns / 1e6);
 }
 
-/* Carry out an order that ends replication. -ECANCELED ends the save core. */
-static int obey(struct primary *p, int order)
-{
-	struct hv_sight sight;
-	enum primary_event event;
-	int actions;
-
-	if (order <
-		0) /* The daemon is gone: no grant can come. Stay mute; it repairs on restart. */
-		exit(EXIT_CODE_FAILED);
-	if (order == PROTO_ORDER_MOVE)
-		p->moving = true;
-	if (!primary_epoch_ordered(order, &event))
-		return 0;
-	actions = primary_epoch_step(&p->epoch, event, 0);
-	if (actions < 0)
-		return 0;
-	if (actions & PRIMARY_RELEASE_ALL &&
-		restrain_let_go(p->ops, p->hv, p->worker.run_dir, p->dom.uuid, &p->why))
-		log_error("%s: %s", p->dom.name, p->why.text);
-	if (actions & PRIMARY_RELEASE_ALL && netbuf_remove(p->netbuf, &p->why))
-		log_error("%s: %s", p->dom.name, p->why.text);
-	if (actions & PRIMARY_DESTROY) {
-		if (p->ops->look(p->hv, p->dom.uuid, p->dom.domid, &sight, &p->why) == 0 &&
-			!hv_sight_runs(&sight))
-			return why_set(&p->why, -ESRCH,
-				"the guest in '%s' has ended, and may be started again",
-				p->dom.name);
-		if (p->ops->destroy(p->hv, p->dom.name, &p->why)) {
-			log_error("%s", p->why.text);
-			exit(EXIT_CODE_FAILED); /* the daemon has it tried again */
-		}
-		p->destroyed = true;
-		netbuf_sweep(p->netbuf_dir, p->dom.uuid, 0, &p->why);
-	}
-	return -ECANCELED;
-}
-
-int primary_hold(struct primary *p)
-{
-	int r;
-
-	step(p, PRIMARY_EV_STREAM_LOST, 0);
-	proto_session_bye(p->stream, PROTO_BYE_FAILED, p->why.text);
-	worker_say(&p->worker, PROTO_REPORT_LOST, p->why.text, 0);
-	do {
-		r = obey(p, worker_order(&p->worker, UINT64_MAX, NULL));
-	} while (!r);
-	return r;
-}
-
-static void pause_guest(struct primary *p)
-{
-	struct why why;
-
-	if (restrain_pause(p->ops, p->hv, p->worker.run_dir, p->dom.uuid, p->dom.domid, &why))
-		log_error("%s: %s", p->dom.name, why.text);
-}
-
-/* The guest stands still until it is decided who owns it. Then as when the stream is lost. */
-static int hold_still(struct primary *p)
-{
-	pause_guest(p);
-	return primary_hold(p);
-}
-
 /*
  * The last epoch of a guest that is moved, inside the pause, which ends only if the guest is to go
  * on here: with an error, upon which the caller holds, or with the order to run on alone. Whoever
@@ -283,11 +202,11 @@ static int stand_still(struct primary *p)
 {
 	int r, order;
 
-	step(p, PRIMARY_EV_STAYS, 0);
+	primary_step(p, PRIMARY_EV_STAYS, 0);
 	/* What another hand has changed is seen now, or never. */
 	r = p->ops->changed(p->hv, &p->why);
 	if (r) { /* as in hold_changed: what was added must not speak when the pause ends */
-		pause_guest(p);
+		primary_pause(p);
 		return r;
 	}
 	r = commit(p);
@@ -298,28 +217,12 @@ static int stand_still(struct primary *p)
 	worker_say(&p->worker, PROTO_REPORT_COMPLETE, "", 0);
 	do {
 		order = worker_order(&p->worker, UINT64_MAX, NULL);
-		r = obey(p, order);
+		r = primary_obey(p, order);
 	} while (!r);
 	/* There is nothing left to resume. */
 	if (order == PROTO_ORDER_DISCARD)
 		exit(primary_end(p, r));
 	return r;
-}
-
-/*
- * Another hand saves or migrates the domain, and gets its way once the backup has let go: until
- * then the guest must not get away. What is left of log-dirty mode is that one's.
- */
-static void taken(void *opaque)
-{
-	struct primary *p = opaque;
-
-	if (saver_note("/proc", p->worker.run_dir, p->dom.uuid, p->dom.domid))
-		log_error("%s: who saves or migrates it cannot be noted in %s: if romulusd ends "
-			  "before that is over, see that the guest runs on one host only",
-			p->dom.name, p->worker.run_dir);
-	p->ops->give_way(p->hv);
-	exit(primary_end(p, hold_still(p)));
 }
 
 /*
@@ -329,8 +232,8 @@ static void taken(void *opaque)
 static int hold_changed(struct primary *p, int r)
 {
 	if (r == -EALREADY)
-		taken(p);
-	return r == -ESRCH ? r : hold_still(p);
+		primary_taken(p);
+	return r == -ESRCH ? r : primary_hold_still(p);
 }
 
 /* Let the epoch last, listening to the daemon and to the backup. */
@@ -348,7 +251,7 @@ static int run_epoch(struct primary *p, uint64_t until_ns)
 	while (!r) {
 		r = worker_order(&p->worker, 0, NULL);
 		if (r)
-			return obey(p, r);
+			return primary_obey(p, r);
 		r = proto_session_receive(p->stream, 0, &frame, &p->why);
 		if (r > 0)
 			why_set(&p->why, -EBADMSG, "%s sent a %s frame out of order",
@@ -375,7 +278,7 @@ static int go_on(struct primary *p, const struct hv_pause *pause)
 {
 	int changed;
 
-	step(p, PRIMARY_EV_RESUMED, 0);
+	primary_step(p, PRIMARY_EV_RESUMED, 0);
 	/* This checkpoint may be of what no standby was built for: it must not be acked. */
 	changed = p->ops->changed(p->hv, &p->why);
 	if (changed)
@@ -408,7 +311,7 @@ int primary_replicate(struct primary *p)
 		.suspended = suspended,
 		.captured = captured,
 		.running = running,
-		.taken = taken,
+		.taken = primary_taken,
 		.opaque = p,
 	};
 	int r;

@@ -4,6 +4,7 @@
  * process of its own with a made-up hypervisor and network. The test is its daemon and its backup.
  */
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -25,12 +26,16 @@
 
 #define PATIENCE (20 * NSEC_PER_SEC)
 #define DOMID 9999
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x)
+#define SAVER "--save-domain"
 
 /* What the worker has done to its guest; in memory that the test sees. */
 static struct seen {
 	bool suspended, destroyed, stays; /* cannot be destroyed */
 	unsigned int resumed, paused, closed, released, let_go;
-	int changed; /* what it finds when it looks next in a pause */
+	int changed;   /* what it finds when it looks next in a pause */
+	bool gave_way; /* to another hand */
 } * seen;
 
 /* ---- the guest and its network, in the worker's process ---------------------------------------
@@ -86,6 +91,11 @@ static int destroy(struct hv *hv, const char *name, struct why *why)
 	return 0;
 }
 
+static void give_way(struct hv *hv)
+{
+	seen->gave_way = true;
+}
+
 static int pause_guest(struct hv *hv, uint32_t domid, struct why *why)
 {
 	seen->paused++;
@@ -95,6 +105,7 @@ static int pause_guest(struct hv *hv, uint32_t domid, struct why *why)
 static const struct hv_ops ops = {.name = "made up",
 	.save = save,
 	.changed = changed,
+	.give_way = give_way,
 	.look = look,
 	.destroy = destroy,
 	.pause = pause_guest,
@@ -360,6 +371,43 @@ static void a_last_epoch_without_an_ack_is_no_last_one(void **state)
 	assert_int_equal(seen->let_go, 1);
 }
 
+/* This program, as libxl's helper that saves the guest. */
+static pid_t begin_saver(void)
+{
+	const pid_t pid = fork();
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/libxl-save-helper", dir);
+	if (pid == 0 && !symlink("/proc/self/exe", path))
+		execl(path, path, SAVER, "10", "-1", TEXT(DOMID), (char *)NULL);
+	if (pid == 0)
+		_exit(1);
+	assert_true(pid > 0);
+	return pid;
+}
+
+/* `xl migrate` while it is undecided who owns the guest: it stays until that is known. */
+static void a_mute_guest_does_not_get_away(void **state)
+{
+	const uint64_t last = clock_now_ns() + PATIENCE;
+	pid_t saver;
+
+	rig.stream.a = proto_session_free(rig.stream.a);
+	await(PROTO_REPORT_LOST);
+	assert_int_equal(seen->paused, 0);
+	saver = begin_saver();
+	while (!seen->paused && clock_now_ns() < last)
+		poll(NULL, 0, 10);
+	assert_int_equal(seen->paused, 1);
+	assert_true(seen->gave_way);
+	tell(PROTO_ORDER_SOLO);
+	await(PROTO_REPORT_DONE);
+	assert_int_equal(seen->let_go, 1);
+	assert_int_equal(seen->paused, 1); /* once */
+	kill(saver, SIGKILL);
+	waitpid(saver, NULL, 0);
+}
+
 /* What no standby was built for is neither shipped nor heard. */
 static void a_guest_that_was_changed_is_not_moved(void **state)
 {
@@ -409,7 +457,7 @@ static int tear_down(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(the_guest_stands_when_all_is_acked),
@@ -417,9 +465,12 @@ int main(void)
 		TEST(it_is_destroyed_where_it_stands),
 		TEST(one_that_cannot_be_destroyed_is_not_told_as_gone),
 		TEST(a_last_epoch_without_an_ack_is_no_last_one),
+		TEST(a_mute_guest_does_not_get_away),
 		TEST(a_guest_that_was_changed_is_not_moved),
 		TEST(it_stands_when_its_daemon_dies),
 	};
 
+	if (argc > 1 && strcmp(argv[1], SAVER) == 0)
+		return pause();
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
