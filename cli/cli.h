@@ -23,9 +23,8 @@ struct cli {
 	const char *socket;
 	const char *argument[2]; /* positional: domain, host or file; NULL when not given */
 	bool json;
-	bool follow;
-	bool no_protect;
-	bool terminal; /* `out` is a terminal of `columns` columns */
+	json_t *wishes; /* what the options add to a request */
+	bool terminal;  /* `out` is a terminal of `columns` columns */
 	unsigned int columns;
 	FILE *out, *err;
 };

@@ -2,8 +2,10 @@
 /* The table of commands: it dispatches, checks the arguments and prints every usage text. */
 #include "cli/cli.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,15 +24,26 @@ struct command {
 struct flag {
 	char letter;
 	const char *name, *argument, *summary;
+	const char *key;                                         /* of the request */
+	enum { OWN, SAYS_YES, SAYS_NO, NUMBER, MEGABYTES } says; /* OWN: it is none of its */
 };
 
 static const struct flag flags[] = {
-	{'s', "socket", "PATH", "control socket of romulusd (" CLI_SOCKET ")"},
-	{'j', "json", NULL, "print JSON instead of lines for a person"},
-	{'n', "no-protect", NULL, "do not protect it in the other direction afterwards"},
-	{'f', "follow", NULL, "go on printing events as they happen"},
-	{'h', "help", NULL, "this text; after a command: that command only"},
-	{'V', "version", NULL, "version of this tool"},
+	{'s', "socket", "PATH", "control socket of romulusd (" CLI_SOCKET ")", NULL, OWN},
+	{'j', "json", NULL, "print JSON instead of lines for a person", NULL, OWN},
+	{'p', "protect", NULL, "protect it in the other direction afterwards", "protect", SAYS_YES},
+	{'n', "no-protect", NULL, "do not, though it is protected now", "protect", SAYS_NO},
+	{'r', "max-rounds", "N", "after so many rounds of copying the next is the last",
+		"max-rounds", NUMBER},
+	{'t', "dirty-threshold", "PAGES", "fewer pages than that are not worth a round",
+		"dirty-threshold", NUMBER},
+	{'d', "max-downtime", "MS", "the last round may begin when this is enough for the rest",
+		"max-downtime", NUMBER},
+	{'b', "bandwidth", "MB/S", "no more than that for the copy", "bandwidth", MEGABYTES},
+	{'l', "no-live", NULL, "the guest stands still while it is copied", "live", SAYS_NO},
+	{'f', "follow", NULL, "go on printing events as they happen", "follow", SAYS_YES},
+	{'h', "help", NULL, "this text; after a command: that command only", NULL, OWN},
+	{'V', "version", NULL, "version of this tool", NULL, OWN},
 };
 
 /* ---- what a reply line says ------------------------------------------------------------------ */
@@ -141,10 +154,7 @@ static int call_about(struct cli *cli, const struct command *c, struct view *vie
 		fprintf(cli->err, "romulus: the arguments must be UTF-8\n");
 		return EXIT_CODE_USAGE;
 	}
-	if (cli->follow)
-		json_object_set_new(request, "follow", json_true());
-	if (cli->no_protect)
-		json_object_set_new(request, "protect", json_false());
+	json_object_update(request, cli->wishes);
 	code = cli_call(cli, request, show, view);
 	end_bar(cli, view);
 	json_decref(request);
@@ -194,10 +204,9 @@ static int run_migrate(struct cli *cli, const struct command *c)
 	int code = call(cli, c, &view);
 
 	if (code == EXIT_CODE_OK)
-		fprintf(cli->out, "%s runs on %s now%s\n", cli->argument[0], cli->argument[1],
-			cli->no_protect
-				? ", unprotected"
-				: "; `romulus status` there says when it is protected again");
+		fprintf(cli->out,
+			"%s runs on %s now; `romulus status` there says whether it is protected\n",
+			cli->argument[0], cli->argument[1]);
 	return code;
 }
 
@@ -272,8 +281,9 @@ static const struct command commands[] = {
 		run_protect},
 	{"unprotect", "DOMAIN", "end the protection; the domain runs on unharmed", "", 1, 1,
 		run_call},
-	{"migrate", "DOMAIN HOST", "move a protected domain to HOST, its backup; nothing is lost",
-		"n", 2, 2, run_migrate},
+	{"migrate", "DOMAIN HOST", "move a running domain to HOST, its backup if it has one",
+		"pnrtdbl", 2, 2, run_migrate},
+	{"cancel", "DOMAIN", "call its move off: it stays where it is", "", 1, 1, run_call},
 	{"status", "[DOMAIN]", "protected or not, why not, role, peer, age of the last commit", "j",
 		0, 1, run_status},
 	{"events", "[DOMAIN]", "what happened, oldest first", "jf", 0, 1, run_events},
@@ -305,8 +315,12 @@ static const struct flag *flag_find(int letter)
 static void synopsis(FILE *out, const struct command *c)
 {
 	fprintf(out, "romulus %s", c->name);
-	for (const char *f = c->flags; *f; f++)
-		fprintf(out, " [--%s]", flag_find(*f)->name);
+	for (const char *f = c->flags; *f; f++) {
+		const struct flag *flag = flag_find(*f);
+
+		fprintf(out, " [--%s%s%s]", flag->name, flag->argument ? " " : "",
+			flag->argument ? flag->argument : "");
+	}
 	fprintf(out, "%s%s\n", c->synopsis[0] ? " " : "", c->synopsis);
 }
 
@@ -330,7 +344,7 @@ static void help(FILE *out, const struct command *only)
 			continue;
 		snprintf(text, sizeof(text), "--%s%s%s", flags[i].name,
 			flags[i].argument ? " " : "", flags[i].argument ? flags[i].argument : "");
-		fprintf(out, "  -%c, %-14s %s\n", flags[i].letter, text, flags[i].summary);
+		fprintf(out, "  -%c, %-23s %s\n", flags[i].letter, text, flags[i].summary);
 	}
 }
 
@@ -377,7 +391,24 @@ static int check_arguments(struct cli *cli, const struct command *c, int n, char
 	return EXIT_CODE_OK;
 }
 
-int cli_run(struct cli *cli, int argc, char **argv)
+/* False: @text is no number that it takes. */
+static bool wish(struct cli *cli, const struct flag *flag, const char *text)
+{
+	const bool counts = flag->says == NUMBER || flag->says == MEGABYTES;
+	unsigned long n = 0;
+	char *end = "";
+
+	if (counts)
+		n = strtoul(text, &end, 10);
+	if (counts && (!text[0] || !isdigit((unsigned char)text[0]) || *end || n > INT32_MAX))
+		return false;
+	json_object_set_new(cli->wishes, flag->key,
+		counts ? json_integer((json_int_t)n * (flag->says == MEGABYTES ? 1000000 : 1))
+		       : json_boolean(flag->says == SAYS_YES));
+	return true;
+}
+
+static int parse_and_run(struct cli *cli, int argc, char **argv)
 {
 	struct option options[ARRAY_SIZE(flags) + 1] = {0};
 	char given[ARRAY_SIZE(flags) + 1] = "";
@@ -398,7 +429,7 @@ int cli_run(struct cli *cli, int argc, char **argv)
 	cli->socket = CLI_SOCKET;
 	optind = 0; /* glibc: start afresh */
 	opterr = 0;
-	while ((letter = getopt_long(argc, argv, ":s:jnfhV", options, NULL)) != -1) {
+	while ((letter = getopt_long(argc, argv, ":s:jpnr:t:d:b:lfhV", options, NULL)) != -1) {
 		if (letter == '?' || letter == ':')
 			return usage_error(cli, NULL,
 				letter == ':' ? "an argument is missing after" : "unknown option",
@@ -407,6 +438,8 @@ int cli_run(struct cli *cli, int argc, char **argv)
 			given[strlen(given)] = (char)letter;
 		if (letter == 's')
 			cli->socket = optarg;
+		if (flag_find(letter)->key && !wish(cli, flag_find(letter), optarg))
+			return usage_error(cli, NULL, "no number:", optarg);
 	}
 	if (strchr(given, 'V')) {
 		fprintf(cli->out, "romulus %s\n", ROMULUS_VERSION);
@@ -425,8 +458,16 @@ int cli_run(struct cli *cli, int argc, char **argv)
 		if (*g != 's' && !strchr(c->flags, *g))
 			return stray_option(cli, c, flag_find(*g));
 	cli->json = strchr(given, 'j') != NULL;
-	cli->follow = strchr(given, 'f') != NULL;
-	cli->no_protect = strchr(given, 'n') != NULL;
 	code = check_arguments(cli, c, argc - optind - 1, argv + optind + 1);
 	return code == EXIT_CODE_OK ? c->run(cli, c) : code;
+}
+
+int cli_run(struct cli *cli, int argc, char **argv)
+{
+	int code;
+
+	cli->wishes = json_object();
+	code = parse_and_run(cli, argc, argv);
+	json_decref(cli->wishes);
+	return code;
 }

@@ -44,7 +44,8 @@ void cli_progress_format(char *out, size_t size, unsigned int columns, const jso
 	uint64_t pages = cli_number(progress, "pages"), total = cli_number(progress, "total");
 	uint64_t eta = cli_number(progress, "eta_s");
 	const char *stage = cli_text(progress, "stage");
-	char figures[160], sent[16], rate[16], left[32];
+	const uint64_t round = cli_number(progress, "round");
+	char figures[240], sent[16], rate[16], left[32], again[64] = "";
 	size_t room, width, full;
 
 	if (stage[0] && !json_object_get(progress, "total")) {
@@ -61,9 +62,12 @@ void cli_progress_format(char *out, size_t size, unsigned int columns, const jso
 	cli_duration_format(left, sizeof(left), eta * 1000);
 	if (eta > 0 && eta < 60)
 		snprintf(left, sizeof(left), "%" PRIu64 " s", eta);
-	snprintf(figures, sizeof(figures), "%3.0f %%  %" PRIu64 "/%" PRIu64 " pages  %s  %s%s%s",
+	if (round > 1)
+		snprintf(again, sizeof(again), "  round %" PRIu64 ", %" PRIu64 " dirty", round,
+			cli_number(progress, "dirty"));
+	snprintf(figures, sizeof(figures), "%3.0f %%  %" PRIu64 "/%" PRIu64 " pages  %s  %s%s%s%s",
 		total ? (pages < total ? 100.0 * (double)pages / (double)total : 100.0) : 0.0,
-		pages, total, sent, rate, eta ? "  ETA " : "", eta ? left : "");
+		pages, total, sent, rate, again, eta ? "  ETA " : "", eta ? left : "");
 	room = strlen(stage) + 2 + 2 + 2 + strlen(figures);
 	if (columns < room + 10) {
 		snprintf(out, size, "%s  %s", stage, figures);

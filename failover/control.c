@@ -157,11 +157,44 @@ static void do_unprotect(struct failover_client *c, json_t *j)
 		c->control->fo, c, json_string_value(json_object_get(j, "domain")));
 }
 
+/* A limit that is not given is @otherwise. */
+static uint64_t limit(const json_t *j, const char *key, uint64_t otherwise)
+{
+	const json_t *value = json_object_get(j, key);
+
+	return json_is_integer(value) && json_integer_value(value) >= 0
+		       ? (uint64_t)json_integer_value(value)
+		       : otherwise;
+}
+
+static uint32_t limit32(const json_t *j, const char *key, uint32_t otherwise)
+{
+	const uint64_t value = limit(j, key, otherwise);
+
+	return value < UINT32_MAX ? (uint32_t)value : UINT32_MAX;
+}
+
 static void do_migrate(struct failover_client *c, json_t *j)
 {
+	const json_t *protect = json_object_get(j, "protect");
+	const struct failover_copy *usual = &failover_move_default;
+	const struct failover_wishes wishes = {
+		.protect = json_is_true(protect),
+		.no_protect = json_is_false(protect),
+		.copy = {.max_rounds = limit32(j, "max-rounds", usual->max_rounds),
+			.dirty_threshold = limit32(j, "dirty-threshold", usual->dirty_threshold),
+			.max_downtime_ms = limit32(j, "max-downtime", usual->max_downtime_ms),
+			.bandwidth = limit(j, "bandwidth", usual->bandwidth),
+			.no_live = json_is_false(json_object_get(j, "live"))},
+	};
+
 	failover_domain_migrate(c->control->fo, c, json_string_value(json_object_get(j, "domain")),
-		json_string_value(json_object_get(j, "host")),
-		!json_is_false(json_object_get(j, "protect")));
+		json_string_value(json_object_get(j, "host")), &wishes);
+}
+
+static void do_cancel(struct failover_client *c, json_t *j)
+{
+	failover_domain_cancel(c->control->fo, c, json_string_value(json_object_get(j, "domain")));
 }
 
 static void do_failover(struct failover_client *c, json_t *j)
@@ -224,6 +257,7 @@ static const struct {
 	{"protect", true, {"domain", "host"}, do_protect},
 	{"unprotect", true, {"domain"}, do_unprotect},
 	{"migrate", true, {"domain", "host"}, do_migrate},
+	{"cancel", true, {"domain"}, do_cancel},
 	{"failover", true, {"domain"}, do_failover},
 	{"confirm-dead", true, {"host"}, do_confirm_dead},
 	{"status", false, {NULL}, do_status},

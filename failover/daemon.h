@@ -188,6 +188,19 @@ struct failover_figures {
 	uint64_t copy_pages, copy_total; /* of the first copy; 0 before it */
 };
 
+/* How the initial copy is made; see replicator/precopy.h. 0: no such limit. */
+struct failover_copy {
+	uint32_t max_rounds, dirty_threshold, max_downtime_ms;
+	uint64_t bandwidth; /* bytes per second */
+	bool no_live;       /* the guest stands still meanwhile */
+};
+
+/* What an operator wants of a move. */
+struct failover_wishes {
+	bool protect, no_protect; /* on the new host; neither: as here */
+	struct failover_copy copy;
+};
+
 struct failover_domain {
 	struct failover_domain *next;
 	struct failover *fo;
@@ -212,7 +225,9 @@ struct failover_domain {
 	struct failover_client *client; /* a command waits for the outcome */
 
 	bool moves;    /* an operator has asked for that, and waits until it runs on the peer; */
-	bool unwanted; /* not to be protected there */
+	bool unwanted; /* not to be protected there, */
+	bool passing;  /* nor is it here: it is for the move only */
+	struct failover_copy copy;
 	bool reverses; /* it was moved here, and is to be protected whatever `reprotect` says */
 
 	struct failover_peer *attempt_peer; /* primary: whom the attempt goes to */
@@ -282,9 +297,10 @@ void failover_domain_protect(
 	struct failover *fo, struct failover_client *client, const char *name, const char *host);
 void failover_domain_unprotect(
 	struct failover *fo, struct failover_client *client, const char *name);
-/* @protect: in the other direction, when it runs on @host. */
 void failover_domain_migrate(struct failover *fo, struct failover_client *client, const char *name,
-	const char *host, bool protect);
+	const char *host, const struct failover_wishes *wishes);
+/* Call off a move whose last epoch has not begun. */
+void failover_domain_cancel(struct failover *fo, struct failover_client *client, const char *name);
 void failover_domain_failover(
 	struct failover *fo, struct failover_client *client, const char *name);
 /* The operator's word that @host is off, for all of its domains. */
@@ -301,7 +317,20 @@ void failover_domain_discard(struct failover_domain *d);
 /* Drop what a guest that has ended still had to say. */
 void failover_domain_sweep(struct failover_domain *d);
 
-/* ---- domain_move.c: a planned switchover ---------------------------------------------------- */
+/* Begin to protect @d on @peer, with d->copy; @client hears how that ends. */
+void failover_domain_begin(
+	struct failover_domain *d, struct failover_peer *peer, struct failover_client *client);
+
+/* ---- domain_move.c: a planned switchover, a live migration ----------------------------------- */
+
+extern const struct failover_copy failover_copy_default, failover_move_default;
+
+/* A line for whoever waits for the move. */
+void failover_domain_show(struct failover_domain *d, const char *stage);
+/* The first checkpoint is acked: what is only moved goes at once. */
+void failover_domain_copied(struct failover_domain *d);
+/* Every tick: a move whose operator has gone, and what is left of one that came to nothing. */
+void failover_domain_tend_move(struct failover_domain *d);
 
 /* The peer says @g: whoever waits for a guest that was handed over hears what became of it. */
 void failover_domain_arrival(struct failover_domain *d, const struct failover_gossip *g);

@@ -42,6 +42,7 @@ struct failover_domain *failover_domain_new(struct failover *fo, const char *nam
 	if (!d)
 		return NULL;
 	d->fo = fo;
+	d->copy = failover_copy_default;
 	snprintf(d->record.name, sizeof(d->record.name), "%s", name);
 	d->next = fo->domains;
 	fo->domains = d;
@@ -108,6 +109,7 @@ void failover_domain_settle(struct failover_domain *d, enum exit_code code, cons
 	d->exit_code = code;
 	d->client = NULL;
 	d->moves = false;
+	d->copy = failover_copy_default;
 	failover_client_exit(client, code, code == EXIT_CODE_OK ? NULL : d->why);
 }
 
@@ -276,6 +278,7 @@ void failover_domains_tick(struct failover *fo, uint64_t now_ns)
 			failover_domain_persist(d, &d->record, NULL);
 		ask_arbiter(d, now_ns);
 		failover_domain_await(d);
+		failover_domain_tend_move(d);
 		try_again(d, now_ns);
 		keep_protected(d, now_ns);
 		failover_domain_monitor(d, now_ns);

@@ -40,7 +40,7 @@ static bool promise(void *host, const struct failover_plan *p)
 {
 	struct failover_domain *d = host;
 	const struct failover_attempt attempt = {d->attempt_generation, d->uuid,
-		d->attempt_peer ? d->attempt_peer->conf->name : "", d->unwanted};
+		d->attempt_peer ? d->attempt_peer->conf->name : "", d->unwanted, d->passing};
 	const struct failover_record r = failover_plan_record(p, &d->record, &attempt);
 	struct why why;
 

@@ -2,7 +2,7 @@
 /*
  * A planned switchover: the primary ends the last epoch, promises never to run the guest again and
  * says so; the backup, which has all of it, takes over on that word alone. Both then do what they
- * do after any takeover.
+ * do after any takeover. A guest that is not protected is so first, for as long as its copy takes.
  */
 #include <stdio.h>
 #include <string.h>
@@ -11,9 +11,15 @@
 #include "common/fault.h"
 #include "failover/domain_roles.h"
 
-static void show_stage(struct failover_domain *d, const char *stage)
+/* For protection every further round of a busy guest costs as much as an epoch. */
+const struct failover_copy failover_copy_default = {.max_rounds = 4, .dirty_threshold = 1024};
+/* A move has one pause alone, for which more rounds are worth while. */
+const struct failover_copy failover_move_default = {
+	.max_rounds = 10, .dirty_threshold = 256, .max_downtime_ms = 100};
+
+void failover_domain_show(struct failover_domain *d, const char *stage)
 {
-	if (d->client)
+	if (d->client && d->moves)
 		failover_client_send(d->client, json_pack("{s:{s:s}}", "progress", "stage", stage));
 }
 
@@ -21,7 +27,7 @@ void failover_do_move(struct failover_domain *d)
 {
 	EVENT(d, "moving", "moving to %s, generation %lu: the last epoch is made",
 		failover_domain_peer_name(d), (unsigned long)d->record.generation);
-	show_stage(d, "the last epoch is made, and the guest suspended");
+	failover_domain_show(d, "the last epoch is made, and the guest suspended");
 }
 
 void failover_do_hand_over(struct failover_domain *d)
@@ -36,7 +42,7 @@ void failover_do_hand_over(struct failover_domain *d)
 		failover_domain_peer_name(d));
 	snprintf(text, sizeof(text), "%s has all of it, and may run it",
 		failover_domain_peer_name(d));
-	show_stage(d, text);
+	failover_domain_show(d, text);
 	fault_point(FAULT_HANDED_OVER);
 }
 
@@ -58,8 +64,7 @@ void failover_domain_note_taken(struct failover_domain *d)
 
 	snprintf(text, sizeof(text), "%s takes it over, and what is left of it here goes",
 		failover_domain_peer_name(d));
-	if (d->moves)
-		show_stage(d, text);
+	failover_domain_show(d, text);
 }
 
 void failover_domain_arrival(struct failover_domain *d, const struct failover_gossip *g)
@@ -138,25 +143,14 @@ static enum exit_code check(
 		       : EXIT_CODE_UNREACHABLE;
 }
 
-void failover_domain_migrate(struct failover *fo, struct failover_client *client, const char *name,
-	const char *host, bool protect)
+/* Whose backup is ready: one last epoch. */
+static void switch_over(struct failover_domain *d, struct failover_peer *peer,
+	struct failover_client *client, bool protect)
 {
-	struct failover_domain *d = failover_domain_by_name(fo, name);
-	struct failover_peer *peer = failover_peer_find(fo, host);
-	enum exit_code code;
-	struct why unwritten;
 	char why[WHY_MAX];
+	struct why unwritten;
+	enum exit_code code = check(d, peer, why);
 
-	if (!peer || !d) {
-		snprintf(why, sizeof(why),
-			peer ? "%.128s is not known to this host: only a protected guest can be "
-			       "moved"
-			     : "%.128s is no configured peer of this host",
-			peer ? name : host);
-		failover_client_exit(client, EXIT_CODE_UNKNOWN, why);
-		return;
-	}
-	code = check(d, peer, why);
 	/* A host that cannot write would leave the guest suspended until it can. */
 	if (code == EXIT_CODE_OK && failover_domain_persist(d, &d->record, &unwritten) < 0) {
 		code = EXIT_CODE_FAILED;
@@ -168,7 +162,106 @@ void failover_domain_migrate(struct failover *fo, struct failover_client *client
 		return;
 	}
 	d->moves = true;
+	d->passing = false;
 	d->unwanted = !protect;
 	failover_client_keep(client, &d->client);
 	failover_domain_on(d, FAILOVER_ON_MOVE);
+}
+
+/* One that is not: it is protected for as long as the copy takes. */
+static void move_live(struct failover_domain *d, struct failover_peer *peer,
+	struct failover_client *client, const struct failover_wishes *w)
+{
+	if (d->client || d->command || d->request) {
+		failover_client_exit(client, EXIT_CODE_WRONG_STATE, "it is busy: try again");
+		return;
+	}
+	d->moves = true;
+	d->passing = !d->recorded || !d->record.intent;
+	d->unwanted = d->passing ? !w->protect : w->no_protect;
+	EVENT(d, "migrate", "moving to %s", peer->conf->name);
+	d->copy = w->copy;
+	failover_domain_begin(d, peer, client);
+}
+
+void failover_domain_copied(struct failover_domain *d)
+{
+	if (d->moves && d->client && d->state == FAILOVER_PROTECTED)
+		failover_domain_on(d, FAILOVER_ON_MOVE);
+}
+
+/* Until the last epoch is made, the guest is this host's alone. */
+static bool can_call_off(const struct failover_domain *d)
+{
+	struct failover_step step;
+
+	return d->moves && failover_domain_takes(d, FAILOVER_ON_UNPROTECT, &step);
+}
+
+void failover_domain_tend_move(struct failover_domain *d)
+{
+	/* Who asked for it has gone: Ctrl-C, a connection that broke. */
+	if (!d->client && can_call_off(d)) {
+		d->moves = false;
+		EVENT(d, "cancelled", "who asked for its move has gone: it stays here");
+		if (d->passing)
+			failover_domain_on(d, FAILOVER_ON_UNPROTECT);
+	}
+	if (!d->passing || d->moves || d->client)
+		return;
+	/* Of a move that came to nothing only the generation is remembered. */
+	if (d->state == FAILOVER_SOLO) {
+		failover_domain_on(d, FAILOVER_ON_UNPROTECT);
+	} else if (d->state == FAILOVER_IDLE) {
+		d->passing = false;
+		d->why[0] = '\0';
+	}
+}
+
+void failover_domain_cancel(struct failover *fo, struct failover_client *client, const char *name)
+{
+	struct failover_domain *d = failover_domain_by_name(fo, name);
+	char why[WHY_MAX];
+
+	if (!d || !can_call_off(d)) {
+		snprintf(why, sizeof(why),
+			d && d->moves ? "%.128s is handed over: too late to call that off"
+				      : "%.128s is not being moved from here",
+			name);
+		failover_client_exit(client, d ? EXIT_CODE_WRONG_STATE : EXIT_CODE_UNKNOWN, why);
+		return;
+	}
+	EVENT(d, "cancelled", "an operator has called its move off: it stays here");
+	if (d->passing) {
+		d->moves = false;
+		failover_domain_unprotect(fo, client, name);
+		return;
+	}
+	/* It was to be protected in any case. */
+	failover_domain_settle(d, EXIT_CODE_FAILED, "the move was called off");
+	failover_client_exit(client, EXIT_CODE_OK, NULL);
+}
+
+void failover_domain_migrate(struct failover *fo, struct failover_client *client, const char *name,
+	const char *host, const struct failover_wishes *w)
+{
+	struct failover_domain *d = failover_domain_by_name(fo, name);
+	struct failover_peer *peer = failover_peer_find(fo, host);
+	struct failover_step step;
+	char why[WHY_MAX] = "";
+
+	if (!peer)
+		snprintf(why, sizeof(why), "%.128s is no configured peer of this host", host);
+	else if (!failover_name_valid(name))
+		snprintf(why, sizeof(why), "\"%.128s\" is no name of a domain", name);
+	else if (!d)
+		d = failover_domain_new(fo, name);
+	if (!why[0] && !d)
+		snprintf(why, sizeof(why), "this host knows too many domains");
+	if (why[0])
+		failover_client_exit(client, EXIT_CODE_UNKNOWN, why);
+	else if (failover_domain_takes(d, FAILOVER_ON_PROTECT, &step))
+		move_live(d, peer, client, w);
+	else
+		switch_over(d, peer, client, !w->no_protect);
 }

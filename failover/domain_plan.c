@@ -19,7 +19,6 @@ static const struct failover_plan plans[FAILOVER_ACTION_COUNT] = {
 	[FAILOVER_DO_CONNECT] = {.promise = FAILOVER_PROMISE_PAIRING, .role = PROTO_ROLE_PRIMARY},
 	[FAILOVER_DO_MOVE] = {.order = PROTO_ORDER_MOVE},
 	[FAILOVER_DO_HAND_OVER] = {DECIDES(HANDED, PRIMARY)},
-	/* It was protected when it was to be moved: so it is wanted. */
 	[FAILOVER_DO_TAKE_BACK] = {DECIDES(SOLO, PRIMARY), .wanted = true,
 		.order = PROTO_ORDER_SOLO, .command = FAILOVER_RUN_REPAIR},
 	[FAILOVER_DO_GO_SOLO] = {DECIDES(SOLO, PRIMARY), .order = PROTO_ORDER_SOLO,
@@ -87,7 +86,7 @@ struct failover_record failover_plan_record(const struct failover_plan *p,
 		r.generation = attempt->generation;
 		r.decision = FAILOVER_DECISION_NONE;
 		r.role = p->role;
-		r.intent = true;
+		r.intent = !attempt->passing;
 		break;
 	case FAILOVER_PROMISE_REST:
 		r.decision = rest.decision;
@@ -97,10 +96,12 @@ struct failover_record failover_plan_record(const struct failover_plan *p,
 	case FAILOVER_PROMISE_UNWANTED:
 		break;
 	}
-	if (p->unwanted || (p->decision == FAILOVER_DECISION_HANDED && attempt->unwanted))
+	if (p->decision == FAILOVER_DECISION_HANDED)
+		r.intent = !attempt->unwanted;
+	if (p->unwanted)
 		r.intent = false;
 	if (p->wanted)
-		r.intent = true;
+		r.intent = !attempt->passing;
 	return r;
 }
 

@@ -37,7 +37,7 @@ struct failover_plan {
 	enum failover_decision decision;
 	enum proto_role role;
 	bool unwanted;   /* the promise says as well that nobody wants it protected any more */
-	bool wanted;     /* or that somebody does */
+	bool wanted;     /* or that somebody does, as before a move */
 	bool regardless; /* it is so already: it holds at once, and is written as soon as it can be
 			  */
 	bool died;       /* the guest did, with its host: the record is then of no boot */
@@ -55,7 +55,8 @@ const struct failover_plan *failover_plan(enum failover_action action);
 struct failover_attempt {
 	uint64_t generation;
 	const char *uuid, *peer;
-	bool unwanted;
+	bool unwanted; /* on the host that it is moved to */
+	bool passing;  /* nobody wants it protected here either: it is so for the move only */
 };
 
 /* The record that @p promises, made of the one that holds now; the boot is the caller's. */

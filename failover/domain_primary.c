@@ -108,7 +108,8 @@ void failover_do_note_protected(struct failover_domain *d)
 	d->cause[0] = '\0';
 	EVENT(d, "protected", "protected on %s, generation %lu", failover_domain_peer_name(d),
 		(unsigned long)d->record.generation);
-	failover_domain_settle(d, EXIT_CODE_OK, "%s", "");
+	if (!d->moves) /* else that comes first */
+		failover_domain_settle(d, EXIT_CODE_OK, "%s", "");
 }
 
 void failover_do_want_solo(struct failover_domain *d)

@@ -181,14 +181,21 @@ void failover_domain_protect(
 			d ? failover_state_name(d->state) : "too many domains");
 		return;
 	}
+	d->passing = false;
+	failover_domain_begin(d, peer, client);
+	if (fresh && !d->recorded && d->state == FAILOVER_IDLE)
+		failover_domain_free(d);
+}
+
+void failover_domain_begin(
+	struct failover_domain *d, struct failover_peer *peer, struct failover_client *client)
+{
 	d->attempt_peer = peer;
 	failover_client_keep(client, &d->client);
 	if (!failover_domain_on(d, FAILOVER_ON_PROTECT))
 		failover_domain_settle(d, EXIT_CODE_WRONG_STATE,
-			"%s is %s: it cannot be protected from here now", name,
+			"%s is %s: it cannot be protected from here now", d->record.name,
 			failover_state_name(d->state));
-	if (fresh && !d->recorded && d->state == FAILOVER_IDLE)
-		failover_domain_free(d);
 }
 
 void failover_domain_unprotect(
@@ -219,7 +226,9 @@ void failover_domain_unprotect(
 		return;
 	}
 	if (d->client) /* who waited for the protection is told that it was called off */
-		answer(TAKE_PTR(d->client), EXIT_CODE_FAILED, "unprotected meanwhile");
+		answer(TAKE_PTR(d->client), EXIT_CODE_FAILED,
+			d->passing ? "called off: %s stays here" : "%s was unprotected meanwhile",
+			name);
 	failover_client_keep(client, &d->client);
 	d->exit_code = EXIT_CODE_OK;
 	failover_domain_on(d, FAILOVER_ON_UNPROTECT);

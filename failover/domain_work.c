@@ -54,10 +54,11 @@ static void show_progress(struct failover_domain *d, const Romulus__Report *r)
 	if (!d->client)
 		return;
 	failover_client_send(d->client,
-		json_pack("{s:{s:s, s:I, s:I, s:I, s:I, s:I}}", "progress", "stage", "copy",
-			"pages", (json_int_t)r->pages_done, "total", (json_int_t)r->pages_total,
-			"bytes", (json_int_t)r->bytes, "bytes_per_s", (json_int_t)r->bytes_per_s,
-			"eta_s", (json_int_t)(r->bytes_per_s ? left * 4096 / r->bytes_per_s : 0)));
+		json_pack("{s:{s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I}}", "progress", "stage",
+			"copy", "round", (int)r->round, "dirty", (json_int_t)r->dirty, "pages",
+			(json_int_t)r->pages_done, "total", (json_int_t)r->pages_total, "bytes",
+			(json_int_t)r->bytes, "bytes_per_s", (json_int_t)r->bytes_per_s, "eta_s",
+			(json_int_t)(r->bytes_per_s ? left * 4096 / r->bytes_per_s : 0)));
 }
 
 /*
@@ -192,12 +193,14 @@ static void on_report(void *data, const Romulus__Report *r)
 	case PROTO_REPORT_PROTECTED:
 		take_figures(d, r);
 		failover_domain_on(d, FAILOVER_ON_SYNCED);
+		failover_domain_copied(d);
 		return;
 	case PROTO_REPORT_EPOCH:
 		take_figures(d, r);
 		return;
 	case PROTO_REPORT_STAGE:
 		failover_event(&d->fo->events, d->record.name, "stage", "%s", r->text);
+		failover_domain_show(d, r->text);
 		return;
 	case PROTO_REPORT_RUNNING:
 		take_running(d, r);
@@ -283,10 +286,16 @@ int failover_domain_spawn_primary(struct failover_domain *d, struct why *why)
 	NUMBER_TEXT(staging, "%ld", failover_config_staging_mb(c, d->record.name));
 	NUMBER_TEXT(limit, "%ld", c->netbuf_limit_mb);
 	NUMBER_TEXT(ack, "%ld", c->ack_timeout_ms);
+	NUMBER_TEXT(rounds, "%" PRIu32, d->copy.max_rounds);
+	NUMBER_TEXT(threshold, "%" PRIu32, d->copy.dirty_threshold);
+	NUMBER_TEXT(downtime, "%" PRIu32, d->copy.max_downtime_ms);
+	NUMBER_TEXT(bandwidth, "%" PRIu64, d->copy.bandwidth);
 	char *const argv[] = {program, "--domain", d->record.name, "--host", c->host, "--peer",
 		(char *)d->attempt_peer->conf->name, "--interval", interval, "--staging", staging,
-		"--netbuf-limit", limit, "--ack-timeout", ack, "--run-dir", c->run_dir, "--pki",
-		pki_argument(c), DISK_ARGUMENTS(disks)};
+		"--netbuf-limit", limit, "--ack-timeout", ack, "--max-rounds", rounds,
+		"--dirty-threshold", threshold, "--max-downtime", downtime, "--bandwidth",
+		bandwidth, "--no-live", d->copy.no_live ? "1" : "0", "--run-dir", c->run_dir,
+		"--pki", pki_argument(c), DISK_ARGUMENTS(disks)};
 
 	snprintf(program, sizeof(program), "%s/romulus-primary", d->fo->libexec);
 	return start(d, argv, why);

@@ -37,7 +37,8 @@ tests/unit/monitor_daemon_pkg := cmocka jansson $(proto_pkg)
 tests/unit/etcd_daemon_pkg := cmocka $(failover_pkg) $(proto_pkg)
 $(BUILD)/tests/unit/etcd_daemon $(BUILD)/tests/unit/monitor_daemon: | $(BUILD)/romulusd
 
-daemons_tests := tests/unit/daemon tests/unit/daemon_move tests/unit/daemon_certificates
+daemons_tests := tests/unit/daemon tests/unit/daemon_move tests/unit/daemon_live \
+	tests/unit/daemon_certificates
 unit_tests += $(daemons_tests)
 define daemons_test
 $(1)_src := $(1).c tests/unit/daemons.c tests/unit/daemon_rig.c $(failover_core) $(proto_src) $(common_src)

@@ -96,8 +96,11 @@ struct hv_pause {
  * to go on or a negative errno, upon which the guest is resumed if suspended and save returns it.
  */
 struct hv_save_calls {
-	/* A round of the initial copy is about to begin or has ended. */
-	int (*precopy)(void *opaque, unsigned int round, uint64_t pages_written, int64_t dirty);
+	/*
+	 * @round rounds of the initial copy are over, and the next one is to send @dirty pages, or
+	 * it is not known yet how many (-1). 1: it is the last one.
+	 */
+	int (*precopy)(void *opaque, unsigned int round, int64_t dirty);
 	/* Guest still runs; about to be suspended. Last chance for slow work. Redirect io_fd here.
 	 */
 	int (*before_suspend)(void *opaque);

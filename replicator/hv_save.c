@@ -18,11 +18,6 @@
 #include "common/why.h"
 #include "replicator/saver.h"
 
-/* Initial copy: hand over to the first checkpoint below so many dirty pages, or after so many
- * rounds. Every further round of a busy guest costs as much as an epoch and protects nothing. */
-#define PRECOPY_ENOUGH 1024
-#define PRECOPY_MAX_ROUNDS 4
-
 struct save {
 	struct hv *hv;
 	const struct hv_save_calls *calls;
@@ -69,15 +64,12 @@ static void resume_late(struct hv *hv)
 static int on_precopy(struct precopy_stats stats, void *opaque)
 {
 	struct save *s = opaque;
+	int r = s->calls->precopy(s->calls->opaque, stats.iteration, stats.dirty_count);
 
-	s->err = s->calls->precopy(
-		s->calls->opaque, stats.iteration, stats.total_written, stats.dirty_count);
-	if (s->err)
-		return XGS_POLICY_ABORT;
-	if ((stats.dirty_count >= 0 && stats.dirty_count < PRECOPY_ENOUGH) ||
-		stats.iteration >= PRECOPY_MAX_ROUNDS)
-		return XGS_POLICY_STOP_AND_COPY;
-	return XGS_POLICY_CONTINUE_PRECOPY;
+	s->err = r < 0 ? r : 0;
+	return r < 0 ? XGS_POLICY_ABORT
+	       : r   ? XGS_POLICY_STOP_AND_COPY
+		     : XGS_POLICY_CONTINUE_PRECOPY;
 }
 
 /* Does not return: see hv_save_calls. Who suspended the guest has to resume it. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Xen as the replicator sees it: handles, what a domain is, whether it can be protected or hosted.
- * Suspending, and the repair of a domain whose worker died, is in hv_suspend.c, saving in hv_save.c,
- * restoring in hv_restore.c, the end of a guest in hv_end.c.
+ * Suspending, and the repair of a domain whose worker died, is in hv_suspend.c, saving in
+ * hv_save.c, restoring in hv_restore.c, the end of a guest in hv_end.c.
  */
 #include "replicator/hv_xen.h"
 

@@ -23,9 +23,9 @@ struct hv {
 	bool hvm; /* or PVH: memory that Xen translates */
 	char name[256];
 	char shutdown_path[64];
-	xenevtchn_handle *evtchn; /* NULL: the xenstore path is used */
+	xenevtchn_handle *evtchn;      /* NULL: the xenstore path is used */
 	int suspend_port, remote_port; /* ours, and the guest's, for its suspension */
-	bool resume_late; /* guest runs, xenstored not yet told */
+	bool resume_late;              /* guest runs, xenstored not yet told */
 	struct shape shape;
 	struct xs_handle *changes; /* NULL: they are not watched for */
 	bool reshaped;             /* something of the shape has, and was not looked at */

@@ -1,7 +1,7 @@
 libexec += romulus-primary romulus-backup romulus-monitor
 
 romulus-primary_src := replicator/primary_main.c replicator/primary_setup.c replicator/primary_run.c \
-	replicator/primary_hold.c replicator/primary_repair.c replicator/primary_epoch.c replicator/ship.c \
+	replicator/primary_hold.c replicator/precopy.c replicator/primary_repair.c replicator/primary_epoch.c replicator/ship.c \
 	replicator/staging.c replicator/hv_xen.c replicator/hv_suspend.c replicator/hv_save.c replicator/hv_capture.c \
 	replicator/hv_restore.c replicator/hv_end.c replicator/hv_shape.c replicator/shape.c \
 	replicator/asked.c replicator/restrain.c replicator/saver.c replicator/worker.c \
@@ -27,13 +27,14 @@ romulus-monitor_src := replicator/monitor_main.c replicator/lifecycle.c replicat
 romulus-monitor_pkg := $(proto_pkg) xencontrol xenguest xenlight xenstore xenevtchn \
 	xenforeignmemory xentoollog
 
-tests/unit/moving_src := tests/unit/moving.c replicator/primary_run.c replicator/primary_hold.c replicator/primary_epoch.c \
+tests/unit/moving_src := tests/unit/moving.c replicator/primary_run.c replicator/primary_hold.c replicator/precopy.c replicator/primary_epoch.c \
 	replicator/ship.c replicator/staging.c replicator/asked.c replicator/restrain.c \
 	replicator/saver.c replicator/worker.c $(netbuf_src) $(proto_src) $(common_src)
 tests/unit/moving_pkg := cmocka $(netbuf_pkg) $(proto_pkg)
 tests/unit/moving_lib := -lpthread
 unit_tests += tests/unit/epochs tests/unit/receive tests/unit/lifecycle tests/unit/monitor \
-	tests/unit/shape tests/unit/saver tests/unit/hv tests/unit/repair tests/unit/moving
+	tests/unit/shape tests/unit/saver tests/unit/hv tests/unit/repair tests/unit/moving \
+	tests/unit/precopy
 tests/unit/repair_src := tests/unit/repair.c replicator/primary_repair.c replicator/restrain.c \
 	replicator/asked.c replicator/saver.c $(common_src)
 tests/unit/repair_pkg := cmocka $(proto_pkg)
@@ -44,6 +45,8 @@ tests/unit/hv_pkg := cmocka xencontrol xenguest xenlight xenstore xenevtchn xenf
 tests/unit/monitor_src := tests/unit/monitor.c replicator/lifecycle.c replicator/restrain.c \
 	replicator/worker.c $(proto_src) $(common_src)
 tests/unit/monitor_pkg := cmocka $(proto_pkg)
+tests/unit/precopy_src := tests/unit/precopy.c replicator/precopy.c
+tests/unit/precopy_pkg := cmocka
 tests/unit/saver_src := tests/unit/saver.c replicator/saver.c
 tests/unit/saver_pkg := cmocka
 tests/unit/shape_src := tests/unit/shape.c replicator/shape.c

@@ -9,6 +9,7 @@
 #include "common/why.h"
 #include "netbuf/netbuf.h"
 #include "replicator/hv.h"
+#include "replicator/precopy.h"
 #include "replicator/primary_epoch.h"
 #include "replicator/ship.h"
 #include "replicator/staging.h"
@@ -27,13 +28,15 @@ struct primary {
 	struct staging staging;
 	struct proto_session *stream;
 	struct ship_copy copy;
-	bool copying;   /* the copy thread runs */
-	bool destroyed; /* the guest, by order */
-	bool anothers;  /* it is being saved by another hand, which was given way */
-	bool moving;    /* the next epoch is the last one */
-	int asked;      /* see asked.h */
-	int changes;    /* readable when another hand may have changed the domain */
-	int io_fd;      /* what the save core writes to: the pipe, then the staging buffer */
+	struct precopy precopy;
+	char last_round[PRECOPY_REASON_MAX]; /* why it is that */
+	bool copying;                        /* the copy thread runs */
+	bool destroyed;                      /* the guest, by order */
+	bool anothers; /* it is being saved by another hand, which was given way */
+	bool moving;   /* the next epoch is the last one */
+	int asked;     /* see asked.h */
+	int changes;   /* readable when another hand may have changed the domain */
+	int io_fd;     /* what the save core writes to: the pipe, then the staging buffer */
 	struct primary_epoch epoch;
 	uint64_t resumed_ns, reported_ns, bytes;
 	uint64_t ship_ns, ack_ns;

@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "diskrep/primary.h"
 #include "replicator/asked.h"
+#include "replicator/restrain.h"
 #include "replicator/saver.h"
 
 #define REPORT_INTERVAL_NS (250 * NSEC_PER_MSEC)
@@ -26,13 +27,33 @@ static uint64_t ack_deadline(const struct primary *p)
 	return clock_now_ns() + p->worker.ack_timeout_ms * NSEC_PER_MSEC;
 }
 
-static int on_precopy(void *opaque, unsigned int round, uint64_t pages_written, int64_t dirty)
+static int on_precopy(void *opaque, unsigned int round, int64_t dirty)
 {
 	struct primary *p = opaque;
+	int r;
 
 	if (atomic_load(&p->copy.stop))
 		return why_set(&p->why, -ECANCELED, "stopped during the initial copy");
-	return p->ops->changed(p->hv, &p->why);
+	r = p->ops->changed(p->hv, &p->why);
+	if (r || dirty < 0)
+		return r;
+	ship_copy_round(&p->copy, round + 1, (uint64_t)dirty);
+	return precopy_is_last(&p->precopy, round, (uint64_t)dirty, clock_now_ns(), p->last_round);
+}
+
+/* Nothing of the copy changes while it is made: a guest that is not to run beside it. */
+static int keep_still(struct primary *p)
+{
+	return p->worker.no_live ? restrain_pause(p->ops, p->hv, p->worker.run_dir, p->dom.uuid,
+					   p->dom.domid, &p->why)
+				 : 0;
+}
+
+static int let_run(struct primary *p)
+{
+	return p->worker.no_live
+		       ? restrain_let_go(p->ops, p->hv, p->worker.run_dir, p->dom.uuid, &p->why)
+		       : 0;
 }
 
 /* The last thing before the first suspension: all of the copy is out, output is held from here. */
@@ -52,12 +73,15 @@ static int finish_copy(struct primary *p)
 			"unprotected",
 			p->dom.name, p->copy.why.text);
 	p->bytes = p->copy.bytes;
+	worker_say(&p->worker, PROTO_REPORT_STAGE, p->last_round, 0);
 	/* One that came with the last pages: it is given once, and nobody looks again. */
 	if (atomic_load(&p->copy.stop))
 		return why_set(&p->why, -ECANCELED, "stopped at the end of the initial copy");
 	if (p->disks)
 		r = diskrep_primary_prime(p->disks, p->worker.generation, &p->why);
-	return r ? r : netbuf_install(p->netbuf, &p->why);
+	if (!r)
+		r = netbuf_install(p->netbuf, &p->why);
+	return r ? r : let_run(p);
 }
 
 static int before_suspend(void *opaque)
@@ -323,7 +347,12 @@ int primary_replicate(struct primary *p)
 	if (r)
 		return r;
 	p->copying = true;
-	r = p->ops->save(p->hv, p->io_fd, &calls, &p->why);
+	p->precopy.terms = p->worker.precopy;
+	r = keep_still(p);
+	if (!r)
+		r = p->ops->save(p->hv, p->io_fd, &calls, &p->why);
+	if (p->copying) /* that it ended is what counts, and p->why */
+		restrain_let_go(p->ops, p->hv, p->worker.run_dir, p->dom.uuid, &(struct why){""});
 	close(p->io_fd);
 	if (p->copying && ship_copy_finish(&p->copy) && r != -ECANCELED)
 		why_set(&p->why, r,

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -61,8 +62,21 @@ static void report_progress(struct ship_copy *c, uint64_t started_ns)
 	if (report.pages_done > c->pages_total)
 		report.pages_done = c->pages_total;
 	report.bytes = c->bytes;
+	report.round = atomic_load(&c->round);
+	report.dirty = atomic_load(&c->dirty);
 	report.bytes_per_s = ms ? c->bytes * 1000 / ms : 0;
 	worker_report(c->worker, &report);
+}
+
+/* Send no more than c->worker->bandwidth allows by now. */
+static void throttle(const struct ship_copy *c, uint64_t started_ns)
+{
+	const uint64_t limit = c->worker->bandwidth;
+	const double due = limit ? (double)c->bytes / (double)limit * NSEC_PER_SEC : 0;
+	const double passed = (double)(clock_now_ns() - started_ns);
+
+	if (due > passed)
+		poll(NULL, 0, (int)((due - passed) / NSEC_PER_MSEC) + 1);
 }
 
 static void *copy_thread(void *opaque)
@@ -79,6 +93,7 @@ static void *copy_thread(void *opaque)
 		c->err = proto_session_send_pages(
 			c->session, buffer, (size_t)n, now + COPY_SEND_TIMEOUT_NS, &c->why);
 		c->bytes += (uint64_t)n;
+		throttle(c, started);
 		if (now - reported > COPY_REPORT_NS) {
 			reported = now;
 			report_progress(c, started);
@@ -118,6 +133,12 @@ int ship_copy_start(struct ship_copy *c, struct worker *w, struct proto_session 
 	}
 	*ret_pipe_in = fds[1];
 	return 0;
+}
+
+void ship_copy_round(struct ship_copy *c, unsigned int round, uint64_t dirty)
+{
+	atomic_store(&c->round, round);
+	atomic_store(&c->dirty, dirty);
 }
 
 int ship_copy_finish(struct ship_copy *c)

@@ -34,6 +34,8 @@ struct ship_copy {
 	uint64_t pages_total;
 	uint64_t deadline_ns; /* for a single send */
 	uint64_t bytes;       /* sent */
+	atomic_uint round;    /* that is under way, from 1 */
+	atomic_ullong dirty;  /* pages that it sends */
 	atomic_bool stop;     /* the daemon ordered STOP, or is gone */
 	int err;              /* valid after ship_copy_finish */
 	struct why why;
@@ -42,6 +44,9 @@ struct ship_copy {
 /* Start; *ret_pipe_in is for the save core, owned by the caller. 0 or a negative errno. */
 int ship_copy_start(struct ship_copy *c, struct worker *w, struct proto_session *s,
 	uint64_t memory_kb, int *ret_pipe_in, struct why *why);
+
+/* The save core begins a round. */
+void ship_copy_round(struct ship_copy *c, unsigned int round, uint64_t dirty);
 
 /* The caller has closed the pipe's last write end: wait until all is sent. Returns c->err. */
 int ship_copy_finish(struct ship_copy *c);

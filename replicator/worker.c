@@ -16,6 +16,12 @@
 /* A daemon's event loop answers within milliseconds; this much means that it hangs. */
 #define DAEMON_TIMEOUT_NS (60 * NSEC_PER_SEC)
 
+/* Every further round of a busy guest costs as much as an epoch, and protects nothing. */
+#define WORKER_PRECOPY                                                                             \
+	{                                                                                          \
+		.max_rounds = 4, .dirty_threshold = 1024                                           \
+	}
+
 enum kind { TEXT, NUMBER, MEGABYTES, FLAG };
 
 #define FIELD(f) offsetof(struct worker, f), sizeof(((struct worker *)0)->f)
@@ -45,6 +51,11 @@ static const struct worker_option {
 	{"netbuf-limit", MEGABYTES, FIELD(netbuf_limit)},
 	{"interval", NUMBER, FIELD(interval_ms)},
 	{"ack-timeout", NUMBER, FIELD(ack_timeout_ms)},
+	{"max-rounds", NUMBER, FIELD(precopy.max_rounds)},
+	{"dirty-threshold", NUMBER, FIELD(precopy.dirty_threshold)},
+	{"max-downtime", NUMBER, FIELD(precopy.max_downtime_ms)},
+	{"bandwidth", NUMBER, FIELD(bandwidth)},
+	{"no-live", NUMBER, FIELD(no_live)},
 	{"repair", TEXT, FIELD(repair)},
 	{"discard", TEXT, FIELD(discard)},
 	{"start", TEXT, FIELD(start)},
@@ -90,6 +101,7 @@ int worker_parse(struct worker *w, int argc, char **argv, struct why *why)
 		.netbuf_limit = 64u << 20,
 		.interval_ms = 200,
 		.ack_timeout_ms = 5000,
+		.precopy = WORKER_PRECOPY,
 	};
 	for (i = 0; i < (int)ARRAY_SIZE(worker_options); i++)
 		longs[i] = (struct option){worker_options[i].name,

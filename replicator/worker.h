@@ -13,6 +13,7 @@
 #include "common/why.h"
 #include "proto/identity.h"
 #include "proto/proto.h"
+#include "replicator/precopy.h"
 
 #define WORKER_DAEMON_FD 3
 
@@ -27,12 +28,15 @@ struct worker {
 	size_t staging_bytes;
 	uint32_t netbuf_limit; /* bytes */
 	unsigned int interval_ms, ack_timeout_ms;
-	const char *repair;  /* --repair NAME: mend what a dead worker left, and exit */
-	const char *discard; /* --discard NAME: destroy a standby, and exit */
-	const char *start;   /* --start FILE: start --domain from its disks, and exit */
-	bool release;        /* with --repair: let held output go and remove the plug */
-	bool restrain;       /* monitor: a guest that starts again is paused */
-	bool adopt;          /* monitor: nobody else watches the guest */
+	struct precopy_terms precopy;
+	uint64_t bandwidth;   /* of the initial copy: bytes per second; 0: all there is */
+	unsigned int no_live; /* the guest stands still while it is made */
+	const char *repair;   /* --repair NAME: mend what a dead worker left, and exit */
+	const char *discard;  /* --discard NAME: destroy a standby, and exit */
+	const char *start;    /* --start FILE: start --domain from its disks, and exit */
+	bool release;         /* with --repair: let held output go and remove the plug */
+	bool restrain;        /* monitor: a guest that starts again is paused */
+	bool adopt;           /* monitor: nobody else watches the guest */
 
 	struct proto_session *daemon;
 	struct proto_identity *identity; /* NULL: the stream is plain */

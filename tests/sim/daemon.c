@@ -52,7 +52,7 @@ static bool promise(void *host, const struct failover_plan *p)
 {
 	struct host *h = host;
 	const struct failover_attempt attempt = {
-		h->attempt_generation, "guest", sim_other(h)->name, h->unwanted};
+		h->attempt_generation, "guest", sim_other(h)->name, h->unwanted, false};
 	const struct failover_record r = failover_plan_record(p, &h->record, &attempt);
 
 	if (p->died)

@@ -299,10 +299,17 @@ static void requests_are_what_the_daemon_expects(void **state)
 		a.request, "{\"command\":\"migrate\",\"domain\":\"db\",\"host\":\"beta\"}\n");
 	assert_non_null(strstr(a.out, "db runs on beta now; "));
 	answer_free(&a);
+	a = ASK(OK, "migrate", "db", "beta", "--max-rounds", "7", "--max-downtime=250",
+		"--bandwidth", "20", "--no-live");
+	assert_non_null(strstr(a.request, "\"max-rounds\":7,\"max-downtime\":250,\"bandwidth\":"
+					  "20000000,\"live\":false}"));
+	answer_free(&a);
+	a = ASK(OK, "cancel", "db");
+	assert_string_equal(a.request, "{\"command\":\"cancel\",\"domain\":\"db\"}\n");
+	answer_free(&a);
 	a = ASK(OK, "migrate", "db", "beta", "--no-protect");
 	assert_string_equal(a.request, "{\"command\":\"migrate\",\"domain\":\"db\",\"host\":"
 				       "\"beta\",\"protect\":false}\n");
-	assert_string_equal(a.out, "db runs on beta now, unprotected\n");
 	answer_free(&a);
 	a = ASK("{\"exit\":6,\"error\":\"beta is silent\"}\n", "migrate", "db", "beta");
 	assert_int_equal(a.code, EXIT_CODE_UNREACHABLE);
@@ -411,7 +418,9 @@ static void wrong_usage_says_what_is_right(void **state)
 		{{"protect", "--json", "db", "beta"}, "does not take the option --json"},
 		{{"protect", "--no-protect", "db", "beta"},
 			"does not take the option --no-protect"},
-		{{"migrate", "db"}, "usage: romulus migrate [--no-protect] DOMAIN HOST\n"},
+		{{"migrate", "db"}, "usage: romulus migrate [--protect] [--no-protect] "},
+		{{"migrate", "db", "beta", "--max-rounds=-1"}, "no number: -1"},
+		{{"migrate", "db", "beta", "--bandwidth=1M"}, "no number: 1M"},
 		{{"status", "--jsn"}, "unknown option --jsn"},
 		{{"failover", ""}, "an argument is empty"},
 	};

@@ -53,8 +53,10 @@ static bool obey(struct proto_session *s, const char *path, enum proto_order ord
 {
 	switch (order) {
 	case PROTO_ORDER_CONNECT:
-		say(s, PROTO_REPORT_PROTECTED);
-		return false;
+		say(s, is_file(path, "copies")    ? PROTO_REPORT_PROGRESS
+			: is_file(path, "breaks") ? PROTO_REPORT_FAILED
+						  : PROTO_REPORT_PROTECTED);
+		return is_file(path, "breaks");
 	case PROTO_ORDER_MOVE:
 		say(s, is_file(path, "loses") ? PROTO_REPORT_LOST : PROTO_REPORT_COMPLETE);
 		return false;
@@ -67,6 +69,17 @@ static bool obey(struct proto_session *s, const char *path, enum proto_order ord
 	}
 }
 
+static void note_arguments(const char *path, char **argv)
+{
+	CLEANUP_FCLOSE FILE *f = NULL;
+	char file[PATH_MAX];
+
+	snprintf(file, sizeof(file), "%s.arguments", path);
+	f = fopen(file, "we");
+	for (char **a = argv + 1; f && *a; a++)
+		fprintf(f, "%s ", *a);
+}
+
 static int be_worker(const char *path, int argc, char **argv)
 {
 	const bool primary = strstr(path, "primary");
@@ -77,6 +90,7 @@ static int be_worker(const char *path, int argc, char **argv)
 	for (int i = 1; i < argc; i++)
 		if (strcmp(argv[i], "--repair") == 0 || strcmp(argv[i], "--discard") == 0)
 			return 0;
+	note_arguments(path, argv);
 	s = proto_session_new(DAEMON_FD);
 	if (!s)
 		return 1;

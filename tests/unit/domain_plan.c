@@ -11,7 +11,7 @@
 
 #define OURS 7u
 
-static const struct failover_attempt attempt = {OURS + 1, "its-uuid", "beta", false};
+static const struct failover_attempt attempt = {OURS + 1, "its-uuid", "beta", false, false};
 
 /* Hands that write down what they did, a letter each. */
 struct notes {
@@ -159,7 +159,7 @@ static void a_guest_is_handed_over_with_its_protection_or_without(void **state)
 {
 	const struct failover_record now = {
 		.generation = OURS, .role = PROTO_ROLE_PRIMARY, .intent = true};
-	const struct failover_attempt without = {OURS, "its-uuid", "beta", true};
+	const struct failover_attempt without = {OURS, "its-uuid", "beta", true, false};
 	const struct failover_plan *hand_over = failover_plan(FAILOVER_DO_HAND_OVER);
 	struct failover_record r = failover_plan_record(hand_over, &now, &attempt);
 
@@ -175,6 +175,25 @@ static void a_guest_is_handed_over_with_its_protection_or_without(void **state)
 	assert_string_equal(run(FAILOVER_DO_HAND_OVER, false, true), "p");
 	assert_string_equal(run(FAILOVER_DO_TAKE_BACK, true, false), "pocb");
 	assert_string_equal(run(FAILOVER_DO_MOVE, true, true), "ob");
+}
+
+/* What is protected only to be moved is not protected again when that came to nothing. */
+static void nobody_wants_what_only_passes(void **state)
+{
+	const struct failover_record now = {.generation = OURS, .role = PROTO_ROLE_PRIMARY};
+	struct failover_attempt passing = {OURS + 1, "its-uuid", "beta", true, true};
+	struct failover_record r =
+		failover_plan_record(failover_plan(FAILOVER_DO_CONNECT), &now, &passing);
+
+	assert_int_equal(r.generation, OURS + 1);
+	assert_false(r.intent);
+	assert_false(
+		failover_plan_record(failover_plan(FAILOVER_DO_HAND_OVER), &r, &passing).intent);
+	assert_false(
+		failover_plan_record(failover_plan(FAILOVER_DO_TAKE_BACK), &r, &passing).intent);
+	passing.unwanted = false; /* but there it is to be */
+	assert_true(
+		failover_plan_record(failover_plan(FAILOVER_DO_HAND_OVER), &r, &passing).intent);
 }
 
 /* Of this generation, whatever else is decided; and wanted as before unless it says so. */
@@ -209,6 +228,7 @@ int main(void)
 		cmocka_unit_test(a_pairing_is_undecided_and_new),
 		cmocka_unit_test(a_guest_is_handed_over_with_its_protection_or_without),
 		cmocka_unit_test(a_decision_changes_nothing_else),
+		cmocka_unit_test(nobody_wants_what_only_passes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

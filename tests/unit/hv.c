@@ -64,7 +64,7 @@ static void one_that_is_paused_and_changed_was_changed(void **state)
 static unsigned int checkpoints, wanted;
 static jmp_buf away;
 
-static int precopy(void *opaque, unsigned int round, uint64_t pages_written, int64_t dirty)
+static int precopy(void *opaque, unsigned int round, int64_t dirty)
 {
 	return 0;
 }

@@ -33,7 +33,8 @@
 /* What the worker has done to its guest; in memory that the test sees. */
 static struct seen {
 	bool suspended, destroyed, stays; /* cannot be destroyed */
-	unsigned int resumed, paused, closed, released, let_go;
+	bool copied_still;
+	unsigned int resumed, paused, unpaused, closed, released, let_go;
 	int changed;   /* what it finds when it looks next in a pause */
 	bool gave_way; /* to another hand */
 } * seen;
@@ -65,6 +66,8 @@ static int save(struct hv *hv, int io_fd, const struct hv_save_calls *calls, str
 {
 	int r = write(io_fd, "all", 3) == 3 ? 0 : -EIO;
 
+	seen->copied_still = seen->paused > seen->unpaused;
+
 	while (!r)
 		r = epoch(hv, io_fd, calls);
 	return r;
@@ -78,8 +81,10 @@ static int changed(struct hv *hv, struct why *why)
 static int look(
 	struct hv *hv, const char *uuid, uint32_t domid, struct hv_sight *ret, struct why *why)
 {
-	*ret = (struct hv_sight){
-		.exists = true, .shut_down = seen->suspended, .end = HV_END_SUSPEND};
+	*ret = (struct hv_sight){.exists = true,
+		.paused = seen->paused > seen->unpaused,
+		.shut_down = seen->suspended,
+		.end = HV_END_SUSPEND};
 	return 0;
 }
 
@@ -102,6 +107,12 @@ static int pause_guest(struct hv *hv, uint32_t domid, struct why *why)
 	return 0;
 }
 
+static int unpause_guest(struct hv *hv, uint32_t domid, struct why *why)
+{
+	seen->unpaused++;
+	return 0;
+}
+
 static const struct hv_ops ops = {.name = "made up",
 	.save = save,
 	.changed = changed,
@@ -109,7 +120,7 @@ static const struct hv_ops ops = {.name = "made up",
 	.look = look,
 	.destroy = destroy,
 	.pause = pause_guest,
-	.unpause = pause_guest};
+	.unpause = unpause_guest};
 
 static int installed(struct netbuf *nb, struct why *why)
 {
@@ -171,6 +182,8 @@ int primary_end(struct primary *p, int r)
 
 static char dir[] = "/tmp/romulus-moving-XXXXXX";
 
+static bool still; /* the guest is to be, while it is copied */
+
 static int be_worker(struct proto_session *daemon, struct proto_session *stream)
 {
 	static struct hv hv;
@@ -184,6 +197,7 @@ static int be_worker(struct proto_session *daemon, struct proto_session *stream)
 		.interval_ms = 20,
 		.ack_timeout_ms = 2000,
 		.daemon = daemon};
+	p.worker.no_live = still;
 	p.dom = (struct hv_domain){.domid = DOMID, .name = "db", .memory_kb = 4096};
 	snprintf(p.dom.uuid, sizeof(p.dom.uuid), "12345678-9abc-def0-1234-56789abcdef0");
 	snprintf(p.netbuf_dir, sizeof(p.netbuf_dir), "%s", dir);
@@ -276,6 +290,16 @@ static int begin(void **state)
 	return 0;
 }
 
+static int begin_still(void **state)
+{
+	int r;
+
+	still = true;
+	r = begin(state);
+	still = false;
+	return r;
+}
+
 static int finish(void **state)
 {
 	kill(rig.pid, SIGKILL);
@@ -293,6 +317,14 @@ static void moved(void)
 
 /* ---- tests ------------------------------------------------------------------------------------
  */
+
+/* Paused before anything is copied, and let go before it is to suspend. */
+static void a_guest_may_stand_still_for_its_copy(void **state)
+{
+	assert_int_equal(seen->paused, 1);
+	assert_int_equal(seen->unpaused, 1);
+	assert_true(seen->copied_still);
+}
 
 /* All of it is acked and what it has sent is let out; from then on it neither runs nor ends. */
 static void the_guest_stands_when_all_is_acked(void **state)
@@ -404,6 +436,7 @@ static void a_mute_guest_does_not_get_away(void **state)
 	await(PROTO_REPORT_DONE);
 	assert_int_equal(seen->let_go, 1);
 	assert_int_equal(seen->paused, 1); /* once */
+	assert_int_equal(seen->unpaused, 1);
 	kill(saver, SIGKILL);
 	waitpid(saver, NULL, 0);
 }
@@ -460,6 +493,8 @@ static int tear_down(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			a_guest_may_stand_still_for_its_copy, begin_still, finish),
 		TEST(the_guest_stands_when_all_is_acked),
 		TEST(it_goes_on_when_it_is_taken_back),
 		TEST(it_is_destroyed_where_it_stands),

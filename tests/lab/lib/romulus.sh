@@ -115,7 +115,7 @@ nobody_was_fenced() { ! grep -q ' off ' "$STATE/power.log" || fail "a host was f
 host_is_back() { host_booted "$1" && host_set_clock "$1" && host_ssh "$1" systemctl start romulusd; }
 
 is_running() { host_ssh "$1" "xl list $2 2>/dev/null | tail -n 1" | grep -qE ' [r-][b-]--'; } # is_running HOST DOMAIN
-domain_runs() { wait_for 10 is_running "$@"; } # a checkpoint suspends it for a moment
+domain_runs() { wait_for 60 is_running "$@"; } # checkpoints suspend it, on a busy host for most of the time
 
 protect() { # protect DOMAIN FROM TO
 	romulus_on "$2" protect "$1" "$3" || fail "romulus protect $1 $3 failed on $2 with $?"

@@ -36,7 +36,7 @@ nothing_left() { host_ssh beta "$NOTHING_LEFT"; }
 
 disks_started
 protect db alpha beta
-stamp_start hold=60000 # there is no takeover here, and a long pause must not stop the writer
+stamp_start rate=40 hold=60000 # there is no takeover here, and a long pause must not stop the writer
 nothing_left 2>/dev/null && fail "this scenario would not see what a backup leaves behind"
 after "the undo store dies" beta pkill -KILL -x nbdkit
 after "romulus-backup dies" beta pkill -KILL -x -o romulus-backup
