@@ -161,6 +161,11 @@ bench: deps
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/bench/run
 	$(Q)tests/bench/disks
+	$(Q)tests/bench/migrate
+
+bench-migrate: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/bench/migrate
 
 bench-disks: deps
 	$(Q)$(MAKE) --no-print-directory all
@@ -180,4 +185,4 @@ lint: $(generated)
 	shellcheck -x $(SCRIPTS)
 	codespell -q 3 --ignore-words-list=fo,inflight,uptodate --skip=COPYING,./build*,.git .
 
-.PHONY: unit unit-run sim model fuzz fuzz-run check lab-all lab-faults demo bench bench-disks bench-stream deps lint
+.PHONY: unit unit-run sim model fuzz fuzz-run check lab-all lab-faults demo bench bench-disks bench-migrate bench-stream deps lint
