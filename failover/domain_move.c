@@ -207,15 +207,15 @@ void failover_domain_tend_move(struct failover_domain *d)
 		if (d->passing)
 			failover_domain_on(d, FAILOVER_ON_UNPROTECT);
 	}
-	if (!d->passing || d->moves || d->client)
+	if (d->moves || d->client)
 		return;
 	/* Of a move that came to nothing only the generation is remembered. */
-	if (d->state == FAILOVER_SOLO) {
+	if (d->state == FAILOVER_SOLO && d->recorded && !d->record.intent)
 		failover_domain_on(d, FAILOVER_ON_UNPROTECT);
-	} else if (d->state == FAILOVER_IDLE) {
-		d->passing = false;
+	if (d->passing && d->state == FAILOVER_IDLE)
 		d->why[0] = '\0';
-	}
+	if (d->state == failover_domain_base(d))
+		d->passing = false;
 }
 
 void failover_domain_cancel(struct failover *fo, struct failover_client *client, const char *name)

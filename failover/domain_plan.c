@@ -86,7 +86,7 @@ struct failover_record failover_plan_record(const struct failover_plan *p,
 		r.generation = attempt->generation;
 		r.decision = FAILOVER_DECISION_NONE;
 		r.role = p->role;
-		r.intent = !attempt->passing;
+		r.intent = p->role == PROTO_ROLE_BACKUP || !attempt->passing;
 		break;
 	case FAILOVER_PROMISE_REST:
 		r.decision = rest.decision;

@@ -52,9 +52,17 @@ void failover_domain_protect(
 }
 
 void failover_domain_migrate(struct failover *f, struct failover_client *client, const char *name,
-	const char *host, bool protect)
+	const char *host, const struct failover_wishes *w)
 {
 	FUZZ_EXPECT(host);
+	FUZZ_EXPECT(!(w->protect && w->no_protect));
+	refuse(client, name);
+}
+
+const struct failover_copy failover_move_default = {.max_rounds = 1};
+
+void failover_domain_cancel(struct failover *f, struct failover_client *client, const char *name)
+{
 	refuse(client, name);
 }
 

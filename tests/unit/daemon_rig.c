@@ -144,6 +144,13 @@ void daemon_run(struct host *h)
 	_exit(127);
 }
 
+void daemon_kill(struct host *h)
+{
+	kill(h->pid, SIGKILL);
+	waitpid(h->pid, NULL, 0);
+	h->pid = 0;
+}
+
 void daemon_end(struct host *h)
 {
 	int status = -1;

@@ -37,6 +37,7 @@ void daemon_record(const struct host *h, enum proto_role role, uint64_t generati
 struct failover_record daemon_record_of(const struct host *h);
 
 void daemon_run(struct host *h);
+void daemon_kill(struct host *h);
 void daemon_end(struct host *h); /* it and the sanitizers are content */
 
 /* Ask @line of its socket; -1: nobody listens yet. */

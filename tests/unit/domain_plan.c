@@ -191,6 +191,9 @@ static void nobody_wants_what_only_passes(void **state)
 		failover_plan_record(failover_plan(FAILOVER_DO_HAND_OVER), &r, &passing).intent);
 	assert_false(
 		failover_plan_record(failover_plan(FAILOVER_DO_TAKE_BACK), &r, &passing).intent);
+	/* A guest of that name that comes here to be protected is another matter. */
+	assert_true(failover_plan_record(failover_plan(FAILOVER_DO_ANSWER_PREPARED), &now, &passing)
+			    .intent);
 	passing.unwanted = false; /* but there it is to be */
 	assert_true(
 		failover_plan_record(failover_plan(FAILOVER_DO_HAND_OVER), &r, &passing).intent);
