@@ -129,6 +129,7 @@ int proto_handshake(struct proto_session *s, const char *host, const char *sessi
 			return answer(s, err);
 	}
 	s->greeted = true;
+	s->capabilities = hello->capabilities & PROTO_CAPABILITIES;
 	s->message = NULL;
 	*ret_hello = hello;
 	return 0;

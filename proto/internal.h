@@ -4,6 +4,7 @@
 #define PROTO_INTERNAL_H
 
 #include "common/why.h"
+#include "proto/pack.h"
 #include "proto/proto.h"
 
 #define PEER_NAME_MAX 128
@@ -22,13 +23,16 @@ struct proto_session {
 	size_t have;
 	size_t frame;
 	ProtobufCMessage *message; /* of the frame handed out */
+	struct proto_packer *unpacked;
 	uint64_t next_in;
 
 	uint64_t next_out;
+	struct proto_packer *packed;
 	bool torn; /* part of a frame was written: nothing may follow it, not even a Bye */
 
-	bool awaiting_hello; /* inside a handshake: nothing but Hello or Bye may come */
-	bool greeted;        /* handshake over: no second Hello may come */
+	bool awaiting_hello;   /* inside a handshake: nothing but Hello or Bye may come */
+	bool greeted;          /* handshake over: no second Hello may come */
+	uint64_t capabilities; /* of both sides */
 	bool said_bye;
 	uint32_t bye_code; /* code of the Bye received */
 

@@ -32,7 +32,9 @@ struct proto_identity;
 #define PROTO_MAX_DATAGRAM 1400u         /* a heartbeat frame and its tag */
 #define PROTO_TOKEN_BYTES 16u
 
-#define PROTO_CAPABILITIES UINT64_C(0) /* none defined in version 1 */
+/* Of Hello: a session uses what both sides state. */
+#define PROTO_CAN_PACK UINT64_C(1) /* PACKED_PAGES in a stream */
+#define PROTO_CAPABILITIES PROTO_CAN_PACK
 
 /* Header of a frame, little endian on the wire, 24 bytes. */
 struct proto_header {
@@ -62,6 +64,7 @@ enum proto_type {
 	PROTO_HEARTBEAT = 13,
 	PROTO_REPORT = 14,
 	PROTO_ORDER = 15,
+	PROTO_PACKED_PAGES = 16, /* the same bytes as a frame of zstd; received as PAGES */
 	PROTO_TYPE_COUNT,
 };
 
@@ -238,10 +241,15 @@ int proto_session_send(struct proto_session *s, enum proto_type type,
 int proto_session_send_pages(struct proto_session *s, const void *data, size_t length,
 	uint64_t deadline_ns, struct why *why);
 
+/* The same, packed where that is worth it and the peer can unpack. */
+int proto_session_send_packed_pages(struct proto_session *s, const void *data, size_t length,
+	uint64_t deadline_ns, struct why *why);
+
 /*
- * The same with @length bytes at @offset of @fd, a file that is mapped: @data is their place in
- * memory. The kernel sends the file's pages by reference, not a copy: they must not change until
- * the peer has acknowledged them in words of its own. SIGPIPE must be ignored by the process.
+ * As proto_session_send_pages with @length bytes at @offset of @fd, a file that is mapped: @data is
+ * their place in memory. The kernel sends the file's pages by reference, not a copy: they must not
+ * change until the peer has acknowledged them in words of its own. SIGPIPE must be ignored by the
+ * process.
  */
 int proto_session_send_file_pages(struct proto_session *s, int fd, size_t offset, const void *data,
 	size_t length, uint64_t deadline_ns, struct why *why);

@@ -29,6 +29,7 @@ static int farewell(struct proto_session *s, int err, struct why *why)
 	int found = 1;
 
 	last.message = NULL;
+	last.unpacked = NULL;
 	last.said_bye = true; /* it must not send */
 	last.have = s->have - s->frame;
 	last.frame = 0;
@@ -39,6 +40,7 @@ static int farewell(struct proto_session *s, int err, struct why *why)
 			found = proto_session_receive(&last, 0, &frame, NULL);
 		if (last.message)
 			protobuf_c_message_free_unpacked(last.message, NULL);
+		proto_packer_free(last.unpacked);
 		free(last.buffer);
 		/* A Bye leaves its frame behind; a plain close leaves none. An alert is a reason.
 		 */
@@ -228,8 +230,8 @@ static int check_pages(
 	return 0;
 }
 
-int proto_session_send_pages(struct proto_session *s, const void *data, size_t length,
-	uint64_t deadline_ns, struct why *why)
+static int send_pages(struct proto_session *s, enum proto_type type, const void *data,
+	size_t length, uint64_t deadline_ns, struct why *why)
 {
 	uint8_t header[PROTO_HEADER_BYTES];
 	struct iovec iov[2] = {
@@ -240,10 +242,28 @@ int proto_session_send_pages(struct proto_session *s, const void *data, size_t l
 
 	if (err)
 		return err;
-	proto_header_encode(header, PROTO_PAGES, s->next_out, data, length);
+	proto_header_encode(header, type, s->next_out, data, length);
 	err = s->tls ? send_pages_tls(s, header, data, length, deadline_ns, why)
 		     : send_all(s, iov, 2, 0, deadline_ns, why);
 	return err ? err : frame_sent(s);
+}
+
+int proto_session_send_packed_pages(struct proto_session *s, const void *data, size_t length,
+	uint64_t deadline_ns, struct why *why)
+{
+	const uint8_t *packed = NULL;
+	size_t n = 0;
+
+	if (s->capabilities & PROTO_CAN_PACK && length <= PROTO_MAX_PAGES)
+		n = proto_pack_pages(&s->packed, data, length, &packed);
+	return n ? send_pages(s, PROTO_PACKED_PAGES, packed, n, deadline_ns, why)
+		 : send_pages(s, PROTO_PAGES, data, length, deadline_ns, why);
+}
+
+int proto_session_send_pages(struct proto_session *s, const void *data, size_t length,
+	uint64_t deadline_ns, struct why *why)
+{
+	return send_pages(s, PROTO_PAGES, data, length, deadline_ns, why);
 }
 
 int proto_session_send_file_pages(struct proto_session *s, int fd, size_t offset, const void *data,

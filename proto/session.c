@@ -158,6 +158,8 @@ struct proto_session *proto_session_free(struct proto_session *s)
 	if (s->message)
 		protobuf_c_message_free_unpacked(s->message, NULL);
 	proto_tls_free(s->tls);
+	proto_packer_free(s->packed);
+	proto_packer_free(s->unpacked);
 	free(s->buffer);
 	close(s->fd);
 	free(s);
@@ -267,6 +269,8 @@ static int check_order(const struct proto_session *s, const struct proto_header 
 {
 	if (s->awaiting_hello && h->type != PROTO_HELLO && h->type != PROTO_BYE)
 		return why_set(why, -EBADMSG, "%s frame before Hello", proto_type_name(h->type));
+	if (h->type == PROTO_PACKED_PAGES && !(s->capabilities & PROTO_CAN_PACK))
+		return why_set(why, -EBADMSG, "PackedPages frame that was not agreed on");
 	if (s->greeted && h->type == PROTO_HELLO)
 		return why_set(why, -EBADMSG, "second Hello in one session");
 	return 0;
@@ -317,7 +321,15 @@ int proto_session_receive(
 		return err;
 	if (proto_payload_check(&h, s->buffer + PROTO_HEADER_BYTES, &flaw) < 0)
 		goto malformed;
-	if (h.type != PROTO_PAGES) {
+	if (h.type == PROTO_PACKED_PAGES) {
+		err = proto_unpack_pages(&s->unpacked, s->buffer + PROTO_HEADER_BYTES, h.length,
+			&ret->data, &ret->length, &flaw);
+		if (err == -ENOMEM)
+			return session_refuse(s, PROTO_BYE_FAILED, err, why,
+				"no memory to unpack pages of %s", s->peer);
+		if (err < 0)
+			goto malformed;
+	} else if (h.type != PROTO_PAGES) {
 		s->message = proto_unpack(h.type, s->buffer + PROTO_HEADER_BYTES, h.length);
 		if (!s->message) {
 			why_set(&flaw, 0, "payload of a %s frame is no such message",
@@ -329,10 +341,11 @@ int proto_session_receive(
 	s->frame = PROTO_HEADER_BYTES + h.length;
 	if (h.type == PROTO_BYE)
 		return take_bye(s, (const Romulus__Bye *)s->message, why);
-	*ret = (struct proto_frame){.type = h.type, .message = s->message};
-	if (h.type == PROTO_PAGES) {
-		ret->data = s->buffer + PROTO_HEADER_BYTES;
-		ret->length = h.length;
+	ret->type = h.type == PROTO_PACKED_PAGES ? PROTO_PAGES : h.type;
+	ret->message = s->message;
+	if (h.type != PROTO_PACKED_PAGES) {
+		ret->data = h.type == PROTO_PAGES ? s->buffer + PROTO_HEADER_BYTES : NULL;
+		ret->length = h.type == PROTO_PAGES ? h.length : 0;
 	}
 	return 1;
 malformed:

@@ -48,6 +48,7 @@ static const struct frame_type {
 		PROTO_MAX_DATAGRAM - PROTO_HEADER_BYTES - PROTO_TAG_BYTES},
 	[PROTO_REPORT] = {"Report", &romulus__report__descriptor, PROTO_MAX_CONTROL},
 	[PROTO_ORDER] = {"Order", &romulus__order__descriptor, PROTO_MAX_CONTROL},
+	[PROTO_PACKED_PAGES] = {"PackedPages", NULL, PROTO_MAX_PAGES},
 };
 
 static const struct frame_type *find_type(unsigned int type)

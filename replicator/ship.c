@@ -90,7 +90,7 @@ static void *copy_thread(void *opaque)
 			: -ENOMEM;
 	while (!c->err && (n = read(c->pipe_out, buffer, SHIP_CHUNK)) > 0) {
 		now = clock_now_ns();
-		c->err = proto_session_send_pages(
+		c->err = proto_session_send_packed_pages(
 			c->session, buffer, (size_t)n, now + COPY_SEND_TIMEOUT_NS, &c->why);
 		c->bytes += (uint64_t)n;
 		throttle(c, started);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -25,9 +26,6 @@
 #include "tests/unit/pair.h"
 
 #define PATIENCE (20 * NSEC_PER_SEC)
-#define DOMID 9999
-#define TEXT_OF(x) #x
-#define TEXT(x) TEXT_OF(x)
 #define SAVER "--save-domain"
 
 /* What the worker has done to its guest; in memory that the test sees. */
@@ -45,6 +43,8 @@ static struct seen {
 struct hv {
 	int nothing;
 };
+
+static uint32_t guest; /* nobody else's: savers are looked for on the whole machine */
 
 static int epoch(struct hv *hv, int io_fd, const struct hv_save_calls *calls)
 {
@@ -198,7 +198,7 @@ static int be_worker(struct proto_session *daemon, struct proto_session *stream)
 		.ack_timeout_ms = 2000,
 		.daemon = daemon};
 	p.worker.no_live = still;
-	p.dom = (struct hv_domain){.domid = DOMID, .name = "db", .memory_kb = 4096};
+	p.dom = (struct hv_domain){.domid = guest, .name = "db", .memory_kb = 4096};
 	snprintf(p.dom.uuid, sizeof(p.dom.uuid), "12345678-9abc-def0-1234-56789abcdef0");
 	snprintf(p.netbuf_dir, sizeof(p.netbuf_dir), "%s", dir);
 	p.stream = stream;
@@ -407,11 +407,14 @@ static void a_last_epoch_without_an_ack_is_no_last_one(void **state)
 static pid_t begin_saver(void)
 {
 	const pid_t pid = fork();
-	char path[64];
+	char path[64], number[16];
 
 	snprintf(path, sizeof(path), "%s/libxl-save-helper", dir);
+	snprintf(number, sizeof(number), "%u", guest);
+	if (pid == 0)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (pid == 0 && !symlink("/proc/self/exe", path))
-		execl(path, path, SAVER, "10", "-1", TEXT(DOMID), (char *)NULL);
+		execl(path, path, SAVER, "10", "-1", number, (char *)NULL);
 	if (pid == 0)
 		_exit(1);
 	assert_true(pid > 0);
@@ -474,6 +477,7 @@ static void it_stands_when_its_daemon_dies(void **state)
 static int set_up(void **state)
 {
 	signal(SIGPIPE, SIG_IGN);
+	guest = 100000 + (uint32_t)getpid();
 	seen = mmap(NULL, sizeof(*seen), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_true(seen != MAP_FAILED);
 	assert_non_null(mkdtemp(dir));
