@@ -32,11 +32,11 @@ struct primary {
 	char last_round[PRECOPY_REASON_MAX]; /* why it is that */
 	bool copying;                        /* the copy thread runs */
 	bool destroyed;                      /* the guest, by order */
-	bool anothers; /* it is being saved by another hand, which was given way */
-	bool moving;   /* the next epoch is the last one */
-	int asked;     /* see asked.h */
-	int changes;   /* readable when another hand may have changed the domain */
-	int io_fd;     /* what the save core writes to: the pipe, then the staging buffer */
+	bool taken;  /* it is being saved by another hand, which was given way */
+	bool moving; /* the next epoch is the last one */
+	int asked;   /* see asked.h */
+	int changes; /* readable when another hand may have changed the domain */
+	int io_fd;   /* what the save core writes to: the pipe, then the staging buffer */
 	struct primary_epoch epoch;
 	uint64_t resumed_ns, reported_ns, bytes;
 	uint64_t ship_ns, ack_ns;

@@ -82,13 +82,13 @@ static void give_way(struct primary *p)
 			  "before that is over, see that the guest runs on one host only",
 			p->dom.name, p->worker.run_dir);
 	p->ops->give_way(p->hv);
-	p->anothers = true;
+	p->taken = true;
 }
 
 /* One that migrates it now would have it run elsewhere, whoever is to own it. */
 static void keep_from_others(struct primary *p)
 {
-	if (p->anothers || !saver_find("/proc", p->dom.domid))
+	if (p->taken || !saver_find("/proc", p->dom.domid))
 		return;
 	give_way(p);
 	primary_pause(p);

@@ -9,7 +9,7 @@ REPROTECT_DELAY=60000 # it stays alone for long enough to be looked at
 . "$LAB_DIR/lib/disks.sh"
 
 DB_DISKS=${DB_DISKS/undo-limit = 64/undo-limit = 1}
-LONGEST_STALL=5 # seconds in which no write of the guest completes; a pause of an emulated guest is one of them
+LONGEST_STALL=15 # seconds without a completed write: a pause of an emulated guest, not a time limit of DRBD (42)
 
 step "undo-limit is 1 MB, epochs take $INTERVAL ms"
 disks_started
