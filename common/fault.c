@@ -31,6 +31,7 @@ static const char *const fault_names[FAULT_COUNT] = {
 	[FAULT_LOWER_SWITCH] = "lower-switch",
 	[FAULT_SAVE_WRITE] = "save-write",
 	[FAULT_SAVE_COMMIT] = "save-commit",
+	[FAULT_SAVE_LINKED] = "save-linked",
 	[FAULT_SAVE_KEPT] = "save-kept",
 	[FAULT_RESTORE_BUILT] = "restore-built",
 };

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/fault.h"
 #include "common/why.h"
 
 static int fail(const struct outfile *o, struct why *why, const char *what)
@@ -121,6 +122,8 @@ int outfile_commit(struct outfile *o, struct why *why)
 		return fail(o, why, "written");
 	if (!o->part[0] && link_in(o) < 0)
 		return fail(o, why, "given its name");
+	if (o->part[0] && fault_point(FAULT_SAVE_LINKED))
+		return why_set(why, -EIO, "fault point save-linked");
 	if (o->part[0] && renameat(o->dir, o->part, o->dir, o->name) < 0)
 		return fail(o, why, "given its name");
 	o->part[0] = '\0';

@@ -14,7 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -32,7 +34,8 @@
 static char dir[64], file[96], disk[96], hook[96], traces[96];
 static struct why why;
 
-static struct {
+/* In memory that a process which dies shares with its survivor. */
+static struct xen {
 	struct made stream;
 	size_t stops_at; /* libxl fails there; 0: it does not */
 	bool cut;        /* it says that all went well, with half of the stream */
@@ -44,7 +47,7 @@ static struct {
 	char *got; /* what arrived in it */
 	size_t got_n;
 	char config[512];
-} xen;
+} * xen;
 
 /* ---- the hypervisor ---------------------------------------------------------------------------
  */
@@ -70,50 +73,50 @@ static int find(struct hv *hv, const char *name, struct hv_domain *ret, struct w
 		.type = HV_TYPE_PVH,
 		.memory_kb = 64,
 		.hypervisor = "4.17"};
-	if (xen.disks) {
+	if (xen->disks) {
 		ret->disk_count = 1;
 		snprintf(ret->disks[0].path, sizeof(ret->disks[0].path), "%s", disk);
 	}
-	ret->config_json = strdup(xen.config);
+	ret->config_json = strdup(xen->config);
 	return 0;
 }
 
 static int write_out(struct hv *hv, uint32_t domid, int fd, bool live, struct why *w)
 {
-	size_t n = xen.cut ? xen.stream.n / 2 : xen.stops_at ? xen.stops_at : xen.stream.n;
+	size_t n = xen->cut ? xen->stream.n / 2 : xen->stops_at ? xen->stops_at : xen->stream.n;
 
 	assert_int_equal(domid, DOMID);
-	xen.suspended = true;
+	xen->suspended = true;
 	for (size_t at = 0; at < n;) {
-		ssize_t done = write(fd, xen.stream.bytes + at, n - at);
+		ssize_t done = write(fd, xen->stream.bytes + at, n - at);
 
 		if (done < 0)
 			break;
 		at += (size_t)done;
 	}
-	if (!xen.stops_at)
+	if (!xen->stops_at)
 		return 0;
-	xen.suspended = false;
+	xen->suspended = false;
 	return why_set(w, -EIO, "libxl failed");
 }
 
 static int resume(struct hv *hv, uint32_t domid, struct why *w)
 {
 	assert_int_equal(domid, DOMID);
-	assert_false(xen.gone);
-	xen.suspended = false;
+	assert_false(xen->gone);
+	xen->suspended = false;
 	return 0;
 }
 
 static int kill_domain(struct hv *hv, uint32_t domid, struct why *w)
 {
 	if (domid == DOMID) {
-		xen.gone = true;
-		xen.suspended = false;
+		xen->gone = true;
+		xen->suspended = false;
 		return 0;
 	}
 	assert_int_equal(domid, BUILT);
-	xen.built = false;
+	xen->built = false;
 	return 0;
 }
 
@@ -128,13 +131,13 @@ static int read_in(struct hv *hv, const char *config_json, const char *name, int
 {
 	ssize_t n;
 
-	xen.builds++;
-	xen.got_n = 0;
+	xen->builds++;
+	xen->got_n = 0;
 	assert_string_equal(name, "db--restoring");
-	assert_string_equal(config_json, xen.config);
-	while ((n = read(fd, xen.got + xen.got_n, MADE_MAX - xen.got_n)) > 0)
-		xen.got_n += (size_t)n;
-	xen.built = xen.standby = true;
+	assert_string_equal(config_json, xen->config);
+	while ((n = read(fd, xen->got + xen->got_n, MADE_MAX - xen->got_n)) > 0)
+		xen->got_n += (size_t)n;
+	xen->built = xen->standby = true;
 	*ret_domid = BUILT;
 	return 0;
 }
@@ -144,8 +147,8 @@ static int activate(struct hv *hv, uint32_t domid, const char *standby, const ch
 {
 	assert_string_equal(standby, "db--restoring");
 	assert_string_equal(name, "db");
-	xen.standby = false;
-	xen.built_runs = run;
+	xen->standby = false;
+	xen->built_runs = run;
 	*ret = (struct hv_domain){0};
 	return 0;
 }
@@ -153,9 +156,9 @@ static int activate(struct hv *hv, uint32_t domid, const char *standby, const ch
 static int look(
 	struct hv *hv, const char *uuid, uint32_t domid, struct hv_sight *ret, struct why *w)
 {
-	*ret = (struct hv_sight){.exists = domid == BUILT && xen.built,
-		.paused = !xen.built_runs,
-		.other = !domid && xen.built ? BUILT : 0};
+	*ret = (struct hv_sight){.exists = domid == BUILT && xen->built,
+		.paused = !xen->built_runs,
+		.other = !domid && xen->built ? BUILT : 0};
 	return 0;
 }
 
@@ -173,16 +176,16 @@ static const struct hv_ops ops = {
 
 /* ---- the rig --------------------------------------------------------------------------------- */
 
-static struct save_notice notice;
+static struct save_notice *notice;
 
 static struct save begin(void)
 {
 	const struct save s = {
-		.ops = &ops, .notice = &notice, .file = file, .host = "alpha", .domain = "db"};
+		.ops = &ops, .notice = notice, .file = file, .host = "alpha", .domain = "db"};
 
-	notice = (struct save_notice){0};
-	xen.suspended = xen.gone = xen.built = xen.standby = xen.built_runs = false;
-	xen.builds = 0;
+	*notice = (struct save_notice){0};
+	xen->suspended = xen->gone = xen->built = xen->standby = xen->built_runs = false;
+	xen->builds = 0;
 	return s;
 }
 
@@ -231,8 +234,8 @@ static void arm(const char *fault)
 
 static void make_stream(uint32_t pages)
 {
-	free(xen.stream.bytes);
-	xen.stream = made_stream(pages);
+	free(xen->stream.bytes);
+	xen->stream = made_stream(pages);
 }
 
 static int setup(void **state)
@@ -243,10 +246,10 @@ static int setup(void **state)
 	snprintf(disk, sizeof(disk), "%s/disk", dir);
 	snprintf(hook, sizeof(hook), "%s/hook", dir);
 	snprintf(traces, sizeof(traces), "%s/traces", dir);
-	memset(&xen, 0, sizeof(xen));
-	xen.got = malloc(MADE_MAX);
-	assert_non_null(xen.got);
-	snprintf(xen.config, sizeof(xen.config),
+	memset(xen, 0, sizeof(*xen));
+	xen->got = malloc(MADE_MAX);
+	assert_non_null(xen->got);
+	snprintf(xen->config, sizeof(xen->config),
 		"{\"c_info\": {\"type\": \"pvh\", \"name\": \"db\", \"uuid\": \"" UUID "\"},"
 		" \"b_info\": {\"max_memkb\": 64},"
 		" \"disks\": [{\"pdev_path\": \"%s\", \"vdev\": \"xvda\", \"readwrite\": 1},"
@@ -264,8 +267,8 @@ static int teardown(void **state)
 	unlink(hook);
 	unlink(traces);
 	assert_int_equal(rmdir(dir), 0); /* nothing else was left */
-	free(xen.got);
-	free(xen.stream.bytes);
+	free(xen->got);
+	free(xen->stream.bytes);
 	return 0;
 }
 
@@ -278,10 +281,10 @@ static void save_as(enum savefile_format format, bool checkpoint)
 	s.checkpoint = checkpoint;
 	s.no_snapshot = true;
 	assert_int_equal(save_run(&s, &why), 0);
-	assert_int_equal(xen.gone, !checkpoint);
-	assert_false(xen.suspended);
-	assert_int_equal(notice.stage, SAVE_NOTHING);
-	if (!xen.disks)
+	assert_int_equal(xen->gone, !checkpoint);
+	assert_false(xen->suspended);
+	assert_int_equal(notice->stage, SAVE_NOTHING);
+	if (!xen->disks)
 		put_file(disk, "", 0, 0600);
 }
 
@@ -299,9 +302,9 @@ static void comes_back(enum savefile_format format)
 	for (int again = 0; again < 2; again++) {
 		s = begin();
 		assert_int_equal(restore_run(&s, &why), 0);
-		assert_true(xen.built && xen.built_runs && !xen.standby);
-		assert_int_equal(xen.got_n, xen.stream.n);
-		assert_memory_equal(xen.got, xen.stream.bytes, xen.stream.n);
+		assert_true(xen->built && xen->built_runs && !xen->standby);
+		assert_int_equal(xen->got_n, xen->stream.n);
+		assert_memory_equal(xen->got, xen->stream.bytes, xen->stream.n);
 		assert_int_equal(s.domid, BUILT);
 	}
 	after = get_file(file, &m);
@@ -324,7 +327,7 @@ static void the_last_chunk_may_be_full(void **state)
 {
 	for (uint32_t n = 2 * SAVEFILE_CHUNK - 256; n <= 2 * SAVEFILE_CHUNK; n += 8) {
 		make_stream(n);
-		if (xen.stream.n % SAVEFILE_CHUNK == 0) {
+		if (xen->stream.n % SAVEFILE_CHUNK == 0) {
 			comes_back(SAVEFILE_ROMULUS);
 			return;
 		}
@@ -341,13 +344,13 @@ static void xls_format_comes_back(void **state)
 static void xls_format_is_xls(void **state)
 {
 	CLEANUP_FREE uint8_t *bytes = NULL;
-	const uint32_t config_n = (uint32_t)strlen(xen.config) + 1;
+	const uint32_t config_n = (uint32_t)strlen(xen->config) + 1;
 	uint32_t word[5];
 	size_t n;
 
 	save_as(SAVEFILE_XL, false);
 	bytes = get_file(file, &n);
-	assert_int_equal(n, 52 + config_n + xen.stream.n);
+	assert_int_equal(n, 52 + config_n + xen->stream.n);
 	assert_memory_equal(bytes, "Xen saved domain, xl format\n \0 \r", 32);
 	memcpy(word, bytes + 32, sizeof(word));
 	assert_int_equal(word[0], 0x01020304);
@@ -355,8 +358,8 @@ static void xls_format_is_xls(void **state)
 	assert_int_equal(word[2], 0);
 	assert_int_equal(word[3], 4 + config_n);
 	assert_int_equal(word[4], config_n);
-	assert_string_equal((char *)bytes + 52, xen.config);
-	assert_memory_equal(bytes + 52 + config_n, xen.stream.bytes, xen.stream.n);
+	assert_string_equal((char *)bytes + 52, xen->config);
+	assert_memory_equal(bytes + 52 + config_n, xen->stream.bytes, xen->stream.n);
 }
 
 static void it_may_stay_paused(void **state)
@@ -367,7 +370,7 @@ static void it_may_stay_paused(void **state)
 	s = begin();
 	s.paused = true;
 	assert_int_equal(restore_run(&s, &why), 0);
-	assert_true(xen.built && !xen.built_runs && !xen.standby);
+	assert_true(xen->built && !xen->built_runs && !xen->standby);
 }
 
 /* ---- damage ---------------------------------------------------------------------------------- */
@@ -383,7 +386,7 @@ static void is_refused(const uint8_t *bytes, size_t n)
 	r = restore_run(&s, &why);
 	if (r != -EBADMSG && r != -ENODATA && r != -EPROTONOSUPPORT)
 		fail_msg("%zu bytes: %d, %s", n, r, why.text);
-	assert_int_equal(xen.builds, 0);
+	assert_int_equal(xen->builds, 0);
 	assert_non_null(strstr(why.text, "No domain was created"));
 	refused++;
 }
@@ -479,9 +482,9 @@ static void no_cut_file_of_xl_creates_a_domain(void **state)
 static void the_guest_runs_on(struct save *s, int err)
 {
 	assert_int_equal(save_run(s, &why), err);
-	assert_false(xen.gone);
-	assert_false(xen.suspended);
-	assert_int_equal(notice.stage, SAVE_NOTHING);
+	assert_false(xen->gone);
+	assert_false(xen->suspended);
+	assert_int_equal(notice->stage, SAVE_NOTHING);
 }
 
 static void a_save_that_fails_leaves_nothing(void **state)
@@ -502,8 +505,8 @@ static void a_save_that_fails_leaves_nothing(void **state)
 		struct save s = begin();
 
 		arm(rows[i / 2].fault);
-		xen.stops_at = rows[i / 2].stops_at;
-		xen.cut = rows[i / 2].cut;
+		xen->stops_at = rows[i / 2].stops_at;
+		xen->cut = rows[i / 2].cut;
 		s.checkpoint = i % 2;
 		the_guest_runs_on(&s, rows[i / 2].err);
 		assert_int_equal(names(), 0);
@@ -565,31 +568,117 @@ static void what_is_protected_is_not_saved(void **state)
 static void who_survives_lets_the_guest_run(void **state)
 {
 	begin();
-	notice = (struct save_notice){.stage = SAVE_SUSPENDS, .domid = DOMID};
-	xen.suspended = true;
-	assert_int_equal(save_mend(&ops, NULL, &notice, &why), 0);
-	assert_false(xen.suspended || xen.gone);
+	*notice = (struct save_notice){.stage = SAVE_SUSPENDS, .domid = DOMID};
+	xen->suspended = true;
+	assert_int_equal(save_mend(&ops, NULL, notice, &why), 0);
+	assert_false(xen->suspended || xen->gone);
 }
 
 static void who_survives_destroys_what_is_saved(void **state)
 {
 	begin();
-	notice = (struct save_notice){.stage = SAVE_KEPT, .domid = DOMID};
-	assert_int_equal(save_mend(&ops, NULL, &notice, &why), 0);
-	assert_true(xen.gone);
+	*notice = (struct save_notice){.stage = SAVE_KEPT, .domid = DOMID};
+	assert_int_equal(save_mend(&ops, NULL, notice, &why), 0);
+	assert_true(xen->gone);
 }
 
 static void who_survives_destroys_what_is_half_built(void **state)
 {
 	begin();
-	notice = (struct save_notice){.stage = SAVE_BUILDS, .uuid = UUID};
-	assert_int_equal(save_mend(&ops, NULL, &notice, &why), 0);
-	xen.built = true;
-	assert_int_equal(save_mend(&ops, NULL, &notice, &why), 0);
-	assert_false(xen.built);
-	xen.built = xen.built_runs = true;
-	assert_int_equal(save_mend(&ops, NULL, &notice, &why), 0);
-	assert_true(xen.built);
+	*notice = (struct save_notice){.stage = SAVE_BUILDS, .uuid = UUID};
+	assert_int_equal(save_mend(&ops, NULL, notice, &why), 0);
+	xen->built = true;
+	assert_int_equal(save_mend(&ops, NULL, notice, &why), 0);
+	assert_false(xen->built);
+	xen->built = xen->built_runs = true;
+	assert_int_equal(save_mend(&ops, NULL, notice, &why), 0);
+	assert_true(xen->built);
+}
+
+/* Where @fault is armed; then what the second process of romulus-save does. */
+static void dies(const char *fault, struct save *s, int (*run)(struct save *s, struct why *w))
+{
+	int status;
+	pid_t pid;
+
+	arm(fault);
+	pid = fork();
+	if (pid == 0) {
+		run(s, &why);
+		_exit(0);
+	}
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	arm("");
+	outfile_sweep(file, pid);
+	assert_true(save_mend(&ops, NULL, notice, &why) >= 0);
+}
+
+static void a_save_may_die_anywhere(void **state)
+{
+	static const struct {
+		const char *fault;
+		bool saved;
+	} rows[] = {
+		{"save-write=crash", false},
+		{"save-commit=crash", false},
+		{"save-linked=crash", false},
+		{"save-kept=crash", true},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		CLEANUP_FREE uint8_t *bytes = NULL;
+		struct save s = begin();
+		size_t n;
+
+		put_file(file, "old", 3, 0600);
+		dies(rows[i].fault, &s, save_run);
+		assert_int_equal(names(), 1);
+		assert_false(xen->suspended);
+		assert_int_equal(xen->gone, rows[i].saved);
+		bytes = get_file(file, &n);
+		assert_int_equal(strcmp((char *)bytes, "old") != 0, rows[i].saved);
+	}
+	put_file(disk, "", 0, 0600);
+	{
+		struct save s = begin();
+
+		assert_int_equal(restore_run(&s, &why), 0); /* of the last one */
+	}
+}
+
+static void a_checkpoint_may_die_anywhere(void **state)
+{
+	static const char *const faults[] = {
+		"save-write=crash", "save-commit=crash", "save-linked=crash"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
+		CLEANUP_FREE uint8_t *bytes = NULL;
+		struct save s = begin();
+		size_t n;
+
+		put_file(file, "old", 3, 0600);
+		s.checkpoint = true;
+		dies(faults[i], &s, save_run);
+		assert_int_equal(names(), 1);
+		assert_false(xen->suspended || xen->gone);
+		bytes = get_file(file, &n);
+		assert_string_equal((char *)bytes, "old");
+	}
+}
+
+static void a_restore_may_die(void **state)
+{
+	struct save s;
+
+	save_as(SAVEFILE_ROMULUS, false);
+	s = begin();
+	dies("restore-built=crash", &s, restore_run);
+	assert_int_equal(xen->builds, 1);
+	assert_false(xen->built);
+	s = begin();
+	assert_int_equal(restore_run(&s, &why), 0);
 }
 
 static void a_restore_that_fails_leaves_no_domain(void **state)
@@ -600,9 +689,9 @@ static void a_restore_that_fails_leaves_no_domain(void **state)
 	s = begin();
 	arm("restore-built=fail");
 	assert_int_equal(restore_run(&s, &why), -EIO);
-	assert_int_equal(xen.builds, 1);
-	assert_false(xen.built);
-	assert_int_equal(notice.stage, SAVE_NOTHING);
+	assert_int_equal(xen->builds, 1);
+	assert_false(xen->built);
+	assert_int_equal(notice->stage, SAVE_NOTHING);
 }
 
 /* ---- what may not be restored ------------------------------------------------------------------
@@ -616,7 +705,7 @@ static void what_is_protected_here_is_not_restored(void **state)
 	s = begin();
 	s.protected_[s.protected_n++] = "db";
 	assert_int_equal(restore_run(&s, &why), -EBUSY);
-	assert_int_equal(xen.builds, 0);
+	assert_int_equal(xen->builds, 0);
 }
 
 static void a_disk_that_is_not_there_is_said(void **state)
@@ -628,7 +717,7 @@ static void a_disk_that_is_not_there_is_said(void **state)
 	s = begin();
 	assert_int_equal(restore_run(&s, &why), -ENOENT);
 	assert_non_null(strstr(why.text, disk));
-	assert_int_equal(xen.builds, 0);
+	assert_int_equal(xen->builds, 0);
 }
 
 /* ---- checkpoints and their disks ---------------------------------------------------------------
@@ -643,14 +732,14 @@ static void write_hook(const char *body)
 	put_file(hook, script, (size_t)n, 0700);
 	put_file(disk, "", 0, 0600);
 	put_file(traces, "", 0, 0600);
-	xen.disks = true;
+	xen->disks = true;
 }
 
 static void disks_of_a_checkpoint_are_asked_for(void **state)
 {
 	struct save s = begin();
 
-	xen.disks = true;
+	xen->disks = true;
 	s.checkpoint = true;
 	the_guest_runs_on(&s, -EINVAL);
 	assert_non_null(strstr(why.text, "--snapshot"));
@@ -675,7 +764,7 @@ static void a_checkpoint_has_its_snapshot(void **state)
 	s = begin();
 	assert_int_equal(restore_run(&s, &why), -EINVAL); /* its disks have gone on */
 	assert_non_null(strstr(why.text, "snapshot-of-"));
-	assert_int_equal(xen.builds, 0);
+	assert_int_equal(xen->builds, 0);
 	s = begin();
 	s.hook = hook;
 	write_hook("");
@@ -716,6 +805,13 @@ static void without_its_file_a_snapshot_is_dropped(void **state)
 	assert_int_equal(access(file, F_OK), -1);
 }
 
+static void *shared(size_t n)
+{
+	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -738,6 +834,9 @@ int main(void)
 		TEST(who_survives_lets_the_guest_run),
 		TEST(who_survives_destroys_what_is_saved),
 		TEST(who_survives_destroys_what_is_half_built),
+		TEST(a_save_may_die_anywhere),
+		TEST(a_checkpoint_may_die_anywhere),
+		TEST(a_restore_may_die),
 		TEST(a_restore_that_fails_leaves_no_domain),
 		TEST(what_is_protected_here_is_not_restored),
 		TEST(a_disk_that_is_not_there_is_said),
@@ -748,5 +847,7 @@ int main(void)
 	};
 
 	signal(SIGPIPE, SIG_IGN);
+	xen = shared(sizeof(*xen));
+	notice = shared(sizeof(*notice));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
