@@ -51,17 +51,24 @@ static void add_record(void *data, const struct failover_record *r, const struct
 	}
 }
 
-static int become(const char *libexec, const char *host, const struct owned *o, char **words)
+static int become(
+	const struct failover_config *c, const char *libexec, const struct owned *o, char **words)
 {
-	char *argv[4 + ARRAY_SIZE(o->word) + MAX_WORDS + 1], program[PATH_MAX];
-	static char option[] = "--host";
+	char *argv[6 + ARRAY_SIZE(o->word) + MAX_WORDS + 1], program[PATH_MAX],
+		host[HOST_NAME_MAX + 1] = "?";
+	static char host_option[] = "--host", run_option[] = "--run-dir";
 	size_t n = 0;
 
 	snprintf(program, sizeof(program), "%s/romulus-save", libexec);
 	argv[n++] = program;
 	argv[n++] = words[0];
-	argv[n++] = option;
-	argv[n++] = (char *)(uintptr_t)host;
+	gethostname(host, sizeof(host) - 1);
+	argv[n++] = host_option;
+	argv[n++] = c ? (char *)(uintptr_t)c->host : host;
+	if (c) {
+		argv[n++] = run_option;
+		argv[n++] = (char *)(uintptr_t)c->run_dir;
+	}
 	for (size_t i = 0; i < o->n; i++)
 		argv[n++] = o->word[i];
 	for (char **w = words + 1; *w && n + 1 < ARRAY_SIZE(argv); w++)
@@ -75,7 +82,6 @@ static int become(const char *libexec, const char *host, const struct owned *o, 
 int failover_save_command(const struct failover_config *c, const char *libexec, char **words)
 {
 	static struct owned owned;
-	char host[HOST_NAME_MAX + 1] = "?";
 	struct why why;
 	size_t n = 0;
 
@@ -95,6 +101,5 @@ int failover_save_command(const struct failover_config *c, const char *libexec, 
 				"nothing was done\n");
 		return EXIT_CODE_FAILED;
 	}
-	gethostname(host, sizeof(host) - 1);
-	return become(libexec, c ? c->host : host, &owned, words);
+	return become(c, libexec, &owned, words);
 }

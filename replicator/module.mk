@@ -32,11 +32,15 @@ savefile_src := replicator/savefile_format.c replicator/savefile_write.c replica
 savefile_pkg := libprotobuf-c gnutls libzstd
 romulus-save_src := replicator/save_main.c replicator/save.c replicator/restore.c replicator/outfile.c \
 	$(savefile_src) $(hv_src) replicator/saver.c diskrep/command.c $(common_src)
-romulus-save_pkg := $(savefile_pkg) jansson xencontrol xenguest xenlight xenstore xenevtchn \
+romulus-save_pkg := $(savefile_pkg) jansson libsystemd xencontrol xenguest xenlight xenstore xenevtchn \
 	xenforeignmemory xentoollog
 romulus-save_lib := -lpthread
 
-unit_tests += tests/unit/save
+unit_tests += tests/unit/save tests/unit/save_processes
+tests/unit/save_processes_src := tests/unit/save_processes.c replicator/save.c replicator/restore.c \
+	replicator/outfile.c $(savefile_src) diskrep/command.c $(common_src)
+tests/unit/save_processes_pkg := cmocka jansson libsystemd $(savefile_pkg)
+tests/unit/save_processes_lib := -lpthread
 tests/unit/save_src := tests/unit/save.c replicator/save.c replicator/restore.c replicator/outfile.c \
 	$(savefile_src) diskrep/command.c $(common_src)
 tests/unit/save_pkg := cmocka jansson $(savefile_pkg)

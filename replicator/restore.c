@@ -229,7 +229,6 @@ static int build(struct save *s, int fd, const struct savefile_about *about,
 	if (pipe2(to, O_CLOEXEC) < 0)
 		return why_set(why, -errno, "no pipe: %s", strerror(errno));
 	f.count.to = to[1];
-	snprintf(s->notice->uuid, sizeof(s->notice->uuid), "%s", dom->uuid);
 	s->notice->stage = SAVE_BUILDS;
 	if (pthread_create(&thread, NULL, feed_run, &f)) {
 		close(to[0]);
@@ -260,6 +259,7 @@ static int let_run(
 		save_mend(s->ops, s->hv, s->notice, NULL);
 	else
 		hv_domain_clear(&now);
+	s->notice->runs = !r;
 	return r;
 }
 
@@ -272,7 +272,8 @@ static int restore_domain(
 
 	if (r)
 		return r;
-	snprintf(s->name, sizeof(s->name), "%s", dom.name);
+	snprintf(s->notice->name, sizeof(s->notice->name), "%s", dom.name);
+	snprintf(s->notice->uuid, sizeof(s->notice->uuid), "%s", dom.uuid);
 	snprintf(standby, sizeof(standby), "%s--restoring", dom.name);
 	r = check_host(s, &dom, why);
 	if (!r)

@@ -167,6 +167,7 @@ static int finish_checkpoint(struct save *s, const struct hv_domain *dom, struct
 	if (s->ops->resume(s->hv, dom->domid, &other))
 		return why_set(why, -EIO, "%s", other.text);
 	s->notice->stage = SAVE_NOTHING;
+	s->notice->runs = true;
 	if (r)
 		return r;
 	r = finish_file(p, out, note, why);
@@ -268,7 +269,8 @@ int save_run(struct save *s, struct why *why)
 
 	if (r)
 		return r;
-	snprintf(s->name, sizeof(s->name), "%s", dom.name);
+	snprintf(s->notice->name, sizeof(s->notice->name), "%s", dom.name);
+	snprintf(s->notice->uuid, sizeof(s->notice->uuid), "%s", dom.uuid);
 	r = check_domain(s, &dom, why);
 	if (!r)
 		r = outfile_open(&out, s->file, why);

@@ -29,14 +29,15 @@ enum save_stage {
 struct save_notice {
 	enum save_stage stage;
 	uint32_t domid;
-	char uuid[37];
+	char name[256], uuid[37];
+	bool runs; /* it was suspended or built, and runs now: xl may watch it no more */
 };
 
 struct save {
 	const struct hv_ops *ops;
 	struct hv *hv;
 	struct save_notice *notice;
-	const char *file, *host;
+	const char *file, *host, *run_dir;
 	/* Run with the domain standing still; see docs/operator-guide.md. NULL: none. */
 	const char *hook;
 	bool no_snapshot; /* the disks are seen to in another way */
@@ -53,7 +54,6 @@ struct save {
 	/* How many bytes of the stream, of how many, and of the file. NULL: nobody looks. */
 	void (*progress)(const char *stage, uint64_t stream, uint64_t total, uint64_t file);
 	uint32_t domid; /* out: of restore */
-	char name[256]; /* out: of the domain */
 	uint64_t stream_bytes, file_bytes;
 };
 

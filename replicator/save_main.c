@@ -7,14 +7,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <systemd/sd-journal.h>
 
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -26,6 +30,7 @@
 #include "replicator/save.h"
 
 #define SHOW_NS (250 * NSEC_PER_MSEC)
+#define KILL_NS (10 * NSEC_PER_SEC)
 
 /* ---- progress, for a terminal ---------------------------------------------------------------- */
 
@@ -90,14 +95,14 @@ static void say_saved(const struct save *s)
 
 	progress_bytes_format(stream, sizeof(stream), s->stream_bytes);
 	progress_bytes_format(file, sizeof(file), s->file_bytes);
-	fprintf(stderr, "%s is saved in %s (%s, %s of memory and devices)%s\n", s->name,
+	fprintf(stderr, "%s is saved in %s (%s, %s of memory and devices)%s\n", s->notice->name,
 		strcmp(s->file, "-") ? s->file : "what reads the standard output", file, stream,
 		s->checkpoint ? "; it runs on" : "; it does not run any more");
 }
 
 static void say_restored(const struct save *s)
 {
-	fprintf(stderr, "%s %s, domain %u; %s is as it was\n", s->name,
+	fprintf(stderr, "%s %s, domain %u; %s is as it was\n", s->notice->name,
 		s->paused ? "is restored and paused" : "runs again", s->domid,
 		strcmp(s->file, "-") ? s->file : "the standard input");
 }
@@ -129,6 +134,7 @@ static const struct row {
 	/* from romulusd, not for a person */
 	{'H', "host", "NAME", NULL},
 	{'P', "protected", "NAME", NULL},
+	{'R', "run-dir", "DIRECTORY", NULL},
 };
 
 static void usage(FILE *to)
@@ -170,6 +176,9 @@ static bool take(struct save *s, int letter, const char *value)
 		return s->paused = true;
 	case 'H':
 		s->host = value;
+		return true;
+	case 'R':
+		s->run_dir = value;
 		return true;
 	case 'P':
 		if (s->protected_n == SAVE_PROTECTED_MAX)
@@ -254,12 +263,43 @@ static int mend(const struct save *s, const struct verb *v)
 	return r >= 0 && stage == SAVE_KEPT ? EXIT_CODE_OK : EXIT_CODE_FAILED;
 }
 
-/* To the end of all of a process group: libxl's helper is in it. */
+/*
+ * xl's process of a domain takes the suspension for the end of it, and one that was restored has
+ * none: who else is to restart it when it reboots? It runs on when this program has ended.
+ */
+static void begin_monitor(const struct save *s)
+{
+	char program[PATH_MAX] = "";
+	int fd;
+
+	if (readlink("/proc/self/exe", program, sizeof(program) - 1) < 0 || fork() != 0)
+		return;
+	*strrchr(program, '/') = '\0';
+	strncat(program, "/romulus-monitor", sizeof(program) - strlen(program) - 1);
+	setsid();
+	fd = sd_journal_stream_fd("romulus-monitor", LOG_INFO, 1);
+	if (fd < 0)
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	dup2(fd, STDERR_FILENO);
+	fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	dup2(fd, STDIN_FILENO);
+	dup2(fd, STDOUT_FILENO);
+	mkdir(s->run_dir, 0755); /* romulusd may never have been here */
+	execl(program, "romulus-monitor", "--domain", s->notice->name, "--uuid", s->notice->uuid,
+		"--run-dir", s->run_dir, "--adopt", "--unattended", (char *)NULL);
+	_exit(127);
+}
+
+/*
+ * To the end of all of a process group: libxl's helper is in it. One that even that does not end
+ * waits for a disk, and does nothing more when it wakes.
+ */
 static void kill_all(pid_t worker)
 {
 	const struct timespec pause = {.tv_nsec = 10 * (long)NSEC_PER_MSEC};
+	const uint64_t until_ns = clock_now_ns() + KILL_NS;
 
-	while (kill(-worker, SIGKILL) == 0 || errno != ESRCH)
+	while ((kill(-worker, SIGKILL) == 0 || errno != ESRCH) && clock_now_ns() < until_ns)
 		nanosleep(&pause, NULL);
 }
 
@@ -271,11 +311,15 @@ static int watch(const struct save *s, const struct verb *v, pid_t worker, const
 		sig = sigwaitinfo(mask, NULL);
 		if (sig > 0 && sig != SIGCHLD)
 			kill(-worker, SIGKILL);
-		if (waitpid(worker, &status, sig == SIGCHLD ? WNOHANG : 0) == worker)
+		if (waitpid(worker, &status, sig > 0 && sig != SIGCHLD ? 0 : WNOHANG) == worker)
 			break;
 	}
-	if (WIFEXITED(status))
+	if (WIFEXITED(status)) {
+		sigprocmask(SIG_UNBLOCK, mask, NULL);
+		if (s->notice->runs)
+			begin_monitor(s);
 		return WEXITSTATUS(status);
+	}
 	kill_all(worker);
 	outfile_sweep(s->file, worker);
 	return mend(s, v);
@@ -312,7 +356,7 @@ static int run(struct save *s, const struct verb *v)
 
 int main(int argc, char **argv)
 {
-	static struct save s = {.ops = &hv_xen_ops, .host = "?"};
+	static struct save s = {.ops = &hv_xen_ops, .host = "?", .run_dir = "/run/romulus"};
 	struct option options[ARRAY_SIZE(rows) + 1] = {0};
 	const struct verb *v = NULL;
 	struct why why;
@@ -338,7 +382,7 @@ int main(int argc, char **argv)
 			return usage_error(
 				c == ':' ? "an argument is missing after" : "unknown option",
 				argv[optind - 1]);
-		if (!strchr(v->options, c) && !strchr("HP", c))
+		if (!strchr(v->options, c) && !strchr("HPR", c))
 			return usage_error("no option of this verb:", argv[optind - 1]);
 		if (!take(&s, c, optarg))
 			return usage_error("makes no sense:", argv[optind - 1]);

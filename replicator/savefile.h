@@ -22,8 +22,9 @@ struct why;
 #define SAVEFILE_HEADER_BYTES 16u
 #define SAVEFILE_FRAME_BYTES 24u
 #define SAVEFILE_CHUNK (1u << 20) /* of the stream, in a frame */
-#define SAVEFILE_PACKED_MAX (SAVEFILE_CHUNK + (SAVEFILE_CHUNK >> 8) + 64u) /* a chunk, compressed  \
-									    */
+#define SAVEFILE_PACKED_MAX                                                                        \
+	(SAVEFILE_CHUNK + (SAVEFILE_CHUNK >> 8) + 64u) /* a chunk, compressed                      \
+							*/
 #define SAVEFILE_ABOUT_MAX (1u << 20)
 #define SAVEFILE_NOTE_MAX 4096u
 #define SAVEFILE_SUM_BYTES 32u /* SHA-256 */
