@@ -22,7 +22,7 @@
 #define DRBD_MAJOR 147 /* Linux: Documentation/admin-guide/devices.txt */
 #define SPOOL_DIR "/var/tmp"
 
-/* ---- the file -------------------------------------------------------------------------------- */
+/* ---- the file ------------------------------------------------------------------------------- */
 
 /* What cannot be read twice is copied first: none of it is used before all of it is verified. */
 static int spool(int from, struct why *why)
@@ -88,7 +88,7 @@ static int take(void *opaque, const void *data, size_t n, struct why *why)
 	return c->to < 0 ? 0 : savefile_write_all(c->to, data, n, why);
 }
 
-/* ---- what it is of --------------------------------------------------------------------------- */
+/* ---- what it is of -------------------------------------------------------------------------- */
 
 static const char *text_of(const json_t *object, const char *key)
 {
@@ -144,8 +144,7 @@ static int describe(const char *config_json, struct hv_domain *ret, struct why *
 	return r;
 }
 
-/* ---- whether it may be here -------------------------------------------------------------------
- */
+/* ---- whether it may be here ----------------------------------------------------------------- */
 
 /* DRBD lets nobody write to a device that is secondary here (drbd_open, drbd_main.c). */
 static int check_disk(const char *name, const char *path, struct why *why)
@@ -198,7 +197,7 @@ static int put_back_disks(struct save *s, const struct savefile_about *about,
 		s->hook, "restore", dom->name, about->note ? about->note : "", dom, NULL, why);
 }
 
-/* ---- building -------------------------------------------------------------------------------- */
+/* ---- building ------------------------------------------------------------------------------- */
 
 struct feeder {
 	struct count count;

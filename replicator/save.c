@@ -23,7 +23,7 @@
 #define HOOK_MS (10 * 60 * 1000)
 #define PIECE (256u << 10)
 
-/* ---- the hook -------------------------------------------------------------------------------- */
+/* ---- the hook ------------------------------------------------------------------------------- */
 
 int save_hook(const char *hook, const char *verb, const char *domain, const char *word,
 	const struct hv_domain *dom, char **ret_note, struct why *why)
@@ -61,8 +61,7 @@ bool save_is_protected(const struct save *s, const char *name, const char *uuid)
 	return false;
 }
 
-/* ---- from libxl's pipe into the file ----------------------------------------------------------
- */
+/* ---- from libxl's pipe into the file -------------------------------------------------------- */
 
 struct pump {
 	struct save *save;
@@ -196,7 +195,7 @@ static int finish_save(struct save *s, const struct hv_domain *dom, struct pump 
 	return r;
 }
 
-/* ---- before ---------------------------------------------------------------------------------- */
+/* ---- before --------------------------------------------------------------------------------- */
 
 static int check_domain(struct save *s, const struct hv_domain *dom, struct why *why)
 {
@@ -283,7 +282,7 @@ int save_run(struct save *s, struct why *why)
 	return r;
 }
 
-/* ---- afterwards ------------------------------------------------------------------------------ */
+/* ---- afterwards ----------------------------------------------------------------------------- */
 
 static int destroy_unless_it_runs(
 	const struct hv_ops *ops, struct hv *hv, const char *uuid, struct why *why)

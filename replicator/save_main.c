@@ -32,7 +32,7 @@
 #define SHOW_NS (250 * NSEC_PER_MSEC)
 #define KILL_NS (10 * NSEC_PER_SEC)
 
-/* ---- progress, for a terminal ---------------------------------------------------------------- */
+/* ---- progress, for a terminal --------------------------------------------------------------- */
 
 static struct {
 	const char *stage;
@@ -87,7 +87,7 @@ static void screen_close(void)
 	screen.bar = false;
 }
 
-/* ---- verbs ----------------------------------------------------------------------------------- */
+/* ---- verbs ---------------------------------------------------------------------------------- */
 
 static void say_saved(const struct save *s)
 {
@@ -189,7 +189,7 @@ static bool take(struct save *s, int letter, const char *value)
 	return false;
 }
 
-/* ---- the two processes ----------------------------------------------------------------------- */
+/* ---- the two processes ---------------------------------------------------------------------- */
 
 static int exit_code(int err)
 {

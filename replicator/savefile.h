@@ -61,8 +61,7 @@ struct savefile_about {
 
 void savefile_about_clear(struct savefile_about *a);
 
-/* ---- savefile_format.c: bytes and numbers -----------------------------------------------------
- */
+/* ---- savefile_format.c: bytes and numbers --------------------------------------------------- */
 
 void savefile_header_encode(uint8_t ret[SAVEFILE_HEADER_BYTES]);
 /* 0; -ENODATA: no such file at all; -EPROTONOSUPPORT: of another version. */
@@ -85,8 +84,7 @@ void savefile_xl_encode(uint8_t ret[SAVEFILE_XL_BYTES + 4], uint32_t config_byte
  */
 int savefile_xl_decode(const uint8_t head[SAVEFILE_XL_BYTES], uint32_t *ret, struct why *why);
 
-/* ---- savefile_write.c -------------------------------------------------------------------------
- */
+/* ---- savefile_write.c ----------------------------------------------------------------------- */
 
 struct savefile_writer {
 	int fd;
@@ -110,8 +108,7 @@ int savefile_writer_put(struct savefile_writer *w, const void *data, size_t n, s
 int savefile_writer_end(struct savefile_writer *w, const char *note, struct why *why);
 void savefile_writer_close(struct savefile_writer *w);
 
-/* ---- savefile_read.c --------------------------------------------------------------------------
- */
+/* ---- savefile_read.c ------------------------------------------------------------------------ */
 
 /* Takes the decompressed stream piece by piece; a negative errno ends the reading. */
 typedef int (*savefile_take_fn)(void *opaque, const void *data, size_t n, struct why *why);

@@ -124,8 +124,7 @@ bool savefile_frame_intact(const struct savefile_frame *f, const void *payload)
 	return checksum(f, payload) == f->crc;
 }
 
-/* ---- xl ---------------------------------------------------------------------------------------
- */
+/* ---- xl ------------------------------------------------------------------------------------- */
 
 #define XL_MAGIC "Xen saved domain, xl format\n \0 \r" /* with the NUL of this literal: 33 */
 #define XL_MAGIC_BYTES 32u

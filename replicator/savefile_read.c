@@ -82,7 +82,7 @@ static int pass(struct reader *r, const void *data, size_t n)
 	return err;
 }
 
-/* ---- our own --------------------------------------------------------------------------------- */
+/* ---- our own -------------------------------------------------------------------------------- */
 
 static int read_about(struct reader *r, const struct savefile_frame *f)
 {
@@ -226,7 +226,7 @@ static int read_own(struct reader *r, const uint8_t *header)
 	return read_frames(r);
 }
 
-/* ---- xl's ------------------------------------------------------------------------------------ */
+/* ---- xl's ----------------------------------------------------------------------------------- */
 
 /* Before the stream, in order: the length of the configuration, that, and what a later xl may add.
  */

@@ -31,7 +31,7 @@ static struct {
 	size_t n;
 } took, again;
 
-/* ---- a second reading ------------------------------------------------------------------------- */
+/* ---- a second reading ----------------------------------------------------------------------- */
 
 static size_t padded(uint32_t n)
 {
@@ -186,7 +186,7 @@ static bool right_xl(const uint8_t *file, size_t n)
 	return true;
 }
 
-/* ---- the target ------------------------------------------------------------------------------- */
+/* ---- the target ----------------------------------------------------------------------------- */
 
 static int take(void *opaque, const void *data, size_t n, struct why *why)
 {
@@ -270,7 +270,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-/* ---- seeds ------------------------------------------------------------------------------------ */
+/* ---- seeds ---------------------------------------------------------------------------------- */
 
 static void put_seed(fuzz_put *put, const char *name, enum savefile_format format, uint32_t pages,
 	const char *note)

@@ -49,8 +49,7 @@ static struct xen {
 	char config[512];
 } * xen;
 
-/* ---- the hypervisor ---------------------------------------------------------------------------
- */
+/* ---- the hypervisor ------------------------------------------------------------------------- */
 
 pid_t saver_find(const char *proc, uint32_t domid)
 {
@@ -174,7 +173,7 @@ static const struct hv_ops ops = {
 	.look = look,
 };
 
-/* ---- the rig --------------------------------------------------------------------------------- */
+/* ---- the rig -------------------------------------------------------------------------------- */
 
 static struct save_notice *notice;
 
@@ -288,8 +287,7 @@ static void save_as(enum savefile_format format, bool checkpoint)
 		put_file(disk, "", 0, 0600);
 }
 
-/* ---- there and back ---------------------------------------------------------------------------
- */
+/* ---- there and back ------------------------------------------------------------------------- */
 
 static void comes_back(enum savefile_format format)
 {
@@ -373,7 +371,7 @@ static void it_may_stay_paused(void **state)
 	assert_true(xen->built && !xen->built_runs && !xen->standby);
 }
 
-/* ---- damage ---------------------------------------------------------------------------------- */
+/* ---- damage --------------------------------------------------------------------------------- */
 
 static unsigned int refused;
 
@@ -458,6 +456,71 @@ static void no_frame_can_be_left_out(void **state)
 	assert_int_equal(sequence, 5); /* about, three chunks, end */
 }
 
+static void put_frame(uint8_t *at, struct savefile_frame *f, uint64_t sequence)
+{
+	f->sequence = sequence;
+	savefile_frame_encode(at, f, at + SAVEFILE_FRAME_BYTES);
+}
+
+/* Each of the checks alone, for where the others would not see it. */
+static void a_wrong_checksum_is_enough(void **state)
+{
+	CLEANUP_FREE uint8_t *bytes = NULL;
+	struct savefile_frame f;
+	uint8_t *end;
+	size_t n;
+
+	save_as(SAVEFILE_ROMULUS, false);
+	bytes = get_file(file, &n);
+	bytes[SAVEFILE_HEADER_BYTES + 12] ^= 1;
+	end = bytes + n - SAVEFILE_FRAME_BYTES - SAVEFILE_END_BYTES;
+	assert_int_equal(savefile_frame_decode(end, 2, &f, NULL), 0);
+	assert_int_equal(gnutls_hash_fast(GNUTLS_DIG_SHA256, bytes, (size_t)(end - bytes),
+				 end + SAVEFILE_FRAME_BYTES + 16),
+		0);
+	put_frame(end, &f, 2);
+	is_refused(bytes, n);
+	bytes[SAVEFILE_HEADER_BYTES + 12] ^= 1;
+	assert_int_equal(gnutls_hash_fast(GNUTLS_DIG_SHA256, bytes, (size_t)(end - bytes),
+				 end + SAVEFILE_FRAME_BYTES + 16),
+		0);
+	put_frame(end, &f, 2);
+	put_file(file, bytes, n, 0600);
+	{
+		struct save s = begin();
+
+		assert_int_equal(restore_run(&s, &why), 0); /* as it was */
+	}
+}
+
+/* Two chunks of pages that have changed places, and are numbered as if they had not. */
+static void a_wrong_sum_is_enough(void **state)
+{
+	CLEANUP_FREE uint8_t *bytes = NULL, *other = NULL;
+	size_t n, at = SAVEFILE_HEADER_BYTES, size[4];
+	struct savefile_frame f[4];
+
+	make_stream(3500000);
+	save_as(SAVEFILE_ROMULUS, false);
+	bytes = get_file(file, &n);
+	other = malloc(n);
+	assert_non_null(other);
+	memcpy(other, bytes, n);
+	for (uint64_t i = 0; i < 4; i++) {
+		assert_int_equal(savefile_frame_decode(bytes + at, i, &f[i], NULL), 0);
+		size[i] = SAVEFILE_FRAME_BYTES + f[i].length;
+		at += size[i];
+	}
+	at -= size[2] + size[3];
+	memcpy(other + at, bytes + at + size[2], size[3]);
+	memcpy(other + at + size[3], bytes + at, size[2]);
+	put_frame(other + at, &f[3], 2);
+	put_frame(other + at + size[3], &f[2], 3);
+	assert_memory_not_equal(other, bytes, n);
+	is_refused(other, n);
+	assert_non_null(strstr(why.text, "not all that was written"));
+}
+
 static void no_cut_file_of_xl_creates_a_domain(void **state)
 {
 	CLEANUP_FREE uint8_t *bytes = NULL;
@@ -476,8 +539,7 @@ static void no_cut_file_of_xl_creates_a_domain(void **state)
 	}
 }
 
-/* ---- failures of a save ------------------------------------------------------------------------
- */
+/* ---- failures of a save --------------------------------------------------------------------- */
 
 static void the_guest_runs_on(struct save *s, int err)
 {
@@ -562,8 +624,7 @@ static void what_is_protected_is_not_saved(void **state)
 	assert_int_equal(names(), 0);
 }
 
-/* ---- the worker's death ------------------------------------------------------------------------
- */
+/* ---- the worker's death --------------------------------------------------------------------- */
 
 static void who_survives_lets_the_guest_run(void **state)
 {
@@ -694,8 +755,7 @@ static void a_restore_that_fails_leaves_no_domain(void **state)
 	assert_int_equal(notice->stage, SAVE_NOTHING);
 }
 
-/* ---- what may not be restored ------------------------------------------------------------------
- */
+/* ---- what may not be restored --------------------------------------------------------------- */
 
 static void what_is_protected_here_is_not_restored(void **state)
 {
@@ -720,8 +780,7 @@ static void a_disk_that_is_not_there_is_said(void **state)
 	assert_int_equal(xen->builds, 0);
 }
 
-/* ---- checkpoints and their disks ---------------------------------------------------------------
- */
+/* ---- checkpoints and their disks ------------------------------------------------------------ */
 
 static void write_hook(const char *body)
 {
@@ -825,6 +884,8 @@ int main(void)
 		TEST(no_damaged_file_creates_a_domain),
 		TEST(no_damaged_chunk_creates_a_domain),
 		TEST(no_frame_can_be_left_out),
+		TEST(a_wrong_checksum_is_enough),
+		TEST(a_wrong_sum_is_enough),
 		TEST(no_cut_file_of_xl_creates_a_domain),
 		TEST(a_save_that_fails_leaves_nothing),
 		TEST(a_large_save_that_fails_leaves_nothing),
