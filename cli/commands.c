@@ -293,6 +293,8 @@ static const struct command commands[] = {
 		"", 0, 0, run_save},
 	{"restore", "FILE", "make a domain of FILE and let it run; FILE stays as it is", "", 0, 0,
 		run_save},
+	{"resume", "DOMAIN", "let a guest that a killed save has left suspended run on", "", 0, 0,
+		run_save},
 	{"pki", "VERB", "init, join HOST, show: the certificates that the hosts know each other by",
 		"", 0, 0, run_pki},
 	{"version", "", "versions of this tool and of the daemon", "", 0, 0, run_version},
@@ -387,6 +389,13 @@ static int check_arguments(struct cli *cli, const struct command *c, int n, char
 	return EXIT_CODE_OK;
 }
 
+static bool is_of_save(const char *word)
+{
+	const struct command *c = command_find(word);
+
+	return c && c->run == run_save;
+}
+
 /* `romulus save ...` as `romulusd --save save ...`. */
 static int pass_on(struct cli *cli, int argc, char **argv)
 {
@@ -414,7 +423,7 @@ int cli_run(struct cli *cli, int argc, char **argv)
 		argv[1] = "--pki";
 		return become_romulusd(cli, argv);
 	}
-	if (argc > 2 && (strcmp(argv[1], "save") == 0 || strcmp(argv[1], "restore") == 0))
+	if (argc > 2 && is_of_save(argv[1]))
 		return pass_on(cli, argc, argv);
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
 		options[i] = (struct option){flags[i].name,

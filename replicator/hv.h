@@ -161,7 +161,8 @@ struct hv_ops {
 		uint32_t *ret_domid, struct why *why);
 	/*
 	 * Save @domid whole to @fd; @live: most of its memory while it still runs. It stands
-	 * suspended when this returns 0: `resume` or `kill` it. After a failure it runs on.
+	 * suspended when this returns 0: `resume` or `kill` it. After a failure it runs on,
+	 * but after -ENOTRECOVERABLE: then that has failed, too.
 	 */
 	int (*write_out)(struct hv *hv, uint32_t domid, int fd, bool live, struct why *why);
 	int (*resume)(struct hv *hv, uint32_t domid, struct why *why);

@@ -43,7 +43,7 @@ int hv_xen_write_out(struct hv *hv, uint32_t domid, int fd, bool live, struct wh
 	if (!r)
 		return 0;
 	if (is_suspended(hv, domid) && hv_xen_resume(hv, domid, why))
-		return -EIO;
+		return -ENOTRECOVERABLE;
 	return why_set(why, -EIO,
 		"libxl could not save domain %" PRIu32
 		" (libxl error %d), which runs on; what it said is above",

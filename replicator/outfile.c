@@ -127,9 +127,13 @@ int outfile_commit(struct outfile *o, struct why *why)
 	if (o->part[0] && renameat(o->dir, o->part, o->dir, o->name) < 0)
 		return fail(o, why, "given its name");
 	o->part[0] = '\0';
-	if (fsync(o->dir) < 0)
-		return fail(o, why, "kept under its name");
-	return 0;
+	if (fault_point(FAULT_SAVE_NAMED))
+		errno = EIO;
+	else if (fsync(o->dir) == 0)
+		return 0;
+	fail(o, why, "kept under its name");
+	unlinkat(o->dir, o->name, 0); /* who is told that there is none must not find one */
+	return -EIO;
 }
 
 void outfile_close(struct outfile *o)
@@ -142,6 +146,29 @@ void outfile_close(struct outfile *o)
 		close(o->dir);
 	o->part[0] = '\0';
 	o->fd = o->dir = -1;
+}
+
+void outfile_id(const struct outfile *o, uint64_t ret[2])
+{
+	struct stat st;
+
+	ret[0] = ret[1] = 0;
+	if (o->dir < 0 || fstat(o->fd, &st) < 0)
+		return;
+	ret[0] = st.st_dev;
+	ret[1] = st.st_ino;
+}
+
+bool outfile_is(const char *path, const uint64_t id[2])
+{
+	char folder[PATH_MAX];
+	CLEANUP_CLOSE int dir = -1;
+	const char *name;
+	struct stat st;
+
+	dir = open(folder_of(path, folder, &name), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return id[1] && dir >= 0 && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       st.st_dev == id[0] && st.st_ino == id[1] && fsync(dir) == 0;
 }
 
 void outfile_sweep(const char *path, pid_t pid)

@@ -29,6 +29,10 @@ uint64_t outfile_room(const struct outfile *o);
 int outfile_commit(struct outfile *o, struct why *why);
 /* Forget it unless it was committed. Any number of times. */
 void outfile_close(struct outfile *o);
+/* Which file it is, by device and inode; 0, 0: standard output. */
+void outfile_id(const struct outfile *o, uint64_t ret[2]);
+/* Whether @path is the file @id by now, and on disk as that. */
+bool outfile_is(const char *path, const uint64_t id[2]);
 /* What process @pid has left beside @path, if it died in outfile_commit. */
 void outfile_sweep(const char *path, pid_t pid);
 

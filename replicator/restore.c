@@ -185,6 +185,9 @@ static int check_host(struct save *s, const struct hv_domain *dom, struct why *w
 static int put_back_disks(struct save *s, const struct savefile_about *about,
 	const struct hv_domain *dom, struct why *why)
 {
+	const char *note = about->note ? about->note : "";
+	char tag[sizeof(s->notice->tag)];
+
 	if (!dom->disk_count || s->no_snapshot || (!about->checkpoint && !s->hook))
 		return 0;
 	if (!s->hook)
@@ -192,9 +195,10 @@ static int put_back_disks(struct save *s, const struct savefile_about *about,
 			"'%s' ran on after this checkpoint of it, so its disks are not those of "
 			"the file: nothing was restored. Say --snapshot PROGRAM to put back their "
 			"snapshot (%s), or --no-snapshot if they have been put back",
-			dom->name, about->note && about->note[0] ? about->note : "none is noted");
-	return save_hook(
-		s->hook, "restore", dom->name, about->note ? about->note : "", dom, NULL, why);
+			dom->name, note[0] ? note : "none is noted");
+	/* The first word is the name of the snapshot; what its taker said is for people. */
+	snprintf(tag, sizeof(tag), "%.*s", (int)strcspn(note, " "), note);
+	return save_hook(s, "restore", tag, NULL, why);
 }
 
 /* ---- building ------------------------------------------------------------------------------- */
@@ -255,7 +259,7 @@ static int let_run(
 	else
 		r = s->ops->activate(s->hv, s->domid, standby, dom->name, !s->paused, &now, why);
 	if (r)
-		save_mend(s->ops, s->hv, s->notice, NULL);
+		save_mend(s, NULL);
 	else
 		hv_domain_clear(&now);
 	s->notice->runs = !r;
@@ -271,8 +275,7 @@ static int restore_domain(
 
 	if (r)
 		return r;
-	snprintf(s->notice->name, sizeof(s->notice->name), "%s", dom.name);
-	snprintf(s->notice->uuid, sizeof(s->notice->uuid), "%s", dom.uuid);
+	save_note_domain(s->notice, &dom);
 	snprintf(standby, sizeof(standby), "%s--restoring", dom.name);
 	r = check_host(s, &dom, why);
 	if (!r)

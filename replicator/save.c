@@ -14,7 +14,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/fault.h"
-#include "common/text.h"
+#include "common/log.h"
 #include "diskrep/command.h"
 #include "replicator/outfile.h"
 #include "replicator/saver.h"
@@ -25,32 +25,53 @@
 
 /* ---- the hook ------------------------------------------------------------------------------- */
 
-int save_hook(const char *hook, const char *verb, const char *domain, const char *word,
-	const struct hv_domain *dom, char **ret_note, struct why *why)
+int save_hook(
+	const struct save *s, const char *verb, const char *tag, char **ret_line, struct why *why)
 {
-	const char *argv[5 + HV_MAX_DISKS] = {hook, verb, domain, word};
+	struct save_notice *n = s->notice;
+	const char *argv[5 + HV_MAX_DISKS] = {s->hook, verb, n->name, tag};
 	struct diskrep_command c;
 	char said[200];
 	int r;
 
-	for (size_t i = 0; i < dom->disk_count; i++)
-		argv[4 + i] = dom->disks[i].path;
+	for (size_t i = 0; i < n->disks_n; i++)
+		argv[4 + i] = n->disks[i];
+	n->hook_runs = true;
 	r = diskrep_command_run(argv, HOOK_MS, &c, why);
+	n->hook_runs = false;
 	if (r)
 		return r;
 	if (c.status) {
 		diskrep_command_complaint(&c, said, sizeof(said));
-		r = why_set(why, -EIO, "`%s %s %s` failed (%d): %s", hook, verb, domain, c.status,
-			said);
-	} else if (ret_note) {
-		*ret_note = c.output ? strndup(c.output, strcspn(c.output, "\n")) : strdup("");
-		if (!*ret_note)
-			r = why_set(why, -ENOMEM, "no memory for what %s said", hook);
-		else
-			text_clean(*ret_note);
+		r = why_set(why, -EIO, "`%s %s %s` failed (%d): %s", s->hook, verb, n->name,
+			c.status, said);
+	} else if (ret_line) {
+		*ret_line = c.output ? strndup(c.output, strcspn(c.output, "\n")) : strdup("");
+		if (!*ret_line)
+			r = why_set(why, -ENOMEM, "no memory for what %s said", s->hook);
 	}
 	diskrep_command_clear(&c);
 	return r;
+}
+
+/* Of a snapshot that has no file, or may be only half of one. */
+static void drop_snapshot(const struct save *s)
+{
+	struct why why;
+
+	if (s->notice->tag[0] && save_hook(s, "drop", s->notice->tag, NULL, &why))
+		log_error("the snapshot of the disks may still be there: %s", why.text);
+	s->notice->tag[0] = '\0';
+}
+
+void save_note_domain(struct save_notice *n, const struct hv_domain *dom)
+{
+	snprintf(n->name, sizeof(n->name), "%s", dom->name);
+	snprintf(n->uuid, sizeof(n->uuid), "%s", dom->uuid);
+	n->domid = dom->domid;
+	n->disks_n = dom->disk_count;
+	for (size_t i = 0; i < dom->disk_count; i++)
+		snprintf(n->disks[i], sizeof(n->disks[i]), "%s", dom->disks[i].path);
 }
 
 bool save_is_protected(const struct save *s, const char *name, const char *uuid)
@@ -117,7 +138,6 @@ static int write_out(struct save *s, const struct hv_domain *dom, struct pump *p
 		close(fd[1]);
 		return why_set(why, -ENOMEM, "no thread to write the file");
 	}
-	s->notice->domid = dom->domid;
 	s->notice->stage = SAVE_SUSPENDS;
 	/* Memory that is copied while the guest runs is copied again: only where it is to run on.
 	 */
@@ -125,9 +145,11 @@ static int write_out(struct save *s, const struct hv_domain *dom, struct pump *p
 		s->hv, dom->domid, fd[1], s->checkpoint && dom->type != HV_TYPE_PV, why);
 	close(fd[1]);
 	pthread_join(thread, NULL);
+	if (r == -ENOTRECOVERABLE) /* it stands suspended, and the sentence says so */
+		return r;
 	if (p->err) { /* the cause, where libxl has only noticed the effect */
 		if (!r && s->ops->resume(s->hv, dom->domid, why))
-			return -EIO;
+			return -ENOTRECOVERABLE;
 		s->notice->stage = SAVE_NOTHING;
 		return why_set(
 			why, p->err, "'%s' runs on, it was not saved: %s", dom->name, p->why.text);
@@ -139,13 +161,38 @@ static int write_out(struct save *s, const struct hv_domain *dom, struct pump *p
 	return r;
 }
 
-static int finish_file(struct pump *p, struct outfile *out, const char *note, struct why *why)
+static int finish_file(
+	struct save *s, struct pump *p, struct outfile *out, const char *note, struct why *why)
 {
 	int r = savefile_writer_end(&p->writer, note, why);
 
 	if (!r && fault_point(FAULT_SAVE_COMMIT))
 		r = why_set(why, -EIO, "fault point save-commit");
-	return r ? r : outfile_commit(out, why);
+	outfile_id(out, s->notice->file_id);
+	if (!r)
+		r = outfile_commit(out, why);
+	if (r)
+		s->notice->file_id[0] = s->notice->file_id[1] = 0;
+	return r;
+}
+
+/* Into *ret_note, NULL: there is none; the caller's to free. */
+static int take_snapshot(struct save *s, char **ret_note, struct why *why)
+{
+	CLEANUP_FREE char *line = NULL;
+	const time_t now = time(NULL);
+	struct tm tm;
+	int r;
+
+	if (!s->hook)
+		return 0;
+	if (!gmtime_r(&now, &tm) ||
+		!strftime(s->notice->tag, sizeof(s->notice->tag), "%Y%m%dT%H%M%SZ", &tm))
+		return why_set(why, -EINVAL, "this host's clock is set to no time");
+	r = save_hook(s, "take", s->notice->tag, &line, why);
+	if (!r && asprintf(ret_note, "%s %s", s->notice->tag, line) < 0)
+		r = why_set(why, -ENOMEM, "no memory for what %s said", s->hook);
+	return r;
 }
 
 /* The guest waits for the snapshot, not for the file. */
@@ -153,25 +200,18 @@ static int finish_checkpoint(struct save *s, const struct hv_domain *dom, struct
 	struct outfile *out, struct why *why)
 {
 	CLEANUP_FREE char *note = NULL;
-	char tag[32];
-	struct tm tm;
-	time_t now = time(NULL);
 	struct why other;
-	int r = 0;
+	int r = take_snapshot(s, &note, why);
 
-	if (!gmtime_r(&now, &tm) || !strftime(tag, sizeof(tag), "%Y%m%dT%H%M%SZ", &tm))
-		snprintf(tag, sizeof(tag), "0");
-	if (s->hook)
-		r = save_hook(s->hook, "take", dom->name, tag, dom, &note, why);
 	if (s->ops->resume(s->hv, dom->domid, &other))
-		return why_set(why, -EIO, "%s", other.text);
-	s->notice->stage = SAVE_NOTHING;
+		r = why_set(why, -ENOTRECOVERABLE, "%s", other.text);
+	else
+		s->notice->stage = SAVE_NOTHING;
 	s->notice->runs = true;
+	if (!r)
+		r = finish_file(s, p, out, note, why);
 	if (r)
-		return r;
-	r = finish_file(p, out, note, why);
-	if (r && note)
-		save_hook(s->hook, "drop", dom->name, note, dom, NULL, &other);
+		drop_snapshot(s);
 	return r;
 }
 
@@ -180,11 +220,11 @@ static int finish_save(struct save *s, const struct hv_domain *dom, struct pump 
 	struct outfile *out, struct why *why)
 {
 	struct why other;
-	int r = finish_file(p, out, NULL, why);
+	int r = finish_file(s, p, out, NULL, why);
 
 	if (r) {
 		if (s->ops->resume(s->hv, dom->domid, &other))
-			return why_set(why, r, "%s", other.text);
+			return why_set(why, -ENOTRECOVERABLE, "%s", other.text);
 		s->notice->stage = SAVE_NOTHING;
 		return r;
 	}
@@ -197,21 +237,40 @@ static int finish_save(struct save *s, const struct hv_domain *dom, struct pump 
 
 /* ---- before --------------------------------------------------------------------------------- */
 
+/* By a save: one that is under way, or one that was killed. */
+static int is_suspended(const struct save *s, const struct hv_domain *dom, struct why *why)
+{
+	struct hv_sight sight;
+	int r = s->ops->look(s->hv, dom->uuid, dom->domid, &sight, why);
+
+	return r ? r : sight.shut_down && sight.end == HV_END_SUSPEND;
+}
+
 static int check_domain(struct save *s, const struct hv_domain *dom, struct why *why)
 {
+	int r;
+
 	if (save_is_protected(s, dom->name, dom->uuid))
 		return why_set(why, -EBUSY,
 			"'%s' is protected, and saving it%s would end that: nothing was done. "
 			"`romulus unprotect %s`, save it, then protect it again",
 			dom->name, s->checkpoint ? ", even with --checkpoint," : "", dom->name);
+	if (saver_find("/proc", dom->domid))
+		return why_set(why, -EAGAIN, "'%s' is being saved or migrated already", dom->name);
+	r = is_suspended(s, dom, why);
+	if (r < 0)
+		return r;
+	if (r)
+		return why_set(why, -EAGAIN,
+			"'%s' stands suspended: it is being saved or migrated already, or that was "
+			"killed. If you know that it was, `romulus resume %s`",
+			dom->name, dom->name);
 	if (dom->paused)
 		return why_set(why, -EAGAIN,
 			"'%s' is paused, so it cannot suspend itself: `xl unpause %s` first",
 			dom->name, dom->name);
 	if (dom->shut_down)
 		return why_set(why, -EAGAIN, "the guest in '%s' has shut down", dom->name);
-	if (saver_find("/proc", dom->domid))
-		return why_set(why, -EAGAIN, "'%s' is being saved or migrated already", dom->name);
 	if (s->checkpoint && !s->hook && dom->disk_count && !s->no_snapshot)
 		return why_set(why, -EINVAL,
 			"'%s' has %zu disks that it goes on writing to: what is saved of its "
@@ -268,8 +327,7 @@ int save_run(struct save *s, struct why *why)
 
 	if (r)
 		return r;
-	snprintf(s->notice->name, sizeof(s->notice->name), "%s", dom.name);
-	snprintf(s->notice->uuid, sizeof(s->notice->uuid), "%s", dom.uuid);
+	save_note_domain(s->notice, &dom);
 	r = check_domain(s, &dom, why);
 	if (!r)
 		r = outfile_open(&out, s->file, why);
@@ -284,33 +342,59 @@ int save_run(struct save *s, struct why *why)
 
 /* ---- afterwards ----------------------------------------------------------------------------- */
 
-static int destroy_unless_it_runs(
-	const struct hv_ops *ops, struct hv *hv, const char *uuid, struct why *why)
+int resume_run(struct save *s, struct why *why)
+{
+	struct hv_domain dom;
+	int r = s->ops->find(s->hv, s->domain, &dom, why);
+
+	if (r)
+		return r;
+	save_note_domain(s->notice, &dom);
+	if (save_is_protected(s, dom.name, dom.uuid))
+		r = why_set(why, -EBUSY,
+			"'%s' is protected: romulusd decides when it runs (`romulus status %s`)",
+			dom.name, dom.name);
+	else if (saver_find("/proc", dom.domid))
+		r = why_set(why, -EAGAIN, "'%s' is being saved or migrated", dom.name);
+	else
+		r = is_suspended(s, &dom, why);
+	if (r == 0)
+		r = why_set(why, -EAGAIN, "'%s' does not stand suspended", dom.name);
+	if (r > 0)
+		r = s->ops->resume(s->hv, dom.domid, why);
+	s->notice->runs = !r;
+	hv_domain_clear(&dom);
+	return r;
+}
+
+static int destroy_unless_it_runs(const struct save *s, struct why *why)
 {
 	struct hv_sight sight;
 	uint32_t domid;
-	int r = ops->look(hv, uuid, 0, &sight, why);
+	int r = s->ops->look(s->hv, s->notice->uuid, 0, &sight, why);
 
 	if (r || !sight.other)
 		return r;
 	domid = sight.other;
-	r = ops->look(hv, uuid, domid, &sight, why);
+	r = s->ops->look(s->hv, s->notice->uuid, domid, &sight, why);
 	if (r || !sight.exists || !sight.paused)
 		return r;
-	return ops->kill(hv, domid, why);
+	return s->ops->kill(s->hv, domid, why);
 }
 
-int save_mend(const struct hv_ops *ops, struct hv *hv, const struct save_notice *n, struct why *why)
+int save_mend(const struct save *s, struct why *why)
 {
-	switch (n->stage) {
-	case SAVE_NOTHING:
-		return 1;
-	case SAVE_SUSPENDS:
-		return ops->take_back(hv, n->domid, why);
-	case SAVE_KEPT:
-		return ops->kill(hv, n->domid, why);
-	case SAVE_BUILDS:
-		return destroy_unless_it_runs(ops, hv, n->uuid, why);
-	}
-	return 1;
+	const struct save_notice *n = s->notice;
+	const bool kept = n->stage == SAVE_KEPT || outfile_is(s->file, n->file_id);
+	int r = 0;
+
+	if (n->stage == SAVE_BUILDS)
+		r = destroy_unless_it_runs(s, why);
+	else if (kept && n->stage != SAVE_NOTHING)
+		r = s->ops->kill(s->hv, n->domid, why);
+	else if (n->stage == SAVE_SUSPENDS)
+		r = s->ops->take_back(s->hv, n->domid, why);
+	if (!kept)
+		drop_snapshot(s);
+	return r ? r : kept;
 }

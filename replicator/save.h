@@ -21,15 +21,20 @@
 /* What is to be undone or finished by whoever survives. In memory that both processes see. */
 enum save_stage {
 	SAVE_NOTHING,
-	SAVE_SUSPENDS, /* domid may be suspended: let it run on */
+	SAVE_SUSPENDS, /* domid may be suspended: let it run on, unless the file has its name */
 	SAVE_KEPT,     /* the file is good: domid is to be destroyed */
 	SAVE_BUILDS,   /* a domain with uuid is being built: destroy it */
 };
 
 struct save_notice {
 	enum save_stage stage;
+	bool hook_runs; /* wait for it: nobody could call it off */
 	uint32_t domid;
 	char name[256], uuid[37];
+	uint64_t file_id[2]; /* of the file that is about to get its name; 0: none is */
+	char tag[32];        /* of the snapshot that goes with it; "": there is none */
+	size_t disks_n;
+	char disks[HV_MAX_DISKS][256];
 	bool runs; /* it was suspended or built, and runs now: xl may watch it no more */
 };
 
@@ -61,16 +66,24 @@ struct save {
 int save_run(struct save *s, struct why *why);
 int restore_run(struct save *s, struct why *why);
 
-/* After the process with @n has died: undo, or finish. 1: nothing was left to do. */
-int save_mend(
-	const struct hv_ops *ops, struct hv *hv, const struct save_notice *n, struct why *why);
+/* A guest that a save has left suspended runs on. */
+int resume_run(struct save *s, struct why *why);
 
 /*
- * The program @hook with @verb, the domain, @words (NULL at the end) and its disks. *ret_note, if
- * wanted, is the first line that it printed; the caller's to free.
+ * After the process that has done @s has died: undo it, or finish it. Returns 1 when the file has
+ * its name: what was wanted is done; 0 when it never was.
  */
-int save_hook(const char *hook, const char *verb, const char *domain, const char *word,
-	const struct hv_domain *dom, char **ret_note, struct why *why);
+int save_mend(const struct save *s, struct why *why);
+
+/* What there is to know of the domain, in the notice. */
+void save_note_domain(struct save_notice *n, const struct hv_domain *dom);
+
+/*
+ * Run s->hook with @verb, for the domain in the notice and its disks; @tag names the snapshot.
+ * *ret_line, if wanted, is the first line that it printed; the caller's to free.
+ */
+int save_hook(
+	const struct save *s, const char *verb, const char *tag, char **ret_line, struct why *why);
 
 /* Whether @name or @uuid is one that romulusd owns. */
 bool save_is_protected(const struct save *s, const char *name, const char *uuid);

@@ -100,6 +100,11 @@ static void say_saved(const struct save *s)
 		s->checkpoint ? "; it runs on" : "; it does not run any more");
 }
 
+static void say_resumed(const struct save *s)
+{
+	fprintf(stderr, "%s runs on\n", s->notice->name);
+}
+
 static void say_restored(const struct save *s)
 {
 	fprintf(stderr, "%s %s, domain %u; %s is as it was\n", s->notice->name,
@@ -118,6 +123,8 @@ static const struct verb {
 		"fcsnF", save_run, say_saved},
 	{"restore", "FILE", "make a domain of FILE, or of the standard input (-), and let it run",
 		1, "psn", restore_run, say_restored},
+	{"resume", "DOMAIN", "let a guest that a killed save has left suspended run on", 1, "",
+		resume_run, say_resumed},
 };
 
 static const struct row {
@@ -237,30 +244,27 @@ static int work(struct save *s, const struct verb *v)
 }
 
 /* The worker is gone, and what it has started with it. */
-static int mend(const struct save *s, const struct verb *v)
+static int mend(struct save *s, const struct verb *v)
 {
 	const enum save_stage stage = s->notice->stage;
 	struct why why = {""};
-	struct hv *hv;
 	int r;
 
 	fprintf(stderr, "\nromulus %s: interrupted\n", v->name);
-	if (stage == SAVE_NOTHING)
-		return EXIT_CODE_FAILED;
-	hv = s->ops->open(&why);
-	r = hv ? save_mend(s->ops, hv, s->notice, &why) : -ENODEV;
-	s->ops->close(hv);
+	s->hv = s->ops->open(&why);
+	r = s->hv ? save_mend(s, &why) : -ENODEV;
+	s->ops->close(s->hv);
 	if (r < 0)
 		fprintf(stderr, "romulus %s: %s\n", v->name, why.text);
-	else if (stage == SAVE_KEPT)
-		fprintf(stderr, "%s had been written: the domain is in it, and does not run\n",
-			s->file);
-	else
-		fprintf(stderr,
-			stage == SAVE_SUSPENDS ? "the guest runs on, nothing was saved\n"
-					       : "nothing was restored, %s is as it was\n",
-			s->file);
-	return r >= 0 && stage == SAVE_KEPT ? EXIT_CODE_OK : EXIT_CODE_FAILED;
+	else if (r > 0)
+		fprintf(stderr, "%s had been written%s\n", s->file,
+			stage == SAVE_NOTHING ? "; the guest runs on"
+					      : ": the domain is in it, and does not run");
+	else if (stage == SAVE_SUSPENDS)
+		fprintf(stderr, "the guest runs on, nothing was saved\n");
+	else if (stage == SAVE_BUILDS)
+		fprintf(stderr, "nothing was restored, %s is as it was\n", s->file);
+	return r > 0 ? EXIT_CODE_OK : EXIT_CODE_FAILED;
 }
 
 /*
@@ -303,26 +307,34 @@ static void kill_all(pid_t worker)
 		nanosleep(&pause, NULL);
 }
 
-static int watch(const struct save *s, const struct verb *v, pid_t worker, const sigset_t *mask)
+/* A hook that is at work on the disks is waited for: half a snapshot would be left. */
+static void end_worker(const struct save *s, pid_t worker)
+{
+	const struct timespec pause = {.tv_nsec = 100 * (long)NSEC_PER_MSEC};
+
+	while (__atomic_load_n(&s->notice->hook_runs, __ATOMIC_SEQ_CST) && kill(worker, 0) == 0)
+		nanosleep(&pause, NULL);
+	kill(-worker, SIGKILL);
+}
+
+static int watch(struct save *s, const struct verb *v, pid_t worker, const sigset_t *mask)
 {
 	int status, sig;
 
-	for (;;) {
+	do {
 		sig = sigwaitinfo(mask, NULL);
 		if (sig > 0 && sig != SIGCHLD)
-			kill(-worker, SIGKILL);
-		if (waitpid(worker, &status, sig > 0 && sig != SIGCHLD ? 0 : WNOHANG) == worker)
-			break;
+			end_worker(s, worker);
+	} while (waitpid(worker, &status, sig > 0 && sig != SIGCHLD ? 0 : WNOHANG) != worker);
+	if (!WIFEXITED(status)) {
+		kill_all(worker);
+		outfile_sweep(s->file, worker);
+		return mend(s, v);
 	}
-	if (WIFEXITED(status)) {
-		sigprocmask(SIG_UNBLOCK, mask, NULL);
-		if (s->notice->runs)
-			begin_monitor(s);
-		return WEXITSTATUS(status);
-	}
-	kill_all(worker);
-	outfile_sweep(s->file, worker);
-	return mend(s, v);
+	sigprocmask(SIG_UNBLOCK, mask, NULL);
+	if (s->notice->runs)
+		begin_monitor(s);
+	return WEXITSTATUS(status);
 }
 
 static int run(struct save *s, const struct verb *v)

@@ -62,6 +62,7 @@ static const struct {
 	[FAULT_SAVE_WRITE] = {.test = "tests/unit/save.c"},
 	[FAULT_SAVE_COMMIT] = {.test = "tests/unit/save.c"},
 	[FAULT_SAVE_LINKED] = {.test = "tests/unit/save.c"},
+	[FAULT_SAVE_NAMED] = {.test = "tests/unit/save.c"},
 	[FAULT_SAVE_KEPT] = {.test = "tests/unit/save.c"},
 	[FAULT_RESTORE_BUILT] = {.test = "tests/unit/save.c"},
 };

@@ -157,6 +157,8 @@ static int look(
 {
 	*ret = (struct hv_sight){.exists = domid == BUILT && xen->built,
 		.paused = !xen->built_runs,
+		.shut_down = domid == DOMID && xen->suspended,
+		.end = HV_END_SUSPEND,
 		.other = !domid && xen->built ? BUILT : 0};
 	return 0;
 }
@@ -559,6 +561,7 @@ static void a_save_that_fails_leaves_nothing(void **state)
 	} rows[] = {
 		{"save-write=fail", 0, false, -ENOSPC},
 		{"save-commit=fail", 0, false, -EIO},
+		{"save-named=fail", 0, false, -EIO},
 		{"", 100, false, -EIO},
 		{"", 0, true, -EBADMSG},
 	};
@@ -628,32 +631,64 @@ static void what_is_protected_is_not_saved(void **state)
 
 static void who_survives_lets_the_guest_run(void **state)
 {
-	begin();
+	const struct save s = begin();
+
 	*notice = (struct save_notice){.stage = SAVE_SUSPENDS, .domid = DOMID};
 	xen->suspended = true;
-	assert_int_equal(save_mend(&ops, NULL, notice, &why), 0);
+	assert_int_equal(save_mend(&s, &why), 0);
 	assert_false(xen->suspended || xen->gone);
 }
 
 static void who_survives_destroys_what_is_saved(void **state)
 {
-	begin();
+	const struct save s = begin();
+
 	*notice = (struct save_notice){.stage = SAVE_KEPT, .domid = DOMID};
-	assert_int_equal(save_mend(&ops, NULL, notice, &why), 0);
+	assert_int_equal(save_mend(&s, &why), 1);
 	assert_true(xen->gone);
 }
 
 static void who_survives_destroys_what_is_half_built(void **state)
 {
-	begin();
+	const struct save s = begin();
+
 	*notice = (struct save_notice){.stage = SAVE_BUILDS, .uuid = UUID};
-	assert_int_equal(save_mend(&ops, NULL, notice, &why), 0);
+	assert_int_equal(save_mend(&s, &why), 0);
 	xen->built = true;
-	assert_int_equal(save_mend(&ops, NULL, notice, &why), 0);
+	assert_int_equal(save_mend(&s, &why), 0);
 	assert_false(xen->built);
 	xen->built = xen->built_runs = true;
-	assert_int_equal(save_mend(&ops, NULL, notice, &why), 0);
+	assert_int_equal(save_mend(&s, &why), 0);
 	assert_true(xen->built);
+}
+
+static void one_that_was_left_suspended_is_resumed(void **state)
+{
+	struct save s = begin();
+
+	xen->suspended = true;
+	assert_int_equal(save_run(&s, &why), -EAGAIN);
+	assert_non_null(strstr(why.text, "romulus resume db"));
+	assert_true(xen->suspended);
+	s.protected_[s.protected_n++] = "db";
+	assert_int_equal(resume_run(&s, &why), -EBUSY);
+	assert_true(xen->suspended);
+	s.protected_n = 0;
+	assert_int_equal(resume_run(&s, &why), 0);
+	assert_false(xen->suspended);
+	assert_int_equal(resume_run(&s, &why), -EAGAIN);
+}
+
+static void write_hook(const char *body)
+{
+	char script[512];
+	const int n =
+		snprintf(script, sizeof(script), "#!/bin/sh\necho \"$@\" >>%s\n%s\n", traces, body);
+
+	put_file(hook, script, (size_t)n, 0700);
+	put_file(disk, "", 0, 0600);
+	put_file(traces, "", 0, 0600);
+	xen->disks = true;
 }
 
 /* Where @fault is armed; then what the second process of romulus-save does. */
@@ -673,7 +708,7 @@ static void dies(const char *fault, struct save *s, int (*run)(struct save *s, s
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	arm("");
 	outfile_sweep(file, pid);
-	assert_true(save_mend(&ops, NULL, notice, &why) >= 0);
+	assert_true(save_mend(s, &why) >= 0);
 }
 
 static void a_save_may_die_anywhere(void **state)
@@ -685,6 +720,7 @@ static void a_save_may_die_anywhere(void **state)
 		{"save-write=crash", false},
 		{"save-commit=crash", false},
 		{"save-linked=crash", false},
+		{"save-named=crash", true},
 		{"save-kept=crash", true},
 	};
 
@@ -711,21 +747,34 @@ static void a_save_may_die_anywhere(void **state)
 
 static void a_checkpoint_may_die_anywhere(void **state)
 {
-	static const char *const faults[] = {
-		"save-write=crash", "save-commit=crash", "save-linked=crash"};
+	static const struct {
+		const char *fault;
+		bool saved;
+	} rows[] = {
+		{"save-write=crash", false},
+		{"save-commit=crash", false},
+		{"save-linked=crash", false},
+		{"save-named=crash", true},
+	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
-		CLEANUP_FREE uint8_t *bytes = NULL;
-		struct save s = begin();
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		CLEANUP_FREE char *bytes = NULL, *text = NULL;
+		struct save s;
 		size_t n;
 
+		write_hook("");
+		s = begin();
 		put_file(file, "old", 3, 0600);
 		s.checkpoint = true;
-		dies(faults[i], &s, save_run);
-		assert_int_equal(names(), 1);
+		s.hook = hook;
+		dies(rows[i].fault, &s, save_run);
+		assert_int_equal(names(), 4); /* and the disk, the hook, its traces */
 		assert_false(xen->suspended || xen->gone);
-		bytes = get_file(file, &n);
-		assert_string_equal((char *)bytes, "old");
+		bytes = (char *)get_file(file, &n);
+		assert_int_equal(strcmp(bytes, "old") != 0, rows[i].saved);
+		text = (char *)get_file(traces, &n);
+		assert_int_equal(strstr(text, "take db") != NULL, i > 0);
+		assert_int_equal(strstr(text, "drop db") != NULL, i > 0 && !rows[i].saved);
 	}
 }
 
@@ -782,18 +831,6 @@ static void a_disk_that_is_not_there_is_said(void **state)
 
 /* ---- checkpoints and their disks ------------------------------------------------------------ */
 
-static void write_hook(const char *body)
-{
-	char script[512];
-	const int n =
-		snprintf(script, sizeof(script), "#!/bin/sh\necho \"$@\" >>%s\n%s\n", traces, body);
-
-	put_file(hook, script, (size_t)n, 0700);
-	put_file(disk, "", 0, 0600);
-	put_file(traces, "", 0, 0600);
-	xen->disks = true;
-}
-
 static void disks_of_a_checkpoint_are_asked_for(void **state)
 {
 	struct save s = begin();
@@ -822,7 +859,7 @@ static void a_checkpoint_has_its_snapshot(void **state)
 
 	s = begin();
 	assert_int_equal(restore_run(&s, &why), -EINVAL); /* its disks have gone on */
-	assert_non_null(strstr(why.text, "snapshot-of-"));
+	assert_non_null(strstr(why.text, " snapshot-of-"));
 	assert_int_equal(xen->builds, 0);
 	s = begin();
 	s.hook = hook;
@@ -830,7 +867,8 @@ static void a_checkpoint_has_its_snapshot(void **state)
 	assert_int_equal(restore_run(&s, &why), 0);
 	free(text);
 	text = (char *)get_file(traces, &n);
-	assert_int_equal(strncmp(text, "restore db snapshot-of-", 23), 0);
+	assert_int_equal(strncmp(text, "restore db 20", 13), 0); /* of the time */
+	assert_null(strstr(text, "snapshot-of-"));
 	s = begin();
 	s.no_snapshot = true;
 	assert_int_equal(restore_run(&s, &why), 0);
@@ -860,7 +898,7 @@ static void without_its_file_a_snapshot_is_dropped(void **state)
 	s.hook = hook;
 	the_guest_runs_on(&s, -EIO);
 	text = (char *)get_file(traces, &n);
-	assert_non_null(strstr(text, "drop db snap "));
+	assert_non_null(strstr(text, "drop db 20"));
 	assert_int_equal(access(file, F_OK), -1);
 }
 
@@ -895,6 +933,7 @@ int main(void)
 		TEST(who_survives_lets_the_guest_run),
 		TEST(who_survives_destroys_what_is_saved),
 		TEST(who_survives_destroys_what_is_half_built),
+		TEST(one_that_was_left_suspended_is_resumed),
 		TEST(a_save_may_die_anywhere),
 		TEST(a_checkpoint_may_die_anywhere),
 		TEST(a_restore_may_die),

@@ -72,6 +72,13 @@ static int find(struct hv *hv, const char *name, struct hv_domain *ret, struct w
 	return 0;
 }
 
+static int look(
+	struct hv *hv, const char *uuid, uint32_t domid, struct hv_sight *ret, struct why *why)
+{
+	*ret = (struct hv_sight){.exists = true, .shut_down = xen->suspended};
+	return 0;
+}
+
 static int write_out(struct hv *hv, uint32_t domid, int fd, bool live, struct why *why)
 {
 	struct made m = made_stream(300);
@@ -121,6 +128,7 @@ static int kill_domain(struct hv *hv, uint32_t domid, struct why *why)
 const struct hv_ops hv_xen_ops = {.open = open_xen,
 	.close = close_xen,
 	.find = find,
+	.look = look,
 	.write_out = write_out,
 	.take_back = take_back,
 	.resume = resume,
