@@ -95,6 +95,18 @@ interrupted 'kill -INT $pid'
 # shellcheck disable=SC2016
 interrupted 'kill -KILL $(pgrep -P $pid)'
 
+step "with nobody left"
+# shellcheck disable=SC2016
+on "ROMULUS_FAULT=save-commit=delay:600000 romulus save db $f >/run/save.log 2>&1 & pid=\$!
+	until xl list db | tail -n 1 | grep -q ' ---s'; do sleep 0.2; done
+	until ! pgrep libxl-save-h >/dev/null; do sleep 0.2; done
+	worker=\$(pgrep -P \$pid); kill -KILL \$pid \$worker"
+romulus_refuses 9 'romulus resume db' alpha save db $f
+on romulus resume db || fail "romulus resume failed with $?"
+domain_runs alpha db || fail "db does not run: $(on xl list)"
+wait_for 60 redis_answers "${GUEST_ADDRESS[db]}" || fail "db does not answer after it was resumed"
+nothing_left $f
+
 step "a killed restore"
 on romulus save db $f || fail "romulus save failed with $?"
 # shellcheck disable=SC2016
