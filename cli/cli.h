@@ -68,12 +68,6 @@ void cli_status_print(FILE *out, const json_t *status);
  */
 void cli_progress_format(char *out, size_t size, unsigned int columns, const json_t *progress);
 
-/* "1.5 GB", "820 MB", "12 KB": at most seven characters, powers of 1000. */
-void cli_bytes_format(char *out, size_t size, uint64_t bytes);
-
-/* "45 ms", "1.2 s", "3 min 20 s": an age or a time to go. */
-void cli_duration_format(char *out, size_t size, uint64_t ms);
-
 /* ---- events.c ------------------------------------------------------------------------------- */
 
 /* One line of the timeline: time of day, seconds since @previous_ns (0: first), who, what. */

@@ -271,6 +271,12 @@ static int run_disk(struct cli *cli, const struct command *c)
 	return become_romulusd(cli, (char *[]){NULL, "--disk", NULL});
 }
 
+/* A verb of romulus-save, which prints its usage. */
+static int run_save(struct cli *cli, const struct command *c)
+{
+	return become_romulusd(cli, (char *[]){NULL, "--save", (char *)c->name, NULL});
+}
+
 static int run_pki(struct cli *cli, const struct command *c)
 {
 	return become_romulusd(cli, (char *[]){NULL, "--pki", NULL});
@@ -293,6 +299,12 @@ static const struct command commands[] = {
 		1, 1, run_confirm_dead},
 	{"disk", "VERB DOMAIN", "prepare, check, up, down, status: the replication of its disks",
 		"", 0, 0, run_disk},
+	{"save", "DOMAIN FILE", "write a running domain to FILE; --checkpoint: and let it run on",
+		"", 0, 0, run_save},
+	{"restore", "FILE", "make a domain of FILE and let it run; FILE stays as it is", "", 0, 0,
+		run_save},
+	{"resume", "DOMAIN", "let a guest that a killed save has left suspended run on", "", 0, 0,
+		run_save},
 	{"pki", "VERB", "init, join HOST, show: the certificates that the hosts know each other by",
 		"", 0, 0, run_pki},
 	{"version", "", "versions of this tool and of the daemon", "", 0, 0, run_version},
@@ -408,6 +420,25 @@ static bool wish(struct cli *cli, const struct flag *flag, const char *text)
 	return true;
 }
 
+static bool is_of_save(const char *word)
+{
+	const struct command *c = command_find(word);
+
+	return c && c->run == run_save;
+}
+
+/* `romulus save ...` as `romulusd --save save ...`. */
+static int pass_on(struct cli *cli, int argc, char **argv)
+{
+	CLEANUP_FREE char **words = calloc((size_t)argc + 2, sizeof(*words));
+
+	if (!words)
+		return EXIT_CODE_FAILED;
+	words[1] = "--save";
+	memcpy(words + 2, argv + 1, (size_t)argc * sizeof(*words)); /* with the NULL behind */
+	return become_romulusd(cli, words);
+}
+
 static int parse_and_run(struct cli *cli, int argc, char **argv)
 {
 	struct option options[ARRAY_SIZE(flags) + 1] = {0};
@@ -423,6 +454,8 @@ static int parse_and_run(struct cli *cli, int argc, char **argv)
 		argv[1] = "--pki";
 		return become_romulusd(cli, argv);
 	}
+	if (argc > 2 && is_of_save(argv[1]))
+		return pass_on(cli, argc, argv);
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
 		options[i] = (struct option){flags[i].name,
 			flags[i].argument ? required_argument : no_argument, NULL, flags[i].letter};

@@ -8,6 +8,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/progress.h"
+
 void cli_status_line(FILE *out, const json_t *d)
 {
 	bool protected = json_is_true(json_object_get(d, "protected"));
@@ -30,7 +32,7 @@ void cli_status_line(FILE *out, const json_t *d)
 	if (total > 0)
 		fprintf(out, ", copying %" PRIu64 " %%", copied * 100 / total);
 	if (epoch > 0 && ever) {
-		cli_duration_format(age, sizeof(age), cli_number(d, "commit_age_ms"));
+		progress_duration_format(age, sizeof(age), cli_number(d, "commit_age_ms"));
 		fprintf(out, ", epoch %" PRIu64 ", %s %s ago", epoch,
 			strcmp(role, "backup") == 0 ? "acked" : "committed", age);
 	}
@@ -49,7 +51,7 @@ static void peer_lines(FILE *out, const json_t *peer)
 	json_array_foreach (json_object_get(peer, "paths"), i, path) {
 		char silent[32];
 
-		cli_duration_format(silent, sizeof(silent), cli_number(path, "silent_ms"));
+		progress_duration_format(silent, sizeof(silent), cli_number(path, "silent_ms"));
 		if (json_is_true(json_object_get(path, "alive")))
 			fprintf(out, ", path %s up", cli_text(path, "name"));
 		else if (json_number_value(json_object_get(path, "silent_ms")) < 0)

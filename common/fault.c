@@ -29,6 +29,12 @@ static const char *const fault_names[FAULT_COUNT] = {
 	[FAULT_ROLLBACK_BENEATH] = "rollback-beneath",
 	[FAULT_LINEAGE_SKIP] = "lineage-skip",
 	[FAULT_LOWER_SWITCH] = "lower-switch",
+	[FAULT_SAVE_WRITE] = "save-write",
+	[FAULT_SAVE_COMMIT] = "save-commit",
+	[FAULT_SAVE_LINKED] = "save-linked",
+	[FAULT_SAVE_NAMED] = "save-named",
+	[FAULT_SAVE_KEPT] = "save-kept",
+	[FAULT_RESTORE_BUILT] = "restore-built",
 };
 
 static struct {

@@ -33,6 +33,12 @@ enum fault {
 	FAULT_ROLLBACK_BENEATH, /* behind DRBD's back (a test must go red) */
 	FAULT_LINEAGE_SKIP,     /* take any boundary for one (a test must go red) */
 	FAULT_LOWER_SWITCH,     /* a lower device is suspended, its new table not yet in place */
+	FAULT_SAVE_WRITE,       /* save: the next piece cannot be written */
+	FAULT_SAVE_COMMIT,      /* save: all is written, the file has no name yet */
+	FAULT_SAVE_LINKED,      /* save: the file is there beside the one that it replaces */
+	FAULT_SAVE_NAMED,       /* save: the file has its name, which is not on disk yet */
+	FAULT_SAVE_KEPT,        /* save: the file is there, and so is the domain */
+	FAULT_RESTORE_BUILT,    /* restore: the domain is built and has not run */
 	FAULT_COUNT,
 };
 

@@ -18,6 +18,7 @@
 #include "failover/daemon.h"
 #include "failover/disk_command.h"
 #include "failover/pki_command.h"
+#include "failover/save_command.h"
 #include "proto/pki.h"
 
 static int usage(FILE *to, int code)
@@ -196,6 +197,7 @@ int main(int argc, char **argv)
 		{"libexec", required_argument, NULL, 'l'},
 		{"disk", no_argument, NULL, 'd'},
 		{"pki", no_argument, NULL, 'p'},
+		{"save", no_argument, NULL, 's'},
 		{"version", no_argument, NULL, 'V'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
@@ -203,11 +205,13 @@ int main(int argc, char **argv)
 	static struct failover fo = {.libexec = ROMULUS_LIBEXECDIR};
 	const char *file = FAILOVER_CONFIG_FILE;
 	bool check = false, autostart = false, timeouts = false, disk = false, pki = false;
+	bool save = false;
 	struct why why = {""};
 	int c, r;
 
 	log_open("romulusd");
-	while (!disk && !pki && (c = getopt_long(argc, argv, "+c:h", options, NULL)) != -1) {
+	while (!disk && !pki && !save &&
+		(c = getopt_long(argc, argv, "+c:h", options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			file = optarg;
@@ -230,6 +234,9 @@ int main(int argc, char **argv)
 		case 'p': /* what follows is a verb of `romulus pki` */
 			pki = true;
 			break;
+		case 's': /* what follows is for romulus-save */
+			save = true;
+			break;
 		case 'V':
 			puts("romulusd " ROMULUS_VERSION);
 			return 0;
@@ -239,13 +246,15 @@ int main(int argc, char **argv)
 			return usage(stderr, EXIT_CODE_USAGE);
 		}
 	}
-	if (optind != argc && !disk && !pki)
+	if (optind != argc && !disk && !pki && !save)
 		return usage(stderr, EXIT_CODE_USAGE);
 	r = failover_config_load(file, &fo.config, &why);
 	if (r == -ENOENT && autostart) /* installed, and never set up */
 		return 0;
+	if (r == -ENOENT && save) /* it can do without */
+		return failover_save_command(NULL, fo.libexec, argv + optind);
 	if (r < 0) {
-		if (check || autostart || timeouts || disk || pki)
+		if (check || autostart || timeouts || disk || pki || save)
 			fprintf(check || autostart || timeouts ? stdout : stderr, "%s\n", why.text);
 		else
 			log_error("%s", why.text);
@@ -255,6 +264,8 @@ int main(int argc, char **argv)
 		return failover_disk_command(fo.config, fo.libexec, argv + optind);
 	if (pki)
 		return failover_pki_command(fo.config, argv + optind);
+	if (save)
+		return failover_save_command(fo.config, fo.libexec, argv + optind);
 	if (check) {
 		failover_config_print(fo.config);
 		failover_config_free(fo.config);

@@ -162,7 +162,7 @@ int main(int argc, char **argv)
 		return backup_fail(&b, -EINVAL);
 	}
 	receive_init(&b.rx, w->staging_bytes);
-	r = b.ops->can_host(b.hv, w->domain, w->uuid, w->memory_kb, &b.why);
+	r = b.ops->can_host(b.hv, w->domain, w->uuid, w->memory_kb, "the backup host", &b.why);
 	if (!r && w->resource)
 		r = diskrep_backup_open(&b.disk_spec, &b.disks, &b.why);
 	if (!r)

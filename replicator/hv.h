@@ -131,10 +131,12 @@ struct hv_ops {
 	int (*find)(struct hv *hv, const char *name, struct hv_domain *ret, struct why *why);
 	/* 0 when a domain of this kind can be replicated here, else why not (-EOPNOTSUPP ...). */
 	int (*can_protect)(struct hv *hv, const struct hv_domain *dom, struct why *why);
-	/* 0 when a domain of @memory_kb fits beside what runs, and no domain has its uuid or @name.
+	/*
+	 * 0 when a domain of @memory_kb fits beside what runs, and no domain has its uuid or @name.
+	 * @here: what the sentence is to call this host.
 	 */
 	int (*can_host)(struct hv *hv, const char *name, const char *uuid, uint64_t memory_kb,
-		struct why *why);
+		const char *here, struct why *why);
 	/* Make ready to hear of its suspensions; undone by close. */
 	int (*attach)(struct hv *hv, const struct hv_domain *dom, struct why *why);
 	/*
@@ -161,9 +163,24 @@ struct hv_ops {
 	 */
 	int (*restore)(struct hv *hv, const char *config_json, const char *name, int stream_fd,
 		uint32_t *ret_domid, struct why *why);
-	/* Give the restored domain its real @name and let it run; *ret as from find. */
+	/*
+	 * Save @domid whole to @fd; @live: most of its memory while it still runs. It stands
+	 * suspended when this returns 0: `resume` or `kill` it. After a failure it runs on,
+	 * but after -ENOTRECOVERABLE: then that has failed, too.
+	 */
+	int (*write_out)(struct hv *hv, uint32_t domid, int fd, bool live, struct why *why);
+	int (*resume)(struct hv *hv, uint32_t domid, struct why *why);
+	/*
+	 * What a process that died in `write_out` has left: let it run on, and forget that it was
+	 * to suspend. For when that process and its helper are gone.
+	 */
+	int (*take_back)(struct hv *hv, uint32_t domid, struct why *why);
+	/* As `restore`, of one that was saved whole. */
+	int (*read_in)(struct hv *hv, const char *config_json, const char *name, int stream_fd,
+		uint32_t *ret_domid, struct why *why);
+	/* Give the restored domain its real @name and, if @run, let it run; *ret as from find. */
 	int (*activate)(struct hv *hv, uint32_t domid, const char *standby, const char *name,
-		struct hv_domain *ret, struct why *why);
+		bool run, struct hv_domain *ret, struct why *why);
 	/* Destroy the domain called @name, or @domid; 0 also when there is none. */
 	int (*destroy)(struct hv *hv, const char *name, struct why *why);
 	int (*kill)(struct hv *hv, uint32_t domid, struct why *why);

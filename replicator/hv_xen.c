@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Xen as the replicator sees it: handles, what a domain is, whether it can be protected or hosted.
- * Suspending, and the repair of a domain whose worker died, is in hv_suspend.c, saving in
- * hv_save.c, restoring in hv_restore.c, the end of a guest in hv_end.c.
+ * Suspending, and the repair of a domain whose worker died, is in hv_suspend.c, checkpoints are in
+ * hv_save.c, saving whole in hv_whole.c, restoring in hv_restore.c, the end of a guest in hv_end.c.
  */
 #include "replicator/hv_xen.h"
 
@@ -242,8 +242,8 @@ static int hv_xen_can_protect(struct hv *hv, const struct hv_domain *dom, struct
 	return 0;
 }
 
-static int hv_xen_can_host(
-	struct hv *hv, const char *name, const char *uuid, uint64_t memory_kb, struct why *why)
+static int hv_xen_can_host(struct hv *hv, const char *name, const char *uuid, uint64_t memory_kb,
+	const char *here, struct why *why)
 {
 	uint64_t need = memory_kb + HV_OVERHEAD_KB, have;
 	libxl_physinfo phys;
@@ -253,9 +253,8 @@ static int hv_xen_can_host(
 
 	if (!libxl_name_to_domid(hv->xl, name, &domid))
 		return why_set(why, -EEXIST,
-			"a domain called '%s' already runs on the backup host; destroy or rename "
-			"it there",
-			name);
+			"a domain called '%s' already runs on %s; destroy or rename it there", name,
+			here);
 	list = libxl_list_domain(hv->xl, &n);
 	for (i = 0; list && i < n && !taken; i++) {
 		char s[37];
@@ -267,23 +266,23 @@ static int hv_xen_can_host(
 		libxl_dominfo_list_free(list, n);
 	if (taken)
 		return why_set(why, -EEXIST,
-			"a domain with the uuid %s already exists on the backup host; destroy it "
-			"there",
-			uuid);
+			"a domain with the uuid %s already exists on %s; destroy it there", uuid,
+			here);
 
 	libxl_physinfo_init(&phys);
 	if (libxl_get_physinfo(hv->xl, &phys)) {
 		libxl_physinfo_dispose(&phys);
-		return why_set(why, -EIO, "the backup's hypervisor does not tell its free memory");
+		return why_set(
+			why, -EIO, "the hypervisor of %s does not tell its free memory", here);
 	}
 	have = (phys.free_pages - phys.outstanding_pages) * 4;
 	libxl_physinfo_dispose(&phys);
 	if (have < need)
 		return why_set(why, -ENOMEM,
-			"no room for '%s' on the backup host: it needs %" PRIu64
-			" MB of free memory, "
-			"there are %" PRIu64 " MB; shrink or move other domains there",
-			name, (need + 1023) / 1024, have / 1024);
+			"no room for '%s' on %s: it needs %" PRIu64
+			" MB of free memory, there are %" PRIu64
+			" MB; shrink or move other domains there",
+			name, here, (need + 1023) / 1024, have / 1024);
 	return 0;
 }
 
@@ -321,6 +320,10 @@ const struct hv_ops hv_xen_ops = {
 	.settle = hv_xen_settle,
 	.save = hv_xen_save,
 	.restore = hv_xen_restore,
+	.write_out = hv_xen_write_out,
+	.resume = hv_xen_resume,
+	.take_back = hv_xen_take_back,
+	.read_in = hv_xen_read_in,
 	.activate = hv_xen_activate,
 	.destroy = hv_xen_destroy,
 	.kill = hv_xen_kill,

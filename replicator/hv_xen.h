@@ -54,7 +54,12 @@ int hv_xen_repair(struct hv *hv, uint32_t domid, bool asked, struct why *why);
 
 int hv_xen_restore(struct hv *hv, const char *config_json, const char *name, int stream_fd,
 	uint32_t *ret_domid, struct why *why);
-int hv_xen_activate(struct hv *hv, uint32_t domid, const char *standby, const char *name,
+int hv_xen_read_in(struct hv *hv, const char *config_json, const char *name, int stream_fd,
+	uint32_t *ret_domid, struct why *why);
+int hv_xen_write_out(struct hv *hv, uint32_t domid, int fd, bool live, struct why *why);
+int hv_xen_resume(struct hv *hv, uint32_t domid, struct why *why);
+int hv_xen_take_back(struct hv *hv, uint32_t domid, struct why *why);
+int hv_xen_activate(struct hv *hv, uint32_t domid, const char *standby, const char *name, bool run,
 	struct hv_domain *ret, struct why *why);
 void hv_xen_shape(struct xs_handle *xs, uint32_t domid, struct shape *ret);
 int hv_xen_watch_shape(struct hv *hv, const struct hv_domain *dom, struct why *why);

@@ -1,9 +1,11 @@
-libexec += romulus-primary romulus-backup romulus-monitor
+libexec += romulus-primary romulus-backup romulus-monitor romulus-save
+
+hv_src := replicator/hv_xen.c replicator/hv_suspend.c replicator/hv_save.c replicator/hv_capture.c \
+	replicator/hv_restore.c replicator/hv_whole.c replicator/hv_end.c replicator/hv_shape.c replicator/shape.c
 
 romulus-primary_src := replicator/primary_main.c replicator/primary_setup.c replicator/primary_run.c \
-	replicator/primary_hold.c replicator/precopy.c replicator/primary_repair.c replicator/primary_epoch.c replicator/ship.c \
-	replicator/staging.c replicator/hv_xen.c replicator/hv_suspend.c replicator/hv_save.c replicator/hv_capture.c \
-	replicator/hv_restore.c replicator/hv_end.c replicator/hv_shape.c replicator/shape.c \
+	replicator/primary_hold.c replicator/precopy.c replicator/primary_repair.c \
+	replicator/primary_epoch.c replicator/ship.c replicator/staging.c $(hv_src) \
 	replicator/asked.c replicator/restrain.c replicator/saver.c replicator/worker.c \
 	$(diskrep_primary_src) $(diskrep_drbd_src) $(netbuf_src) $(proto_src) $(common_src)
 romulus-primary_pkg := $(netbuf_pkg) $(proto_pkg) $(diskrep_pkg) xencontrol xenguest xenlight xenstore \
@@ -12,8 +14,7 @@ romulus-primary_lib := -lpthread -laio
 
 romulus-backup_src := replicator/backup_main.c replicator/backup_accept.c replicator/backup_receive.c \
 	replicator/backup_takeover.c replicator/backup_epoch.c replicator/receive.c \
-	replicator/feed.c replicator/standby.c replicator/hv_xen.c replicator/hv_suspend.c replicator/hv_save.c replicator/hv_capture.c replicator/hv_restore.c replicator/hv_end.c \
-	replicator/hv_shape.c replicator/shape.c replicator/saver.c \
+	replicator/feed.c replicator/standby.c $(hv_src) replicator/saver.c \
 	replicator/worker.c diskrep/backup.c diskrep/takeover.c $(diskrep_src) $(diskrep_store_src) $(proto_src) \
 	$(common_src)
 romulus-backup_pkg := $(proto_pkg) $(diskrep_pkg) xencontrol xenguest xenlight xenstore xenevtchn \
@@ -21,13 +22,32 @@ romulus-backup_pkg := $(proto_pkg) $(diskrep_pkg) xencontrol xenguest xenlight x
 romulus-backup_lib := -lpthread
 
 romulus-monitor_src := replicator/monitor_main.c replicator/lifecycle.c replicator/restrain.c \
-	replicator/hv_xen.c replicator/hv_suspend.c replicator/hv_save.c replicator/hv_capture.c replicator/hv_restore.c \
-	replicator/hv_end.c replicator/hv_shape.c replicator/shape.c replicator/saver.c \
+	$(hv_src) replicator/saver.c \
 	replicator/worker.c $(proto_src) $(common_src)
 romulus-monitor_pkg := $(proto_pkg) xencontrol xenguest xenlight xenstore xenevtchn \
 	xenforeignmemory xentoollog
 
-tests/unit/moving_src := tests/unit/moving.c replicator/primary_run.c replicator/primary_hold.c replicator/precopy.c replicator/primary_epoch.c \
+savefile_src := replicator/savefile_format.c replicator/savefile_write.c replicator/savefile_read.c \
+	replicator/xenstream.c $(BUILD)/proto/romulus.pb-c.c
+savefile_pkg := libprotobuf-c gnutls libzstd
+romulus-save_src := replicator/save_main.c replicator/save.c replicator/restore.c replicator/outfile.c \
+	$(savefile_src) $(hv_src) replicator/saver.c diskrep/command.c $(common_src)
+romulus-save_pkg := $(savefile_pkg) jansson libsystemd xencontrol xenguest xenlight xenstore xenevtchn \
+	xenforeignmemory xentoollog
+romulus-save_lib := -lpthread
+
+unit_tests += tests/unit/save tests/unit/save_processes
+tests/unit/save_processes_src := tests/unit/save_processes.c replicator/save.c replicator/restore.c \
+	replicator/outfile.c $(savefile_src) diskrep/command.c $(common_src)
+tests/unit/save_processes_pkg := cmocka jansson libsystemd $(savefile_pkg)
+tests/unit/save_processes_lib := -lpthread
+tests/unit/save_src := tests/unit/save.c replicator/save.c replicator/restore.c replicator/outfile.c \
+	$(savefile_src) diskrep/command.c $(common_src)
+tests/unit/save_pkg := cmocka jansson $(savefile_pkg)
+tests/unit/save_lib := -lpthread
+
+tests/unit/moving_src := tests/unit/moving.c replicator/primary_run.c replicator/primary_hold.c \
+	replicator/precopy.c replicator/primary_epoch.c \
 	replicator/ship.c replicator/staging.c replicator/asked.c replicator/restrain.c \
 	replicator/saver.c replicator/worker.c $(netbuf_src) $(proto_src) $(common_src)
 tests/unit/moving_pkg := cmocka $(netbuf_pkg) $(proto_pkg)
@@ -38,9 +58,7 @@ unit_tests += tests/unit/epochs tests/unit/receive tests/unit/lifecycle tests/un
 tests/unit/repair_src := tests/unit/repair.c replicator/primary_repair.c replicator/restrain.c \
 	replicator/asked.c replicator/saver.c $(common_src)
 tests/unit/repair_pkg := cmocka $(proto_pkg)
-tests/unit/hv_src := tests/unit/hv.c tests/unit/xen_rig.c replicator/hv_xen.c replicator/hv_suspend.c replicator/hv_save.c \
-	replicator/hv_capture.c replicator/hv_restore.c replicator/hv_end.c replicator/hv_shape.c \
-	replicator/shape.c $(common_src)
+tests/unit/hv_src := tests/unit/hv.c tests/unit/xen_rig.c $(hv_src) $(common_src)
 tests/unit/hv_pkg := cmocka xencontrol xenguest xenlight xenstore xenevtchn xenforeignmemory xentoollog
 tests/unit/monitor_src := tests/unit/monitor.c replicator/lifecycle.c replicator/restrain.c \
 	replicator/worker.c $(proto_src) $(common_src)

@@ -3,7 +3,8 @@
  * romulus-monitor: watches for the end of one domain's guest, tells romulusd what became of it, and
  * does what its configuration asks for where nobody else does (lifecycle.c). While it is restrained
  * a guest that starts again is paused at once. It outlives its daemon only as long as such a guest
- * is awaited: nobody else would pause it.
+ * is awaited: nobody else would pause it. Of a guest that was restored or saved with --checkpoint,
+ * for which nobody else may be left, it is begun without a daemon, and gives way to a daemon's own.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -169,8 +170,10 @@ static bool is_replaced(const struct monitor *m)
 /* One that is to be paused when it comes back is awaited even without a daemon. */
 static bool is_over(const struct monitor *m)
 {
-	return m->life.state == LIFECYCLE_OVER ||
-	       (m->alone && (is_replaced(m) || !m->worker.restrain || !lifecycle_waits(&m->life)));
+	const bool needed =
+		m->worker.unattended || (m->worker.restrain && lifecycle_waits(&m->life));
+
+	return m->life.state == LIFECYCLE_OVER || (m->alone && (is_replaced(m) || !needed));
 }
 
 /* Before it is said of a guest that it is not there, it is looked for in another way. */
@@ -192,7 +195,7 @@ static int run(struct monitor *m)
 	struct hv_sight sight;
 	struct pollfd fds[] = {
 		{.fd = m->events, .events = POLLIN},
-		{.fd = proto_session_fd(m->worker.daemon), .events = POLLIN},
+		{.fd = m->alone ? -1 : proto_session_fd(m->worker.daemon), .events = POLLIN},
 	};
 	int r = m->ops->look(m->hv, m->worker.uuid, 0, &sight, &m->why);
 
@@ -240,8 +243,9 @@ int main(int argc, char **argv)
 	snprintf(m.watcher, sizeof(m.watcher), "%s/monitor-%s", w->run_dir, w->uuid);
 	if (complain(&m, take_watch(&m)))
 		return EXIT_CODE_FAILED;
-	w->daemon = proto_session_new(WORKER_DAEMON_FD);
-	m.hv = w->daemon ? m.ops->open(&m.why) : NULL;
+	m.alone = w->unattended;
+	w->daemon = m.alone ? NULL : proto_session_new(WORKER_DAEMON_FD);
+	m.hv = w->daemon || m.alone ? m.ops->open(&m.why) : NULL;
 	if (m.hv)
 		m.events = m.ops->watch(m.hv, &m.why);
 	if (!m.hv || m.events < 0) {

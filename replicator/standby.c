@@ -45,7 +45,7 @@ static void run_child(const struct hv_ops *ops, const char *standby, const char 
 	r = hv ? ops->restore(hv, config_json, standby, stream_fd, &domid, &why) : -ENODEV;
 	if (!r) {
 		tell(news_fd, STANDBY_RESTORED, NULL, NULL);
-		r = ops->activate(hv, domid, standby, domain, &dom, &why);
+		r = ops->activate(hv, domid, standby, domain, true, &dom, &why);
 	}
 	if (r)
 		tell(news_fd, STANDBY_FAILED, &why, NULL);

@@ -62,6 +62,7 @@ static const struct worker_option {
 	{"release", FLAG, FIELD(release)},
 	{"restrain", FLAG, FIELD(restrain)},
 	{"adopt", FLAG, FIELD(adopt)},
+	{"unattended", FLAG, FIELD(unattended)},
 };
 
 static int store_number(struct worker *w, const struct worker_option *o, const char *text)

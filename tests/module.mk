@@ -55,7 +55,7 @@ $(foreach t,$(channel_tests),$(eval $(t)_lib := -Wl,--wrap=sendmsg))
 # Fuzz targets: tests/fuzz/NAME.c. Over their seeds they are unit tests; FUZZER is set by `make fuzz`.
 fuzz_targets := $(addprefix tests/fuzz/,marker rollback drbd_events undo_control wire \
 	record config control heartbeat question answer stream child_output netbuf_state \
-	drbd_status meta cli_reply etcd)
+	drbd_status meta cli_reply etcd savefile)
 unit_tests += $(fuzz_targets)
 fuzz_src := $(if $(FUZZER),,tests/fuzz/replay.c) tests/fuzz/log.c \
 	$(filter-out common/log.c,$(common_src))
@@ -97,6 +97,8 @@ tests/fuzz/cli_reply_src := tests/fuzz/cli_reply.c cli/status.c cli/progress.c c
 tests/fuzz/cli_reply_pkg := jansson
 tests/fuzz/etcd_src := tests/fuzz/etcd.c failover/etcd_message.c failover/state.c $(fuzz_src)
 tests/fuzz/etcd_pkg := jansson
+tests/fuzz/savefile_src := tests/fuzz/savefile.c $(savefile_src) $(fuzz_src)
+tests/fuzz/savefile_pkg := $(savefile_pkg)
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 

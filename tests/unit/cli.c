@@ -17,6 +17,7 @@
 #include "cli/cli.h"
 #include "common/cleanup.h"
 #include "common/exit_codes.h"
+#include "common/progress.h"
 
 static json_t *parse(const char *text)
 {
@@ -46,9 +47,9 @@ static void bytes_and_durations_are_short(void **state)
 	char text[32];
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		cli_bytes_format(text, sizeof(text), rows[i].value);
+		progress_bytes_format(text, sizeof(text), rows[i].value);
 		assert_string_equal(text, rows[i].bytes);
-		cli_duration_format(text, sizeof(text), rows[i].value);
+		progress_duration_format(text, sizeof(text), rows[i].value);
 		assert_string_equal(text, rows[i].duration);
 	}
 }

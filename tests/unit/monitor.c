@@ -72,6 +72,15 @@ static int teardown(void **state)
 	return rmdir(dir);
 }
 
+static void put_pid(const char *path, int pid)
+{
+	FILE *f = fopen(path, "we");
+
+	assert_non_null(f);
+	fprintf(f, "%d\n", pid);
+	assert_int_equal(fclose(f), 0);
+}
+
 static void a_guest_is_watched_from_before_it_is_made(void **state)
 {
 	act(&m);
@@ -98,6 +107,24 @@ static void what_is_only_destroyed_is_not_watched(void **state)
 	assert_int_equal(m.life.state, LIFECYCLE_OVER);
 }
 
+static void one_without_a_daemon_stays_until_there_is_another(void **state)
+{
+	m.life.state = LIFECYCLE_RUNS;
+	assert_true(is_over(&m)); /* a daemon's own ends with it */
+	m.worker.unattended = true;
+	assert_false(is_over(&m));
+	snprintf(m.watcher, sizeof(m.watcher), "%s/monitor-U", dir);
+	assert_int_equal(take_watch(&m), 0);
+	assert_false(is_over(&m));
+	put_pid(m.watcher, 1);
+	assert_true(is_over(&m));
+	put_pid(m.watcher, (int)getpid());
+	assert_false(is_over(&m));
+	m.life.state = LIFECYCLE_OVER;
+	assert_true(is_over(&m));
+	unlink(m.watcher);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -106,6 +133,7 @@ int main(void)
 		TEST(a_guest_is_watched_from_before_it_is_made),
 		TEST(what_was_not_made_is_not_watched),
 		TEST(what_is_only_destroyed_is_not_watched),
+		TEST(one_without_a_daemon_stays_until_there_is_another),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
