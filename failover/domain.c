@@ -384,6 +384,7 @@ static void load_one(void *data, const struct failover_record *r, const struct w
 	if (!d)
 		return;
 	d->record = *r;
+	d->passing = r->passing;
 	d->recorded = true;
 	d->peer = failover_peer_find(fo, r->peer);
 	if (!d->peer && r->role != PROTO_ROLE_NONE)

@@ -191,26 +191,32 @@ void failover_domain_copied(struct failover_domain *d)
 }
 
 /* Until the last epoch is made, the guest is this host's alone. */
-static bool can_call_off(const struct failover_domain *d)
+static bool is_here(const struct failover_domain *d)
 {
-	struct failover_step step;
+	return d->state == FAILOVER_CHECKING || d->state == FAILOVER_PREPARING ||
+	       d->state == FAILOVER_SYNCING || d->state == FAILOVER_PROTECTED;
+}
 
-	return d->moves && failover_domain_takes(d, FAILOVER_ON_UNPROTECT, &step);
+static void note_called_off(struct failover_domain *d, const char *by)
+{
+	d->moves = false;
+	EVENT(d, "cancelled", "%s: it stays here%s%s", by,
+		d->passing ? "" : ", and goes on being protected by ",
+		d->passing ? "" : d->attempt_peer->conf->name);
 }
 
 void failover_domain_tend_move(struct failover_domain *d)
 {
 	/* Who asked for it has gone: Ctrl-C, a connection that broke. */
-	if (!d->client && can_call_off(d)) {
-		d->moves = false;
-		EVENT(d, "cancelled", "who asked for its move has gone: it stays here");
-		if (d->passing)
-			failover_domain_on(d, FAILOVER_ON_UNPROTECT);
-	}
+	if (d->moves && !d->client && is_here(d))
+		note_called_off(d, "who asked for its move has gone");
 	if (d->moves || d->client)
 		return;
+	/* Again until it is written, for nothing else would end it. */
+	if (d->passing && is_here(d))
+		failover_domain_on(d, FAILOVER_ON_UNPROTECT);
 	/* Of a move that came to nothing only the generation is remembered. */
-	if (d->state == FAILOVER_SOLO && d->recorded && !d->record.intent)
+	if (d->state == FAILOVER_SOLO && d->recorded && !d->record.intent && !d->guest_died)
 		failover_domain_on(d, FAILOVER_ON_UNPROTECT);
 	if (d->passing && d->state == FAILOVER_IDLE)
 		d->why[0] = '\0';
@@ -223,7 +229,7 @@ void failover_domain_cancel(struct failover *fo, struct failover_client *client,
 	struct failover_domain *d = failover_domain_by_name(fo, name);
 	char why[WHY_MAX];
 
-	if (!d || !can_call_off(d)) {
+	if (!d || !d->moves || !is_here(d)) {
 		snprintf(why, sizeof(why),
 			d && d->moves ? "%.128s is handed over: too late to call that off"
 				      : "%.128s is not being moved from here",
@@ -231,14 +237,14 @@ void failover_domain_cancel(struct failover *fo, struct failover_client *client,
 		failover_client_exit(client, d ? EXIT_CODE_WRONG_STATE : EXIT_CODE_UNKNOWN, why);
 		return;
 	}
-	EVENT(d, "cancelled", "an operator has called its move off: it stays here");
+	note_called_off(d, "an operator has called its move off");
 	if (d->passing) {
-		d->moves = false;
 		failover_domain_unprotect(fo, client, name);
 		return;
 	}
-	/* It was to be protected in any case. */
-	failover_domain_settle(d, EXIT_CODE_FAILED, "the move was called off");
+	failover_domain_settle(d, EXIT_CODE_FAILED,
+		"the move was called off: it goes on being protected by %s",
+		d->attempt_peer->conf->name);
 	failover_client_exit(client, EXIT_CODE_OK, NULL);
 }
 

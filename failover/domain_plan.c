@@ -86,11 +86,13 @@ struct failover_record failover_plan_record(const struct failover_plan *p,
 		r.generation = attempt->generation;
 		r.decision = FAILOVER_DECISION_NONE;
 		r.role = p->role;
-		r.intent = p->role == PROTO_ROLE_BACKUP || !attempt->passing;
+		r.passing = p->role == PROTO_ROLE_PRIMARY && attempt->passing;
+		r.intent = !r.passing;
 		break;
 	case FAILOVER_PROMISE_REST:
 		r.decision = rest.decision;
 		r.role = rest.role;
+		r.passing = false;
 		break;
 	case FAILOVER_PROMISE_NOTHING:
 	case FAILOVER_PROMISE_UNWANTED:
@@ -101,7 +103,7 @@ struct failover_record failover_plan_record(const struct failover_plan *p,
 	if (p->unwanted)
 		r.intent = false;
 	if (p->wanted)
-		r.intent = !attempt->passing;
+		r.intent = !now->passing;
 	return r;
 }
 

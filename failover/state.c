@@ -100,6 +100,8 @@ int failover_state_save(const char *dir, const struct failover_record *r, struct
 			r->name, "uuid", r->uuid, "generation", (json_int_t)r->generation, "role",
 			roles[r->role], "peer", r->peer, "decision", decisions[r->decision],
 			"intent", r->intent, "boot", r->boot);
+	if (j && r->passing)
+		json_object_set_new(j, "passing", json_true());
 	text = j ? json_dumps(j, JSON_INDENT(1)) : NULL;
 	json_decref(j);
 	snprintf(folder, sizeof(folder), "%s/domains", dir);
@@ -132,7 +134,7 @@ int failover_state_read(const char *file, struct failover_record *ret, struct wh
 	struct failover_record r = {0};
 	json_error_t error;
 	json_int_t generation;
-	int version, intent, role_index, decision_index;
+	int version, intent, passing = 0, role_index, decision_index;
 	json_t *j = json_load_file(file, JSON_REJECT_DUPLICATES, &error);
 	bool good = false;
 
@@ -141,9 +143,10 @@ int failover_state_read(const char *file, struct failover_record *ret, struct wh
 			"the record %s cannot be read (%s); its domain is left alone: repair or "
 			"remove the file",
 			file, error.text);
-	if (json_unpack(j, "{s:i, s:s, s:s, s:I, s:s, s:s, s:s, s:b, s:s}", "version", &version,
-		    "name", &name, "uuid", &uuid, "generation", &generation, "role", &role, "peer",
-		    &peer, "decision", &decision, "intent", &intent, "boot", &boot) == 0) {
+	if (json_unpack(j, "{s:i, s:s, s:s, s:I, s:s, s:s, s:s, s:b, s:s, s?b}", "version",
+		    &version, "name", &name, "uuid", &uuid, "generation", &generation, "role",
+		    &role, "peer", &peer, "decision", &decision, "intent", &intent, "boot", &boot,
+		    "passing", &passing) == 0) {
 		role_index = index_of(roles, ARRAY_SIZE(roles), role);
 		decision_index = index_of(decisions, ARRAY_SIZE(decisions), decision);
 		good = version == 1 && generation >= 0 && role_index >= 0 && decision_index >= 0 &&
@@ -156,6 +159,7 @@ int failover_state_read(const char *file, struct failover_record *ret, struct wh
 		r.role = (enum proto_role)role_index;
 		r.decision = (enum failover_decision)decision_index;
 		r.intent = intent;
+		r.passing = passing;
 		*ret = r;
 	}
 	json_decref(j);

@@ -38,7 +38,8 @@ struct failover_record {
 	uint64_t generation;
 	enum proto_role role;
 	enum failover_decision decision;
-	bool intent; /* protect again whenever possible */
+	bool intent;  /* protect again whenever possible */
+	bool passing; /* this generation is for a move only: nobody wanted it protected before */
 	/* Of the kernel when the role was taken on; "none" while the guest is still to be started.
 	 */
 	char boot[FAILOVER_UUID_MAX];

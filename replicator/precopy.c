@@ -38,7 +38,9 @@ bool precopy_is_last(struct precopy *p, unsigned int round, uint64_t dirty, uint
 	p->downtime_ms = round && p->pages ? downtime_ms(p, dirty, now_ns) : 0;
 	if (round >= 2) /* the first one has sent everything, which compares with nothing */
 		in_vain = is_in_vain(p, dirty);
-	if (round && t->dirty_threshold && dirty < t->dirty_threshold)
+	if (round && !dirty)
+		snprintf(reason, PRECOPY_REASON_MAX, "nothing is left to send");
+	else if (round && t->dirty_threshold && dirty < t->dirty_threshold)
 		snprintf(reason, PRECOPY_REASON_MAX,
 			"%" PRIu64 " pages are left to send, fewer than %" PRIu32, dirty,
 			t->dirty_threshold);

@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/exit_codes.h"
 #include "common/log.h"
+#include "replicator/asked.h"
 #include "replicator/restrain.h"
 #include "replicator/saver.h"
 
@@ -82,6 +83,7 @@ static void give_way(struct primary *p)
 			  "before that is over, see that the guest runs on one host only",
 			p->dom.name, p->worker.run_dir);
 	p->ops->give_way(p->hv);
+	asked_note(p->asked, 0);
 	p->taken = true;
 }
 

@@ -48,7 +48,7 @@ static bool is_anothers(struct primary *p)
 int primary_repair(struct primary *p)
 {
 	const struct worker *w = &p->worker;
-	int r;
+	int r, swept = 0;
 
 	/* One that has started again meanwhile was waiting for this. */
 	if (w->release && w->uuid && restrain_let_go(p->ops, p->hv, w->run_dir, w->uuid, &p->why))
@@ -58,16 +58,19 @@ int primary_repair(struct primary *p)
 	r = p->ops->find(p->hv, w->repair, &p->dom, &p->why);
 	if (r == -ENOENT)
 		return sweep(p);
+	/* First: what it may say must not wait for what it is still to do. */
+	if (netbuf_sweep(p->netbuf_dir, w->uuid ? w->uuid : p->dom.uuid, 1, &p->why) < 0)
+		swept = -EIO;
+	if (swept)
+		log_error("%s", p->why.text);
 	if (!r && !is_anothers(p))
 		r = p->ops->repair(p->hv, p->dom.domid,
 			asked_noted(w->run_dir, p->dom.uuid, p->dom.domid), &p->why);
 	if (!r)
 		asked_forget(w->run_dir, p->dom.uuid);
-	if (netbuf_sweep(p->netbuf_dir, w->uuid ? w->uuid : p->dom.uuid, 1, &p->why) < 0)
-		r = -EIO;
 	if (r)
 		log_error("%s", p->why.text);
-	return r ? EXIT_CODE_FAILED : EXIT_CODE_OK;
+	return r || swept ? EXIT_CODE_FAILED : EXIT_CODE_OK;
 }
 
 /*

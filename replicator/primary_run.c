@@ -37,6 +37,9 @@ static int on_precopy(void *opaque, unsigned int round, int64_t dirty)
 	r = p->ops->changed(p->hv, &p->why);
 	if (r || dirty < 0)
 		return r;
+	/* The first round is told as the guest's address space, most of which is empty. */
+	if (!round && (uint64_t)dirty > p->copy.pages_total)
+		dirty = (int64_t)p->copy.pages_total;
 	ship_copy_round(&p->copy, round + 1, (uint64_t)dirty);
 	return precopy_is_last(&p->precopy, round, (uint64_t)dirty, clock_now_ns(), p->last_round);
 }
@@ -351,9 +354,12 @@ int primary_replicate(struct primary *p)
 	r = keep_still(p);
 	if (!r)
 		r = p->ops->save(p->hv, p->io_fd, &calls, &p->why);
-	if (p->copying) /* that it ended is what counts, and p->why */
-		restrain_let_go(p->ops, p->hv, p->worker.run_dir, p->dom.uuid, &(struct why){""});
 	close(p->io_fd);
+	/* Nothing was promised of it yet. That the copy has ended is what counts, and p->why. */
+	if (p->worker.no_live && !p->epoch.committed)
+		restrain_let_go(p->ops, p->hv, p->worker.run_dir, p->dom.uuid, &(struct why){""});
+	if (!p->ops->settle(p->hv)) /* else a request of ours has not been answered yet */
+		asked_note(p->asked, 0);
 	if (p->copying && ship_copy_finish(&p->copy) && r != -ECANCELED)
 		why_set(&p->why, r,
 			"the initial copy of '%s' failed: %s; the domain runs on, "

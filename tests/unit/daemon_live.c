@@ -29,6 +29,15 @@ static void assert_forgotten(const struct host *h)
 	assert_int_equal(count_events(h, "protect-begin"), count_events(h, "\"migrate\""));
 }
 
+static void await_event(const struct host *h, const char *event)
+{
+	const uint64_t last = clock_now_ns() + RIG_PATIENCE;
+
+	while (!count_events(h, event) && clock_now_ns() < last)
+		usleep(10000);
+	assert_true(count_events(h, event) > 0);
+}
+
 static void one_that_nobody_protects_is_moved_and_moved_back(void **state)
 {
 	CLEANUP_FREE char *there = NULL, *back = NULL;
@@ -138,6 +147,27 @@ static void a_copy_that_fails_leaves_nothing(void **state)
 	daemon_end(&host_beta);
 }
 
+/* It has left: whatever the other host still does, it is not here. */
+static void what_has_left_is_not_called_off(void **state)
+{
+	CLEANUP_FREE char *late = NULL;
+	int mover;
+
+	both_up();
+	rig_shell("touch %s", rig_path(&host_beta, "libexec/romulus-backup.lingers"));
+	mover = MIGRATE(&host_alpha, "beta", "");
+	daemon_await(&host_beta, "\"state\":\"taking-over\"");
+	await_event(&host_alpha, "\"left\"");
+	late = CANCEL(&host_alpha);
+	expect_in(late, "\"exit\":9");
+	expect_in(late, "too late");
+	close(mover);
+	usleep(300000); /* some ticks in which nothing is to happen */
+	assert_int_equal(count_events(&host_alpha, "\"cancelled\""), 0);
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
+}
+
 /* The record is that of a move: nobody wants the guest protected, and nobody asks for it. */
 static void a_restart_in_the_copy_leaves_nothing(void **state)
 {
@@ -164,6 +194,7 @@ int main(int argc, char **argv)
 		TEST(a_copy_is_called_off),
 		TEST(who_goes_away_calls_it_off),
 		TEST(a_copy_that_fails_leaves_nothing),
+		TEST(what_has_left_is_not_called_off),
 		TEST(a_restart_in_the_copy_leaves_nothing),
 	};
 

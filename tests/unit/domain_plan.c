@@ -194,6 +194,11 @@ static void nobody_wants_what_only_passes(void **state)
 	/* A guest of that name that comes here to be protected is another matter. */
 	assert_true(failover_plan_record(failover_plan(FAILOVER_DO_ANSWER_PREPARED), &now, &passing)
 			    .intent);
+	assert_false(r.passing &&
+		     failover_plan_record(failover_plan(FAILOVER_DO_FORGET), &r, &passing).passing);
+	passing.passing = false; /* romulusd was restarted: the record knows */
+	assert_false(
+		failover_plan_record(failover_plan(FAILOVER_DO_TAKE_BACK), &r, &passing).intent);
 	passing.unwanted = false; /* but there it is to be */
 	assert_true(
 		failover_plan_record(failover_plan(FAILOVER_DO_HAND_OVER), &r, &passing).intent);

@@ -22,6 +22,7 @@
 #include "common/cleanup.h"
 #include "common/exit_codes.h"
 #include "diskrep/primary.h"
+#include "replicator/asked.h"
 #include "replicator/primary.h"
 #include "tests/unit/pair.h"
 
@@ -31,7 +32,7 @@
 /* What the worker has done to its guest; in memory that the test sees. */
 static struct seen {
 	bool suspended, destroyed, stays; /* cannot be destroyed */
-	bool copied_still;
+	bool copied_still, no_plug;
 	unsigned int resumed, paused, unpaused, closed, released, let_go;
 	int changed;   /* what it finds when it looks next in a pause */
 	bool gave_way; /* to another hand */
@@ -107,6 +108,11 @@ static int pause_guest(struct hv *hv, uint32_t domid, struct why *why)
 	return 0;
 }
 
+static int settle(struct hv *hv)
+{
+	return 0;
+}
+
 static int unpause_guest(struct hv *hv, uint32_t domid, struct why *why)
 {
 	seen->unpaused++;
@@ -117,6 +123,7 @@ static const struct hv_ops ops = {.name = "made up",
 	.save = save,
 	.changed = changed,
 	.give_way = give_way,
+	.settle = settle,
 	.look = look,
 	.destroy = destroy,
 	.pause = pause_guest,
@@ -124,13 +131,13 @@ static const struct hv_ops ops = {.name = "made up",
 
 static int installed(struct netbuf *nb, struct why *why)
 {
-	return 0;
+	return seen->no_plug ? why_set(why, -EIO, "it has no plug") : 0;
 }
 
 static int closed(struct netbuf *nb, struct why *why)
 {
 	seen->closed++;
-	return 0;
+	return seen->no_plug ? why_set(why, -EIO, "it has no plug") : 0;
 }
 
 static int released(struct netbuf *nb, struct why *why)
@@ -273,10 +280,8 @@ static void tell(enum proto_order kind)
 	assert_int_equal(proto_session_send(rig.daemon.a, PROTO_ORDER, &order.base, SOON, &why), 0);
 }
 
-static int begin(void **state)
+static void start(void)
 {
-	rig = (struct rig){.daemon = open_pair(true), .stream = open_pair(true), .acks = true};
-	memset(seen, 0, sizeof(*seen));
 	rig.pid = fork();
 	if (rig.pid == 0) {
 		proto_session_free(rig.daemon.a);
@@ -285,8 +290,27 @@ static int begin(void **state)
 	}
 	rig.daemon.b = proto_session_free(rig.daemon.b);
 	rig.stream.b = proto_session_free(rig.stream.b);
+}
+
+static int begin(void **state)
+{
+	rig = (struct rig){.daemon = open_pair(true), .stream = open_pair(true), .acks = true};
+	memset(seen, 0, sizeof(*seen));
+	start();
 	await(PROTO_REPORT_PROTECTED);
 	await(PROTO_REPORT_EPOCH);
+	return 0;
+}
+
+/* Its network cannot be held at the end of the copy. */
+static int begin_to_fail(void **state)
+{
+	rig = (struct rig){.daemon = open_pair(true), .stream = open_pair(true), .acks = true};
+	memset(seen, 0, sizeof(*seen));
+	still = seen->no_plug = true;
+	start();
+	still = false;
+	await(PROTO_REPORT_FAILED);
 	return 0;
 }
 
@@ -324,6 +348,23 @@ static void a_guest_may_stand_still_for_its_copy(void **state)
 	assert_int_equal(seen->paused, 1);
 	assert_int_equal(seen->unpaused, 1);
 	assert_true(seen->copied_still);
+}
+
+/* It runs on, unprotected. */
+static void a_copy_that_fails_lets_it_go(void **state)
+{
+	assert_true(seen->copied_still);
+	assert_int_equal(seen->paused, 1);
+	assert_int_equal(seen->unpaused, 1);
+}
+
+/* Resumed, it is not about to suspend as a dead worker has asked. */
+static void a_failed_checkpoint_was_answered(void **state)
+{
+	seen->no_plug = true;
+	await(PROTO_REPORT_LOST);
+	assert_false(seen->suspended);
+	assert_false(asked_noted(dir, "12345678-9abc-def0-1234-56789abcdef0", guest));
 }
 
 /* All of it is acked and what it has sent is let out; from then on it neither runs nor ends. */
@@ -499,6 +540,9 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 			a_guest_may_stand_still_for_its_copy, begin_still, finish),
+		cmocka_unit_test_setup_teardown(
+			a_copy_that_fails_lets_it_go, begin_to_fail, finish),
+		TEST(a_failed_checkpoint_was_answered),
 		TEST(the_guest_stands_when_all_is_acked),
 		TEST(it_goes_on_when_it_is_taken_back),
 		TEST(it_is_destroyed_where_it_stands),

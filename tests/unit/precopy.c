@@ -87,6 +87,9 @@ static void nothing_left_is_the_end(void **state)
 	assert_false(precopy_is_last(&p, 0, ALL, NSEC_PER_SEC, reason));
 	assert_true(precopy_is_last(&p, 1, 0, NSEC_PER_SEC, reason));
 	assert_int_equal(p.downtime_ms, 0);
+	p.terms = (struct precopy_terms){0}; /* nor does it need a limit */
+	assert_false(precopy_is_last(&p, 0, ALL, NSEC_PER_SEC, reason));
+	assert_true(precopy_is_last(&p, 1, 0, NSEC_PER_SEC, reason));
 }
 
 int main(void)
