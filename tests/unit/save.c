@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -829,6 +830,33 @@ static void a_disk_that_is_not_there_is_said(void **state)
 	assert_int_equal(xen->builds, 0);
 }
 
+/* A device of DRBD's that cannot be opened is one that is secondary here. */
+static void a_disk_that_is_secondary_here_is_said(void **state)
+{
+	struct save s;
+
+	save_as(SAVEFILE_ROMULUS, false);
+	unlink(disk);
+	assert_int_equal(mknod(disk, S_IFBLK | 0600, makedev(147, 4095)), 0);
+	s = begin();
+	assert_int_equal(restore_run(&s, &why), -EBUSY);
+	assert_non_null(strstr(why.text, "not primary here"));
+	assert_int_equal(xen->builds, 0);
+}
+
+static void a_check_creates_no_domain(void **state)
+{
+	struct save s;
+
+	save_as(SAVEFILE_ROMULUS, true);
+	unlink(disk);
+	s = begin();
+	s.check = true;
+	assert_int_equal(restore_run(&s, &why), 0);
+	assert_true(s.checkpoint);
+	assert_int_equal(xen->builds, 0);
+}
+
 /* ---- checkpoints and their disks ------------------------------------------------------------ */
 
 static void disks_of_a_checkpoint_are_asked_for(void **state)
@@ -940,6 +968,8 @@ int main(void)
 		TEST(a_restore_that_fails_leaves_no_domain),
 		TEST(what_is_protected_here_is_not_restored),
 		TEST(a_disk_that_is_not_there_is_said),
+		TEST(a_disk_that_is_secondary_here_is_said),
+		TEST(a_check_creates_no_domain),
 		TEST(disks_of_a_checkpoint_are_asked_for),
 		TEST(a_checkpoint_has_its_snapshot),
 		TEST(without_its_snapshot_a_checkpoint_is_none),
