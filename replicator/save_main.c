@@ -164,7 +164,8 @@ static void usage(FILE *to)
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
 		const struct verb *v = &verbs[i];
 
-		fprintf(to, "romulus %s [OPTION...] %s\n  %s\n", v->name, v->synopsis, v->summary);
+		fprintf(to, "romulus %s %s%s\n  %s\n", v->name,
+			v->options[0] ? "[OPTION...] " : "", v->synopsis, v->summary);
 		for (size_t k = 0; k < ARRAY_SIZE(rows); k++)
 			if (rows[k].summary && strchr(v->options, rows[k].letter))
 				fprintf(to, "    --%-11s %-8s %s\n", rows[k].name,
@@ -248,6 +249,7 @@ static int work(struct save *s, const struct verb *v)
 	int r;
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGTTOU, SIG_IGN); /* in a group of its own, and on the terminal all the same */
 	screen_open(s);
 	if (!s->check)
 		s->hv = s->ops->open(&why);

@@ -41,6 +41,7 @@ static struct xen {
 	size_t stops_at; /* libxl fails there; 0: it does not */
 	bool cut;        /* it says that all went well, with half of the stream */
 	bool disks;
+	uint64_t memory_kb;
 
 	bool runs, suspended, gone; /* of the domain that is saved */
 	unsigned int builds;        /* domains that were begun */
@@ -71,7 +72,7 @@ static int find(struct hv *hv, const char *name, struct hv_domain *ret, struct w
 		.name = "db",
 		.uuid = UUID,
 		.type = HV_TYPE_PVH,
-		.memory_kb = 64,
+		.memory_kb = xen->memory_kb,
 		.hypervisor = "4.17"};
 	if (xen->disks) {
 		ret->disk_count = 1;
@@ -249,6 +250,7 @@ static int setup(void **state)
 	snprintf(hook, sizeof(hook), "%s/hook", dir);
 	snprintf(traces, sizeof(traces), "%s/traces", dir);
 	memset(xen, 0, sizeof(*xen));
+	xen->memory_kb = 64;
 	xen->got = malloc(MADE_MAX);
 	assert_non_null(xen->got);
 	snprintf(xen->config, sizeof(xen->config),
@@ -618,6 +620,19 @@ static void a_folder_that_is_not_there_is_said_first(void **state)
 	the_guest_runs_on(&s, -EEXIST);
 }
 
+static void no_room_is_said_first(void **state)
+{
+	struct save s = begin();
+
+	xen->memory_kb = UINT64_C(1) << 50;
+	the_guest_runs_on(&s, -ENOSPC);
+	assert_non_null(strstr(why.text, "no room for"));
+	assert_non_null(strstr(why.text, "--force"));
+	s.force = true;
+	assert_int_equal(save_run(&s, &why), 0);
+	assert_true(xen->gone);
+}
+
 static void what_is_protected_is_not_saved(void **state)
 {
 	struct save s = begin();
@@ -957,6 +972,7 @@ int main(void)
 		TEST(a_large_save_that_fails_leaves_nothing),
 		TEST(what_was_there_stays_until_all_is_written),
 		TEST(a_folder_that_is_not_there_is_said_first),
+		TEST(no_room_is_said_first),
 		TEST(what_is_protected_is_not_saved),
 		TEST(who_survives_lets_the_guest_run),
 		TEST(who_survives_destroys_what_is_saved),
