@@ -164,8 +164,8 @@ static void usage(FILE *to)
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
 		const struct verb *v = &verbs[i];
 
-		fprintf(to, "romulus %s %s%s\n  %s\n", v->name,
-			v->options[0] ? "[OPTION...] " : "", v->synopsis, v->summary);
+		fprintf(to, "romulus %s %s%s\n  %s\n", v->name, v->options[0] ? "[OPTION...] " : "",
+			v->synopsis, v->summary);
 		for (size_t k = 0; k < ARRAY_SIZE(rows); k++)
 			if (rows[k].summary && strchr(v->options, rows[k].letter))
 				fprintf(to, "    --%-11s %-8s %s\n", rows[k].name,

@@ -376,6 +376,54 @@ static void it_may_stay_paused(void **state)
 	assert_true(xen->built && !xen->built_runs && !xen->standby);
 }
 
+/* Restore the file through a pipe. */
+static int restore_piped(void)
+{
+	const int before = dup(STDIN_FILENO);
+	struct save s = begin();
+	int fd[2], r;
+	pid_t pid;
+
+	s.file = "-";
+	assert_int_equal(pipe(fd), 0);
+	pid = fork();
+	if (pid == 0) {
+		CLEANUP_FREE uint8_t *bytes = NULL;
+		size_t n;
+
+		close(fd[0]);
+		bytes = get_file(file, &n);
+		_exit(savefile_write_all(fd[1], bytes, n, NULL) != 0);
+	}
+	assert_true(pid > 0 && before >= 0);
+	close(fd[1]);
+	assert_int_equal(dup2(fd[0], STDIN_FILENO), STDIN_FILENO);
+	close(fd[0]);
+	r = restore_run(&s, &why);
+	dup2(before, STDIN_FILENO);
+	close(before);
+	waitpid(pid, NULL, 0);
+	return r;
+}
+
+static void a_pipe_is_verified_first(void **state)
+{
+	make_stream(2500000);
+	save_as(SAVEFILE_ROMULUS, false);
+	assert_int_equal(setenv("TMPDIR", dir, 1), 0);
+	assert_int_equal(restore_piped(), 0);
+	assert_true(xen->built && xen->got_n == xen->stream.n);
+	assert_memory_equal(xen->got, xen->stream.bytes, xen->stream.n);
+	assert_int_equal(truncate(file, 3000), 0);
+	assert_int_equal(restore_piped(), -EBADMSG);
+	assert_int_equal(xen->builds, 0);
+	assert_int_equal(setenv("TMPDIR", "/nowhere", 1), 0);
+	assert_int_equal(restore_piped(), -ENOENT);
+	assert_non_null(strstr(why.text, "TMPDIR"));
+	unsetenv("TMPDIR");
+	assert_int_equal(names(), 2); /* the file and the disk */
+}
+
 /* ---- damage --------------------------------------------------------------------------------- */
 
 static unsigned int refused;
@@ -962,6 +1010,7 @@ int main(void)
 		TEST(xls_format_comes_back),
 		TEST(xls_format_is_xls),
 		TEST(it_may_stay_paused),
+		TEST(a_pipe_is_verified_first),
 		TEST(no_damaged_file_creates_a_domain),
 		TEST(no_damaged_chunk_creates_a_domain),
 		TEST(no_frame_can_be_left_out),
