@@ -43,7 +43,7 @@ on romulus restore $f || fail "the second romulus restore failed with $?"
 db_is_up alpha
 
 step "who restarts it when it reboots"
-on pgrep -f "romulus-monitor --domain db" >/dev/null || fail "nobody watches db"
+on pgrep -x romulus-monitor >/dev/null || fail "nobody watches db"
 domid=$(domid_on alpha)
 guest_types alpha 'reboot -f'
 wait_for 300 is_other alpha "$domid" || fail "db was not started again: $(on xl list)"
