@@ -25,6 +25,9 @@ tests/unit/$(1)_pkg := cmocka $(failover_pkg) $(proto_pkg)
 endef
 $(foreach t,$(failover_test_names),$(eval $(call failover_test,$(t))))
 tests/unit/reap_src += failover/worker.c
+unit_tests += tests/unit/save_command
+tests/unit/save_command_src := tests/unit/save_command.c failover/save_command.c failover/state.c $(common_src)
+tests/unit/save_command_pkg := cmocka jansson $(proto_pkg)
 tests/unit/etcd_cluster_src += tests/unit/etcd_rig.c tests/unit/daemon_rig.c
 
 # The daemon itself, beside the test.

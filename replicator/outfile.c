@@ -24,7 +24,10 @@ static int open_standard_output(struct outfile *o, struct why *why)
 		return why_set(why, -EINVAL,
 			"a saved domain is not for a terminal: redirect the standard output");
 	o->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-	return o->fd < 0 ? fail(o, why, "opened") : 0;
+	/* What libxl's helper, a hook or a hotplug script prints must not get into it. */
+	if (o->fd < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+		return fail(o, why, "opened");
+	return 0;
 }
 
 static void part_name(char ret[NAME_MAX + 1], const char *name, pid_t pid)

@@ -277,6 +277,8 @@ static int restore_domain(
 		return r;
 	save_note_domain(s->notice, &dom);
 	snprintf(standby, sizeof(standby), "%s--restoring", dom.name);
+	if (s->check)
+		return 0;
 	r = check_host(s, &dom, why);
 	if (!r)
 		r = put_back_disks(s, about, &dom, why);
@@ -306,6 +308,8 @@ int restore_run(struct save *s, struct why *why)
 	else
 		r = restore_domain(s, fd, &about, why);
 	s->stream_bytes = about.stream_bytes;
+	s->saved_ns = about.saved_ns;
+	s->checkpoint = about.checkpoint;
 	savefile_about_clear(&about);
 	return r;
 }

@@ -53,13 +53,14 @@ struct save {
 	bool checkpoint;
 	/* of restore */
 	bool paused;
+	bool check; /* only verify the file */
 	const char *protected_[SAVE_PROTECTED_MAX]; /* "NAME" or uuid of what romulusd owns */
 	size_t protected_n;
 
 	/* How many bytes of the stream, of how many, and of the file. NULL: nobody looks. */
 	void (*progress)(const char *stage, uint64_t stream, uint64_t total, uint64_t file);
 	uint32_t domid; /* out: of restore */
-	uint64_t stream_bytes, file_bytes;
+	uint64_t stream_bytes, file_bytes, saved_ns;
 };
 
 /* Each returns 0 or a negative errno with the sentence. */

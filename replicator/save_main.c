@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -107,6 +108,19 @@ static void say_resumed(const struct save *s)
 
 static void say_restored(const struct save *s)
 {
+	const time_t saved = (time_t)(s->saved_ns / NSEC_PER_SEC);
+	char bytes[16], when[64] = "";
+	struct tm tm;
+
+	if (s->check) {
+		progress_bytes_format(bytes, sizeof(bytes), s->stream_bytes);
+		if (saved && gmtime_r(&saved, &tm))
+			strftime(when, sizeof(when), ", saved %Y-%m-%d %H:%M:%S UTC", &tm);
+		fprintf(stderr, "%s is whole: %s, %s of memory and devices%s%s\n", s->file,
+			s->notice->name, bytes, when,
+			s->checkpoint ? ", a checkpoint: its disks have gone on" : "");
+		return;
+	}
 	fprintf(stderr, "%s %s, domain %u; %s is as it was\n", s->notice->name,
 		s->paused ? "is restored and paused" : "runs again", s->domid,
 		strcmp(s->file, "-") ? s->file : "the standard input");
@@ -122,7 +136,7 @@ static const struct verb {
 	{"save", "DOMAIN FILE", "write a running domain to FILE, or to the standard output (-)", 2,
 		"fcsnF", save_run, say_saved},
 	{"restore", "FILE", "make a domain of FILE, or of the standard input (-), and let it run",
-		1, "psn", restore_run, say_restored},
+		1, "kpsn", restore_run, say_restored},
 	{"resume", "DOMAIN", "let a guest that a killed save has left suspended run on", 1, "",
 		resume_run, say_resumed},
 };
@@ -137,6 +151,7 @@ static const struct row {
 	{'n', "no-snapshot", NULL, "its disks are seen to in another way"},
 	{'F', "force", NULL, "try it even if there may not be room"},
 	{'p', "paused", NULL, "do not let it run yet"},
+	{'k', "check", NULL, "only verify FILE and say what is in it"},
 	{'h', "help", NULL, "this text"},
 	/* from romulusd, not for a person */
 	{'H', "host", "NAME", NULL},
@@ -149,7 +164,8 @@ static void usage(FILE *to)
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
 		const struct verb *v = &verbs[i];
 
-		fprintf(to, "romulus %s [OPTION...] %s\n  %s\n", v->name, v->synopsis, v->summary);
+		fprintf(to, "romulus %s %s%s\n  %s\n", v->name, v->options[0] ? "[OPTION...] " : "",
+			v->synopsis, v->summary);
 		for (size_t k = 0; k < ARRAY_SIZE(rows); k++)
 			if (rows[k].summary && strchr(v->options, rows[k].letter))
 				fprintf(to, "    --%-11s %-8s %s\n", rows[k].name,
@@ -179,6 +195,8 @@ static bool take(struct save *s, int letter, const char *value)
 		return s->no_snapshot = true;
 	case 'F':
 		return s->force = true;
+	case 'k':
+		return s->check = true;
 	case 'p':
 		return s->paused = true;
 	case 'H':
@@ -231,9 +249,11 @@ static int work(struct save *s, const struct verb *v)
 	int r;
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGTTOU, SIG_IGN); /* in a group of its own, and on the terminal all the same */
 	screen_open(s);
-	s->hv = s->ops->open(&why);
-	r = s->hv ? v->run(s, &why) : -ENODEV;
+	if (!s->check)
+		s->hv = s->ops->open(&why);
+	r = s->hv || s->check ? v->run(s, &why) : -ENODEV;
 	screen_close();
 	s->ops->close(s->hv);
 	if (r)

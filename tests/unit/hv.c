@@ -335,6 +335,55 @@ static void what_another_has_suspended_stays(void **state)
 	assert_is_theirs();
 }
 
+/* ---- saved whole ----------------------------------------------------------------------------- */
+
+static void it_suspends_after_a_while(enum rig_moment moment)
+{
+	rig.suspended = rig.looks >= 8 && !rig.resumed;
+}
+
+static void a_whole_save_leaves_it_suspended(void **state)
+{
+	assert_int_equal(hv_xen_write_out(&hv, RIG_DOMID, -1, true, &why), 0);
+	assert_true(rig.suspended);
+	assert_int_equal(hv_xen_resume(&hv, RIG_DOMID, &why), 0);
+	assert_false(rig.suspended);
+}
+
+static void a_whole_save_that_fails_does_not(void **state)
+{
+	rig.save_error = ERROR_FAIL;
+	assert_int_equal(hv_xen_write_out(&hv, RIG_DOMID, -1, false, &why), -EIO);
+	assert_false(rig.suspended);
+	rig.unresuming = true;
+	assert_int_equal(hv_xen_write_out(&hv, RIG_DOMID, -1, false, &why), -ENOTRECOVERABLE);
+	assert_true(rig.suspended);
+	assert_non_null(strstr(why.text, "STANDS SUSPENDED"));
+}
+
+static void what_a_dead_save_has_suspended_is_resumed(void **state)
+{
+	rig.suspended = true;
+	assert_int_equal(hv_xen_take_back(&hv, RIG_DOMID, &why), 0);
+	assert_int_equal(rig.resumed, 1);
+	assert_int_equal(rig.logdirty_off, 1);
+	rig.gone = true;
+	assert_int_equal(hv_xen_take_back(&hv, RIG_DOMID, &why), -ESRCH);
+}
+
+static void what_a_dead_save_has_asked_for_is_called_off(void **state)
+{
+	rig_put(RIG_SHUTDOWN, "suspend");
+	assert_int_equal(hv_xen_take_back(&hv, RIG_DOMID, &why), 0);
+	assert_string_equal(rig_get(RIG_SHUTDOWN), "");
+	assert_int_equal(rig.resumed, 0);
+	rig_put(RIG_SHUTDOWN, "reboot");
+	rig.then = it_suspends_after_a_while;
+	assert_int_equal(hv_xen_take_back(&hv, RIG_DOMID, &why), 0);
+	assert_string_equal(rig_get(RIG_SHUTDOWN), "reboot");
+	assert_int_equal(rig.resumed, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -357,6 +406,10 @@ int main(void)
 		TEST(an_answer_that_is_late_is_waited_for),
 		TEST(nothing_is_waited_for_without_a_request),
 		TEST(what_another_has_suspended_stays),
+		TEST(a_whole_save_leaves_it_suspended),
+		TEST(a_whole_save_that_fails_does_not),
+		TEST(what_a_dead_save_has_suspended_is_resumed),
+		TEST(what_a_dead_save_has_asked_for_is_called_off),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

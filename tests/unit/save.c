@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -40,6 +41,7 @@ static struct xen {
 	size_t stops_at; /* libxl fails there; 0: it does not */
 	bool cut;        /* it says that all went well, with half of the stream */
 	bool disks;
+	uint64_t memory_kb;
 
 	bool runs, suspended, gone; /* of the domain that is saved */
 	unsigned int builds;        /* domains that were begun */
@@ -70,7 +72,7 @@ static int find(struct hv *hv, const char *name, struct hv_domain *ret, struct w
 		.name = "db",
 		.uuid = UUID,
 		.type = HV_TYPE_PVH,
-		.memory_kb = 64,
+		.memory_kb = xen->memory_kb,
 		.hypervisor = "4.17"};
 	if (xen->disks) {
 		ret->disk_count = 1;
@@ -248,6 +250,7 @@ static int setup(void **state)
 	snprintf(hook, sizeof(hook), "%s/hook", dir);
 	snprintf(traces, sizeof(traces), "%s/traces", dir);
 	memset(xen, 0, sizeof(*xen));
+	xen->memory_kb = 64;
 	xen->got = malloc(MADE_MAX);
 	assert_non_null(xen->got);
 	snprintf(xen->config, sizeof(xen->config),
@@ -371,6 +374,54 @@ static void it_may_stay_paused(void **state)
 	s.paused = true;
 	assert_int_equal(restore_run(&s, &why), 0);
 	assert_true(xen->built && !xen->built_runs && !xen->standby);
+}
+
+/* Restore the file through a pipe. */
+static int restore_piped(void)
+{
+	const int before = dup(STDIN_FILENO);
+	struct save s = begin();
+	int fd[2], r;
+	pid_t pid;
+
+	s.file = "-";
+	assert_int_equal(pipe(fd), 0);
+	pid = fork();
+	if (pid == 0) {
+		CLEANUP_FREE uint8_t *bytes = NULL;
+		size_t n;
+
+		close(fd[0]);
+		bytes = get_file(file, &n);
+		_exit(savefile_write_all(fd[1], bytes, n, NULL) != 0);
+	}
+	assert_true(pid > 0 && before >= 0);
+	close(fd[1]);
+	assert_int_equal(dup2(fd[0], STDIN_FILENO), STDIN_FILENO);
+	close(fd[0]);
+	r = restore_run(&s, &why);
+	dup2(before, STDIN_FILENO);
+	close(before);
+	waitpid(pid, NULL, 0);
+	return r;
+}
+
+static void a_pipe_is_verified_first(void **state)
+{
+	make_stream(2500000);
+	save_as(SAVEFILE_ROMULUS, false);
+	assert_int_equal(setenv("TMPDIR", dir, 1), 0);
+	assert_int_equal(restore_piped(), 0);
+	assert_true(xen->built && xen->got_n == xen->stream.n);
+	assert_memory_equal(xen->got, xen->stream.bytes, xen->stream.n);
+	assert_int_equal(truncate(file, 3000), 0);
+	assert_int_equal(restore_piped(), -EBADMSG);
+	assert_int_equal(xen->builds, 0);
+	assert_int_equal(setenv("TMPDIR", "/nowhere", 1), 0);
+	assert_int_equal(restore_piped(), -ENOENT);
+	assert_non_null(strstr(why.text, "TMPDIR"));
+	unsetenv("TMPDIR");
+	assert_int_equal(names(), 2); /* the file and the disk */
 }
 
 /* ---- damage --------------------------------------------------------------------------------- */
@@ -617,6 +668,19 @@ static void a_folder_that_is_not_there_is_said_first(void **state)
 	the_guest_runs_on(&s, -EEXIST);
 }
 
+static void no_room_is_said_first(void **state)
+{
+	struct save s = begin();
+
+	xen->memory_kb = UINT64_C(1) << 50;
+	the_guest_runs_on(&s, -ENOSPC);
+	assert_non_null(strstr(why.text, "no room for"));
+	assert_non_null(strstr(why.text, "--force"));
+	s.force = true;
+	assert_int_equal(save_run(&s, &why), 0);
+	assert_true(xen->gone);
+}
+
 static void what_is_protected_is_not_saved(void **state)
 {
 	struct save s = begin();
@@ -829,6 +893,33 @@ static void a_disk_that_is_not_there_is_said(void **state)
 	assert_int_equal(xen->builds, 0);
 }
 
+/* A device of DRBD's that cannot be opened is one that is secondary here. */
+static void a_disk_that_is_secondary_here_is_said(void **state)
+{
+	struct save s;
+
+	save_as(SAVEFILE_ROMULUS, false);
+	unlink(disk);
+	assert_int_equal(mknod(disk, S_IFBLK | 0600, makedev(147, 4095)), 0);
+	s = begin();
+	assert_int_equal(restore_run(&s, &why), -EBUSY);
+	assert_non_null(strstr(why.text, "not primary here"));
+	assert_int_equal(xen->builds, 0);
+}
+
+static void a_check_creates_no_domain(void **state)
+{
+	struct save s;
+
+	save_as(SAVEFILE_ROMULUS, true);
+	unlink(disk);
+	s = begin();
+	s.check = true;
+	assert_int_equal(restore_run(&s, &why), 0);
+	assert_true(s.checkpoint);
+	assert_int_equal(xen->builds, 0);
+}
+
 /* ---- checkpoints and their disks ------------------------------------------------------------ */
 
 static void disks_of_a_checkpoint_are_asked_for(void **state)
@@ -919,6 +1010,7 @@ int main(void)
 		TEST(xls_format_comes_back),
 		TEST(xls_format_is_xls),
 		TEST(it_may_stay_paused),
+		TEST(a_pipe_is_verified_first),
 		TEST(no_damaged_file_creates_a_domain),
 		TEST(no_damaged_chunk_creates_a_domain),
 		TEST(no_frame_can_be_left_out),
@@ -929,6 +1021,7 @@ int main(void)
 		TEST(a_large_save_that_fails_leaves_nothing),
 		TEST(what_was_there_stays_until_all_is_written),
 		TEST(a_folder_that_is_not_there_is_said_first),
+		TEST(no_room_is_said_first),
 		TEST(what_is_protected_is_not_saved),
 		TEST(who_survives_lets_the_guest_run),
 		TEST(who_survives_destroys_what_is_saved),
@@ -940,6 +1033,8 @@ int main(void)
 		TEST(a_restore_that_fails_leaves_no_domain),
 		TEST(what_is_protected_here_is_not_restored),
 		TEST(a_disk_that_is_not_there_is_said),
+		TEST(a_disk_that_is_secondary_here_is_said),
+		TEST(a_check_creates_no_domain),
 		TEST(disks_of_a_checkpoint_are_asked_for),
 		TEST(a_checkpoint_has_its_snapshot),
 		TEST(without_its_snapshot_a_checkpoint_is_none),

@@ -90,6 +90,7 @@ static int write_out(struct hv *hv, uint32_t domid, int fd, bool live, struct wh
 	}
 	xen->helper = helper;
 	xen->worker = getpid();
+	dprintf(STDOUT_FILENO, "what libxl's helper may print\n");
 	assert_int_equal(write(fd, m.bytes, m.n), (ssize_t)m.n);
 	free(m.bytes);
 	__atomic_store_n(&xen->suspended, true, __ATOMIC_SEQ_CST);
@@ -197,6 +198,29 @@ static void a_checkpoint_leaves_it_running(void **state)
 	assert_int_equal(access(file, F_OK), 0);
 }
 
+/* And nothing else: what others print there would damage it. */
+static void the_standard_output_has_the_file(void **state)
+{
+	char *argv[] = {"romulus-save", "save", "db", "-", NULL};
+	const int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	struct why why;
+	pid_t pid;
+
+	assert_true(fd >= 0);
+	pid = fork();
+	if (pid == 0) {
+		dup2(fd, STDOUT_FILENO);
+		_exit(save_main(4, argv));
+	}
+	assert_true(pid > 0);
+	assert_int_equal(status_of(pid), EXIT_CODE_OK);
+	assert_true(xen->gone);
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	if (savefile_read(fd, NULL, NULL, NULL, &why))
+		fail_msg("%s", why.text);
+	close(fd);
+}
+
 static void nothing_came_of_it(pid_t pid)
 {
 	assert_int_equal(status_of(pid), EXIT_CODE_FAILED);
@@ -238,6 +262,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_domain_is_saved),
 		TEST(a_checkpoint_leaves_it_running),
+		TEST(the_standard_output_has_the_file),
 		TEST(who_is_interrupted_leaves_it_running),
 		TEST(whose_worker_is_killed_leaves_it_running),
 	};

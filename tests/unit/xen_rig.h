@@ -22,6 +22,8 @@ enum rig_moment {
 extern struct rig_xen {
 	bool gone, suspended, paused, saver, subscribed;
 	unsigned int resumed, logdirty_off, looks;
+	int save_error;  /* of libxl's */
+	bool unresuming; /* libxl does not resume it */
 	/* What another hand, or the guest, does then. NULL: nothing. */
 	void (*then)(enum rig_moment moment);
 } rig;

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # A domU is saved to a file and comes back from it, with its connections and its disks; a damaged file creates none
 # SPDX-License-Identifier: GPL-2.0-or-later
-TIMEOUT=3000
+TIMEOUT=3600
 
 . "$LAB_DIR/lib/romulus.sh"
 . "$LAB_DIR/lib/lifecycle.sh"
@@ -26,7 +26,7 @@ romulus_up
 f=/var/tmp/db.save
 
 step "a save and a restore, with a connection that stays"
-redis_start db 240
+redis_start db 420
 on romulus save db $f || fail "romulus save failed with $?"
 is_gone alpha db || fail "db is still there: $(on xl list)"
 sum=$(on sha256sum $f)
@@ -43,7 +43,7 @@ on romulus restore $f || fail "the second romulus restore failed with $?"
 db_is_up alpha
 
 step "who restarts it when it reboots"
-on pgrep -f "romulus-monitor --domain db" >/dev/null || fail "nobody watches db"
+on pgrep -x romulus-monitor >/dev/null || fail "nobody watches db"
 domid=$(domid_on alpha)
 guest_types alpha 'reboot -f'
 wait_for 300 is_other alpha "$domid" || fail "db was not started again: $(on xl list)"
@@ -146,7 +146,7 @@ host_ssh alpha 'xl destroy db'
 step "a PV guest"
 on "sed 's/^type.*/type = \"pv\"/' /etc/xen/web.cfg >/run/web-pv.cfg && xl create -q /run/web-pv.cfg" || fail "no PV web starts"
 wait_for 240 redis_answers "${GUEST_ADDRESS[web]}" || fail "web does not answer"
-redis_start web 240
+redis_start web 420
 on romulus save --checkpoint web $f || fail "romulus save --checkpoint of a PV guest failed with $?"
 domain_runs alpha web || fail "web does not run after a checkpoint"
 on romulus save web $f || fail "romulus save of a PV guest failed with $?"
