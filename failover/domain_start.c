@@ -8,7 +8,7 @@
 #include "failover/child.h"
 #include "failover/daemon.h"
 
-#define START_MS 120000
+#define START_MS 300000
 
 static void say_how_to_start(struct failover_domain *d, const char *resource)
 {

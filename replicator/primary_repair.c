@@ -15,7 +15,7 @@
 #include "replicator/saver.h"
 
 #define XL "/usr/sbin/xl"
-#define CREATE_MS 90000
+#define CREATE_MS 240000              /* less than START_MS of failover/domain_start.c */
 #define RETURN_NS (30 * NSEC_PER_SEC) /* in which xl starts a guest that has ended again */
 #define LOOK_MS 250
 
@@ -151,6 +151,10 @@ int primary_start(struct primary *p)
 		r = diskrep_command((const char *const[]){XL, "create", "-q", w->start, NULL},
 			CREATE_MS, &p->why, "start '%s' from %s", w->domain, w->start);
 	if (r)
+		log_error("%s", p->why.text);
+	/* xl clears up after itself unless it is killed, and half a guest would never be started.
+	 */
+	if (r == -ETIMEDOUT && p->ops->destroy(p->hv, w->domain, &p->why))
 		log_error("%s", p->why.text);
 	return r ? EXIT_CODE_FAILED : EXIT_CODE_OK;
 }

@@ -35,15 +35,17 @@ int netbuf_sweep(const char *state_dir, const char *uuid, int release, struct wh
 	return 0;
 }
 
+static int created; /* what becomes of xl */
+
 int diskrep_command(
 	const char *const argv[], int timeout_ms, struct why *why, const char *what, ...)
 {
-	return -ENOSYS;
+	return created;
 }
 
 int diskrep_drbd_primary(const char *resource, bool force, struct why *why)
 {
-	return -ENOSYS;
+	return 0;
 }
 
 int diskrep_drbd_disconnect(const char *resource, struct why *why)
@@ -200,6 +202,48 @@ static void what_was_answered_is_not(void **state)
 	assert_false(was_asked);
 }
 
+static bool there;
+static unsigned int destroyed;
+
+static int find_one_that_runs(
+	struct hv *hv, const char *name, struct hv_domain *ret, struct why *why)
+{
+	return there ? 0 : -ENOENT;
+}
+
+static int destroy(struct hv *hv, const char *name, struct why *why)
+{
+	assert_string_equal(name, "db");
+	destroyed++;
+	return 0;
+}
+
+/* After a power cut; xl ends with @r. */
+static int start(int r)
+{
+	static const struct hv_ops ops = {.find = find_one_that_runs, .destroy = destroy};
+	struct primary p = {.ops = &ops,
+		.worker = {.domain = "db", .start = "/etc/xen/db.cfg", .resource = "db"}};
+
+	created = r;
+	destroyed = 0;
+	return primary_start(&p);
+}
+
+static void half_a_guest_is_cleared_away(void **state)
+{
+	assert_int_equal(start(0), EXIT_CODE_OK);
+	assert_int_equal(destroyed, 0);
+	assert_int_equal(start(-ETIMEDOUT), EXIT_CODE_FAILED);
+	assert_int_equal(destroyed, 1);
+	/* xl has cleared up itself, or it is somebody's who was faster. */
+	assert_int_equal(start(-EIO), EXIT_CODE_FAILED);
+	assert_int_equal(destroyed, 0);
+	there = true;
+	assert_int_equal(start(-ETIMEDOUT), EXIT_CODE_OK);
+	assert_int_equal(destroyed, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -210,6 +254,7 @@ int main(void)
 		TEST(one_that_has_died_will_not_resume_it),
 		TEST(what_we_have_asked_is_told),
 		TEST(what_was_answered_is_not),
+		TEST(half_a_guest_is_cleared_away),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

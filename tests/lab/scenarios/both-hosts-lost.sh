@@ -33,7 +33,7 @@ step "status: $(romulus_on alpha status db)"
 
 step "both"
 host_ssh beta systemctl start romulusd || fail "romulusd does not start on beta"
-wait_for 180 domain_runs alpha db || fail "db was not started on alpha: $(status_json alpha; drbd_state alpha)"
+wait_for 400 domain_runs alpha db || fail "db was not started on alpha: $(status_json alpha; drbd_state alpha)"
 wait_for 180 pulse_send db stamp status || fail "db does not answer"
 stamp_start hold=60000
 newest=$(stamp_writes)
