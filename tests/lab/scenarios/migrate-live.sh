@@ -17,16 +17,20 @@ stays() {
 	is_gone "$2" db || fail "db is on $2 as well"
 }
 
+# A client that goes on for as long as it takes: one connection, and no acknowledged write is missing at its end.
+client_begins() { rm -f "$STATE/enough" && redis_start db 900 --until "$STATE/enough"; }
+client_ends() { touch "$STATE/enough" && redis_finish db; }
+
 # moved FROM TO [OPTION...]: under a client's load
 moved() {
 	local acks
-	redis_start db 90
+	client_begins
 	romulus_on "$1" migrate "${@:3}" db "$2" || fail "romulus migrate failed on $1 with $?: $(romulus_on "$1" events db; status_json "$2")"
 	is_gone "$1" db || fail "db is still on $1: $(host_ssh "$1" xl list)"
 	domain_runs "$2" db || fail "db does not run on $2: $(host_ssh "$2" xl list)"
 	acks=$(wc -l <"$STATE/acks-db")
 	wait_for 60 acks_beyond db "$((acks + 20))" || fail "the client gets no answers from $2"
-	redis_finish db
+	client_ends
 	step "why the last round was that: $(romulus_on "$1" events db --json | jq -rs 'map(select(.kind == "stage"))[-1].text')"
 }
 
@@ -43,7 +47,7 @@ is_state beta db taken-over || fail "beta does not own db: $(status_json beta)"
 wait_for 60 is_unknown alpha || fail "alpha has not forgotten db: $(status_json alpha)"
 
 step "called off while it is copied, no faster than 2 MB/s"
-redis_start db 90
+client_begins
 romulus_on beta migrate --bandwidth 2 db alpha >"$STATE/off.log" 2>&1 &
 mover=$!
 wait_for 120 copying beta || fail "no copy begins: $(cat "$STATE/off.log"; status_json beta)"
@@ -59,7 +63,7 @@ wait_for 120 copying beta || fail "no copy begins: $(cat "$STATE/off.log"; statu
 host_ssh beta pkill -INT -x romulus
 wait "$mover" && fail "romulus migrate succeeded although it was interrupted"
 stays beta alpha
-redis_finish db
+client_ends
 
 step "back, standing still while it is copied, and protected there"
 moved beta alpha --no-live --protect
