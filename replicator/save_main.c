@@ -339,6 +339,7 @@ static void end_worker(const struct save *s, pid_t worker)
 
 static int watch(struct save *s, const struct verb *v, pid_t worker, const sigset_t *mask)
 {
+	sigset_t child;
 	int status, sig;
 
 	do {
@@ -349,6 +350,10 @@ static int watch(struct save *s, const struct verb *v, pid_t worker, const sigse
 	if (!WIFEXITED(status)) {
 		kill_all(worker);
 		outfile_sweep(s->file, worker);
+		/* libxl waits for its scripts by this one; the others are still not to interrupt. */
+		sigemptyset(&child);
+		sigaddset(&child, SIGCHLD);
+		sigprocmask(SIG_UNBLOCK, &child, NULL);
 		return mend(s, v);
 	}
 	sigprocmask(SIG_UNBLOCK, mask, NULL);
