@@ -350,7 +350,7 @@ static int watch(struct save *s, const struct verb *v, pid_t worker, const sigse
 	if (!WIFEXITED(status)) {
 		kill_all(worker);
 		outfile_sweep(s->file, worker);
-		/* libxl waits for its scripts by this one; the others are still not to interrupt. */
+		/* libxl waits for its scripts by it; the others are still not to interrupt. */
 		sigemptyset(&child);
 		sigaddset(&child, SIGCHLD);
 		sigprocmask(SIG_UNBLOCK, &child, NULL);
