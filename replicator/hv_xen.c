@@ -78,6 +78,15 @@ int hv_xen_shutdown_state(
 	return 0;
 }
 
+bool hv_xen_is_suspended(struct hv *hv, uint32_t domid)
+{
+	unsigned int reason;
+	bool shutdown;
+
+	return !hv_xen_shutdown_state(hv, domid, &shutdown, &reason) && shutdown &&
+	       reason == SHUTDOWN_suspend;
+}
+
 bool hv_xen_is_paused(struct hv *hv)
 {
 	xc_domaininfo_t info;
