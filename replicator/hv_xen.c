@@ -218,9 +218,10 @@ static int hv_xen_can_protect(struct hv *hv, const struct hv_domain *dom, struct
 			dom->name);
 	if (dom->suspended)
 		return why_set(why, -EAGAIN,
-			"'%s' stands suspended for another hand: protection can begin when it runs "
-			"(`xl resume %s`, unless it is being moved)",
-			dom->name, dom->name);
+			"'%s' stands suspended for another hand, which saves or moves it: "
+			"protection can begin when it runs. If you know that this was killed, "
+			"`romulus unprotect %s` and `romulus resume %s`",
+			dom->name, dom->name, dom->name);
 	if (dom->shut_down)
 		return why_set(why, -EAGAIN,
 			"the guest in '%s' has shut down: protection can begin when it runs again",

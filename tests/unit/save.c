@@ -73,6 +73,7 @@ static int find(struct hv *hv, const char *name, struct hv_domain *ret, struct w
 		.uuid = UUID,
 		.type = HV_TYPE_PVH,
 		.memory_kb = xen->memory_kb,
+		.suspended = xen->suspended,
 		.hypervisor = "4.17"};
 	if (xen->disks) {
 		ret->disk_count = 1;
