@@ -87,6 +87,16 @@ static void show_status(struct cli *cli, struct view *view, const json_t *status
 	json_decref(kept);
 }
 
+static void show_check(struct cli *cli, struct view *view, const json_t *check)
+{
+	if (!cli->json) {
+		cli_check_print(cli->out, check);
+		return;
+	}
+	json_dumpf(check, cli->out, JSON_INDENT(2));
+	fputc('\n', cli->out);
+}
+
 static void show_version(struct cli *cli, struct view *view, const json_t *version)
 {
 	fprintf(cli->out, "romulusd %s, protocol %u\n", cli_text(version, "romulus"),
@@ -101,6 +111,7 @@ static const struct {
 	{"progress", JSON_OBJECT, show_progress},
 	{"event", JSON_OBJECT, show_event},
 	{"status", JSON_OBJECT, show_status},
+	{"check", JSON_OBJECT, show_check},
 	{"version", JSON_OBJECT, show_version},
 };
 
@@ -274,6 +285,10 @@ static const struct command commands[] = {
 		run_call},
 	{"migrate", "DOMAIN HOST", "move a protected domain to HOST, its backup; nothing is lost",
 		"n", 2, 2, run_migrate},
+	{"check", "DOMAIN HOST",
+		"can it be protected on HOST or moved there: a line for each check; changes "
+		"nothing",
+		"j", 2, 2, run_call},
 	{"status", "[DOMAIN]", "protected or not, why not, role, peer, age of the last commit", "j",
 		0, 1, run_status},
 	{"events", "[DOMAIN]", "what happened, oldest first", "jf", 0, 1, run_events},

@@ -164,6 +164,12 @@ static void do_migrate(struct failover_client *c, json_t *j)
 		!json_is_false(json_object_get(j, "protect")));
 }
 
+static void do_check(struct failover_client *c, json_t *j)
+{
+	failover_check(c->control->fo, c, json_string_value(json_object_get(j, "domain")),
+		json_string_value(json_object_get(j, "host")));
+}
+
 static void do_failover(struct failover_client *c, json_t *j)
 {
 	failover_domain_failover(
@@ -224,6 +230,7 @@ static const struct {
 	{"protect", true, {"domain", "host"}, do_protect},
 	{"unprotect", true, {"domain"}, do_unprotect},
 	{"migrate", true, {"domain", "host"}, do_migrate},
+	{"check", true, {"domain", "host"}, do_check},
 	{"failover", true, {"domain"}, do_failover},
 	{"confirm-dead", true, {"host"}, do_confirm_dead},
 	{"status", false, {NULL}, do_status},

@@ -32,7 +32,9 @@ struct proto_identity;
 #define PROTO_MAX_DATAGRAM 1400u         /* a heartbeat frame and its tag */
 #define PROTO_TOKEN_BYTES 16u
 
-#define PROTO_CAPABILITIES UINT64_C(0) /* none defined in version 1 */
+#define PROTO_CAP_CHECK (UINT64_C(1) << 0) /* answers Check */
+#define PROTO_CAPABILITIES PROTO_CAP_CHECK
+#define PROTO_NONCE_BYTES 16u /* of a Check */
 
 /* Header of a frame, little endian on the wire, 24 bytes. */
 struct proto_header {
@@ -62,6 +64,8 @@ enum proto_type {
 	PROTO_HEARTBEAT = 13,
 	PROTO_REPORT = 14,
 	PROTO_ORDER = 15,
+	PROTO_CHECK = 16,
+	PROTO_CHECKED = 17,
 	PROTO_TYPE_COUNT,
 };
 
@@ -122,7 +126,8 @@ enum proto_report {
 	PROTO_REPORT_GUEST_RESTARTS = 14,  /* monitor: it has ended and is to start again (text) */
 	PROTO_REPORT_GUEST_RESTARTED = 15, /* monitor: it has; paused if so ordered */
 	PROTO_REPORT_COMPLETE =
-		16, /* primary: the last epoch is acked, the guest stands suspended */
+		16,              /* primary: the last epoch is acked, the guest stands suspended */
+	PROTO_REPORT_FACTS = 17, /* facts: check (where the guest is), checked */
 };
 
 /* Order.kind, daemon to worker. */
@@ -135,6 +140,7 @@ enum proto_order {
 	PROTO_ORDER_DISCARD = 5,  /* backup: destroy the standby, exit */
 	PROTO_ORDER_RESTRAIN = 6, /* monitor: a guest that starts again stays paused */
 	PROTO_ORDER_MOVE = 7, /* primary: one last epoch, then leave the guest suspended and wait */
+	PROTO_ORDER_CHECK = 8, /* facts: about the guest of another host, in check */
 };
 
 const char *proto_type_name(unsigned int type);

@@ -48,6 +48,8 @@ static const struct frame_type {
 		PROTO_MAX_DATAGRAM - PROTO_HEADER_BYTES - PROTO_TAG_BYTES},
 	[PROTO_REPORT] = {"Report", &romulus__report__descriptor, PROTO_MAX_CONTROL},
 	[PROTO_ORDER] = {"Order", &romulus__order__descriptor, PROTO_MAX_CONTROL},
+	[PROTO_CHECK] = {"Check", &romulus__check__descriptor, PROTO_MAX_CONTROL},
+	[PROTO_CHECKED] = {"Checked", &romulus__checked__descriptor, PROTO_MAX_CONTROL},
 };
 
 static const struct frame_type *find_type(unsigned int type)

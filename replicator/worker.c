@@ -51,6 +51,7 @@ static const struct worker_option {
 	{"release", FLAG, FIELD(release)},
 	{"restrain", FLAG, FIELD(restrain)},
 	{"adopt", FLAG, FIELD(adopt)},
+	{"elsewhere", FLAG, FIELD(elsewhere)},
 };
 
 static int store_number(struct worker *w, const struct worker_option *o, const char *text)

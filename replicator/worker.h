@@ -33,6 +33,7 @@ struct worker {
 	bool release;        /* with --repair: let held output go and remove the plug */
 	bool restrain;       /* monitor: a guest that starts again is paused */
 	bool adopt;          /* monitor: nobody else watches the guest */
+	bool elsewhere;      /* facts: the guest is on the host that asks */
 
 	struct proto_session *daemon;
 	struct proto_identity *identity; /* NULL: the stream is plain */

@@ -91,7 +91,7 @@ tests/fuzz/drbd_status_src := tests/fuzz/drbd_status.c diskrep/command.c diskrep
 	diskrep/drbd_events.c diskrep/drbd_show.c diskrep/drbd_status.c diskrep/lineage.c \
 	$(fuzz_src)
 tests/fuzz/meta_src := tests/fuzz/meta.c diskrep/meta.c $(fuzz_src)
-tests/fuzz/cli_reply_src := tests/fuzz/cli_reply.c cli/status.c cli/progress.c cli/events.c $(fuzz_src)
+tests/fuzz/cli_reply_src := tests/fuzz/cli_reply.c cli/status.c cli/check.c cli/progress.c cli/events.c $(fuzz_src)
 tests/fuzz/cli_reply_pkg := jansson
 tests/fuzz/etcd_src := tests/fuzz/etcd.c failover/etcd_message.c failover/state.c $(fuzz_src)
 tests/fuzz/etcd_pkg := jansson

@@ -58,6 +58,13 @@ void failover_domain_migrate(struct failover *f, struct failover_client *client,
 	refuse(client, name);
 }
 
+void failover_check(
+	struct failover *f, struct failover_client *client, const char *name, const char *host)
+{
+	FUZZ_EXPECT(host);
+	refuse(client, name);
+}
+
 /* Answered later, if whoever asked is still there. */
 void failover_domain_unprotect(struct failover *f, struct failover_client *client, const char *name)
 {

@@ -72,8 +72,9 @@ static enum verdict judge(
 		return n ? TORN : END;
 	*ret_type = type;
 	*ret_length = length;
-	if (fuzz_get32(f) != UINT32_C(0x524f4d55) || type < PROTO_HELLO || type > PROTO_ORDER ||
-		f[6] || f[7] || length > cap_of(type) || fuzz_get64(f + 16) != sequence)
+	if (fuzz_get32(f) != UINT32_C(0x524f4d55) || type < PROTO_HELLO ||
+		type >= PROTO_TYPE_COUNT || f[6] || f[7] || length > cap_of(type) ||
+		fuzz_get64(f + 16) != sequence)
 		return MALFORMED;
 	if (length > n - HEADER)
 		return TORN;

@@ -3,7 +3,8 @@
  * Two daemons on the loopback interface and what their operators ask of them. Their workers are the
  * test itself under another name: it says what a worker says and has no guest. A file
  * LIBEXEC/WORKER.silent keeps it from saying anything, .loses has it lose its stream in the last
- * epoch, .fails fail in a takeover.
+ * epoch, .fails fail in a takeover; .dies makes romulus-facts end at once, .full says that its host
+ * has no memory left.
  */
 #ifndef TESTS_UNIT_DAEMONS_H
 #define TESTS_UNIT_DAEMONS_H
@@ -18,6 +19,9 @@
 
 #define PROTECT(host)                                                                              \
 	daemon_ask(host, "{\"command\":\"protect\",\"domain\":\"db\",\"host\":\"beta\"}\n")
+#define CHECK(host, domain, to)                                                                    \
+	daemon_ask(host, "{\"command\":\"check\",\"domain\":\"" domain "\",\"host\":\"" to "\"}"   \
+			 "\n")
 #define MIGRATE(host, to, more)                                                                    \
 	daemon_ask(                                                                                \
 		host, "{\"command\":\"migrate\",\"domain\":\"db\",\"host\":\"" to "\"" more "}\n")

@@ -48,6 +48,8 @@ static const ProtobufCMessageDescriptor *const descriptors[PROTO_TYPE_COUNT] = {
 	[PROTO_HEARTBEAT] = &romulus__heartbeat__descriptor,
 	[PROTO_REPORT] = &romulus__report__descriptor,
 	[PROTO_ORDER] = &romulus__order__descriptor,
+	[PROTO_CHECK] = &romulus__check__descriptor,
+	[PROTO_CHECKED] = &romulus__checked__descriptor,
 };
 
 /* Give every scalar, string and bytes field of any message a value of its own. */
@@ -60,7 +62,7 @@ static void fill_message(ProtobufCMessage *m)
 		const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
 		uint8_t *at = (uint8_t *)m + f->offset;
 
-		if (f->label == PROTOBUF_C_LABEL_REPEATED)
+		if (f->label == PROTOBUF_C_LABEL_REPEATED || f->type == PROTOBUF_C_TYPE_MESSAGE)
 			continue;
 		switch (f->type) {
 		case PROTOBUF_C_TYPE_UINT32:
