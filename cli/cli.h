@@ -25,6 +25,7 @@ struct cli {
 	bool json;
 	bool follow;
 	bool no_protect;
+	bool no_check;
 	bool terminal; /* `out` is a terminal of `columns` columns */
 	unsigned int columns;
 	FILE *out, *err;

@@ -28,6 +28,7 @@ static const struct flag flags[] = {
 	{'s', "socket", "PATH", "control socket of romulusd (" CLI_SOCKET ")"},
 	{'j', "json", NULL, "print JSON instead of lines for a person"},
 	{'n', "no-protect", NULL, "do not protect it in the other direction afterwards"},
+	{'k', "no-check", NULL, "do not look first whether it can work: see romulus check"},
 	{'f', "follow", NULL, "go on printing events as they happen"},
 	{'h', "help", NULL, "this text; after a command: that command only"},
 	{'V', "version", NULL, "version of this tool"},
@@ -156,6 +157,8 @@ static int call_about(struct cli *cli, const struct command *c, struct view *vie
 		json_object_set_new(request, "follow", json_true());
 	if (cli->no_protect)
 		json_object_set_new(request, "protect", json_false());
+	if (cli->no_check)
+		json_object_set_new(request, "check", json_false());
 	code = cli_call(cli, request, show, view);
 	end_bar(cli, view);
 	json_decref(request);
@@ -279,12 +282,12 @@ static int run_pki(struct cli *cli, const struct command *c)
 }
 
 static const struct command commands[] = {
-	{"protect", "DOMAIN HOST", "replicate a running domain to HOST and keep doing so", "", 2, 2,
-		run_protect},
+	{"protect", "DOMAIN HOST", "replicate a running domain to HOST and keep doing so", "k", 2,
+		2, run_protect},
 	{"unprotect", "DOMAIN", "end the protection; the domain runs on unharmed", "", 1, 1,
 		run_call},
 	{"migrate", "DOMAIN HOST", "move a protected domain to HOST, its backup; nothing is lost",
-		"n", 2, 2, run_migrate},
+		"nk", 2, 2, run_migrate},
 	{"check", "DOMAIN HOST",
 		"can it be protected on HOST or moved there: a line for each check; changes "
 		"nothing",
@@ -413,7 +416,7 @@ int cli_run(struct cli *cli, int argc, char **argv)
 	cli->socket = CLI_SOCKET;
 	optind = 0; /* glibc: start afresh */
 	opterr = 0;
-	while ((letter = getopt_long(argc, argv, ":s:jnfhV", options, NULL)) != -1) {
+	while ((letter = getopt_long(argc, argv, ":s:jnkfhV", options, NULL)) != -1) {
 		if (letter == '?' || letter == ':')
 			return usage_error(cli, NULL,
 				letter == ':' ? "an argument is missing after" : "unknown option",
@@ -442,6 +445,7 @@ int cli_run(struct cli *cli, int argc, char **argv)
 	cli->json = strchr(given, 'j') != NULL;
 	cli->follow = strchr(given, 'f') != NULL;
 	cli->no_protect = strchr(given, 'n') != NULL;
+	cli->no_check = strchr(given, 'k') != NULL;
 	code = check_arguments(cli, c, argc - optind - 1, argv + optind + 1);
 	return code == EXIT_CODE_OK ? c->run(cli, c) : code;
 }

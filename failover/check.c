@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * `romulus check`: a worker (romulus-facts) on each host says what is true of it, preflight.c
- * compares. The one where the guest is sends probe frames until all is over. What a peer asks of
- * this host is answered in the same way, and changes nothing here.
+ * `romulus check`, and what precedes a protection or a move: a worker (romulus-facts) on each host
+ * says what is true of it, preflight.c compares. The one where the guest is sends probe frames
+ * until all is over. What a peer asks of this host is answered in the same way, and changes nothing
+ * here.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "common/log.h"
 #include "failover/autostart.h"
 #include "failover/daemon.h"
 #include "failover/preflight.h"
@@ -18,6 +20,7 @@
 
 #define MAX_CHECKS 8u /* at a time, our own and those of peers */
 #define WHOLE_NS (60 * NSEC_PER_SEC)
+#define FIRST_NS (20 * NSEC_PER_SEC) /* who wants something else is not kept for longer */
 
 struct failover_check {
 	struct failover *fo;
@@ -27,6 +30,8 @@ struct failover_check {
 	struct failover_client *client;   /* who asked is an operator here, */
 	struct failover_inbound *inbound; /* or that peer */
 	bool ours;
+	failover_check_then *then; /* NULL: the checks are all that was asked for */
+	bool protect;              /* for it */
 	uint64_t began_ns;
 	struct failover_worker *worker;
 	struct failover_request *request;
@@ -67,13 +72,31 @@ static void check_free(struct failover_check *c)
 	free(c);
 }
 
-static void give_up(struct failover_check *c, enum exit_code code, const char *text)
+/* Whatever the client waits for next has its slot when this returns, or has answered. */
+static void go_on(struct failover_check *c)
+{
+	c->then(c->fo, TAKE_PTR(c->client), c->name, c->peer->conf->name, c->protect);
+	check_free(c);
+}
+
+static void finish(struct failover_check *c, enum exit_code code, const char *text)
 {
 	if (c->client)
 		failover_client_exit(TAKE_PTR(c->client), code, text);
 	if (c->inbound)
 		failover_inbound_refuse(TAKE_PTR(c->inbound), "", 0, text);
 	check_free(c);
+}
+
+/* It could not be found out. */
+static void give_up(struct failover_check *c, enum exit_code code, const char *text)
+{
+	if (!c->client || !c->then) {
+		finish(c, code, text);
+		return;
+	}
+	log_warning("%s: not checked beforehand: %s", c->name, text);
+	go_on(c);
 }
 
 static ProtobufCMessage *copy(const ProtobufCMessage *m)
@@ -109,32 +132,51 @@ static json_t *row_json(const struct failover_check_row *row)
 		failover_result_name(row->result), "found", row->found, "do", row->todo);
 }
 
-static void show(struct failover_check *c, const struct failover_preflight *p)
+static void show(struct failover_check *c, const struct failover_check_row *rows, size_t fails)
 {
-	struct failover_check_row rows[FAILOVER_CHECKS];
-	const size_t fails = failover_preflight(p, rows);
 	json_t *list = json_array();
 	char text[WHY_MAX];
 
 	for (size_t i = 0; i < FAILOVER_CHECKS; i++)
 		json_array_append_new(list, row_json(&rows[i]));
 	failover_client_send(c->client, json_pack("{s:{s:s, s:s, s:o}}", "check", "domain", c->name,
-						"host", p->peer, "checks", list));
+						"host", c->peer->conf->name, "checks", list));
 	snprintf(text, sizeof(text),
 		"%zu of %u checks failed: as things are %s cannot be protected on %s, nor moved "
 		"there safely",
-		fails, FAILOVER_CHECKS, c->name, p->peer);
-	give_up(c, fails ? EXIT_CODE_PREFLIGHT : EXIT_CODE_OK, fails ? text : NULL);
+		fails, FAILOVER_CHECKS, c->name, c->peer->conf->name);
+	finish(c, fails ? EXIT_CODE_PREFLIGHT : EXIT_CODE_OK, fails ? text : NULL);
+}
+
+/* The first that nobody else would notice. */
+static void refuse_or_go_on(struct failover_check *c, const struct failover_check_row *rows)
+{
+	char text[WHY_MAX];
+
+	for (size_t i = 0; i < FAILOVER_CHECKS; i++) {
+		if (!rows[i].refuses || rows[i].result != FAILOVER_FAIL)
+			continue;
+		snprintf(text, sizeof(text),
+			"%.200s; nothing was changed: %.150s (romulus check %.40s %.40s says all; "
+			"--no-check goes on without)",
+			rows[i].found, rows[i].todo, c->name, c->peer->conf->name);
+		finish(c, EXIT_CODE_PREFLIGHT, text);
+		return;
+	}
+	go_on(c);
 }
 
 static void judge(struct failover_check *c, const Romulus__Checked *there)
 {
 	const uint64_t now_ns = clock_wall_ns();
+	struct failover_check_row rows[FAILOVER_CHECKS];
 	Romulus__Checked here = *c->here;
 	struct why autostart;
+	size_t fails;
 
 	add_own(c, c->name, &here, &autostart);
-	show(c, &(struct failover_preflight){
+	fails = failover_preflight(
+		&(struct failover_preflight){
 			.host = c->fo->config->host,
 			.peer = c->peer->conf->name,
 			.guest = c->guest,
@@ -143,7 +185,12 @@ static void judge(struct failover_check *c, const Romulus__Checked *there)
 			.ahead_ns = (int64_t)(there->wall_ns - now_ns),
 			.staging_bytes =
 				(uint64_t)failover_config_staging_mb(c->fo->config, c->name) << 20,
-		});
+		},
+		rows);
+	if (c->then)
+		refuse_or_go_on(c, rows);
+	else
+		show(c, rows, fails);
 }
 
 static void on_answer(void *data, const struct proto_frame *frame, enum exit_code exit_code,
@@ -244,6 +291,17 @@ static int spawn(struct failover_check *c, struct why *why)
 
 /* ---- what is asked --------------------------------------------------------------------------- */
 
+static void begin(struct failover_check *c, struct failover_client *client, const char *name)
+{
+	struct why why;
+
+	c->ours = true;
+	snprintf(c->name, sizeof(c->name), "%s", name);
+	failover_client_keep(client, &c->client);
+	if (spawn(c, &why) < 0)
+		give_up(c, EXIT_CODE_FAILED, why.text);
+}
+
 void failover_check(
 	struct failover *fo, struct failover_client *client, const char *name, const char *host)
 {
@@ -267,11 +325,22 @@ void failover_check(
 			client, EXIT_CODE_WRONG_STATE, "too many checks are under way: try again");
 		return;
 	}
-	c->ours = true;
-	snprintf(c->name, sizeof(c->name), "%s", name);
-	failover_client_keep(client, &c->client);
-	if (spawn(c, &why) < 0)
-		give_up(c, EXIT_CODE_FAILED, why.text);
+	begin(c, client, name);
+}
+
+void failover_check_first(struct failover *fo, struct failover_client *client, const char *name,
+	const char *host, bool protect, failover_check_then *then)
+{
+	struct failover_peer *peer = failover_peer_find(fo, host);
+	struct failover_check *c = peer && failover_name_valid(name) ? check_new(fo, peer) : NULL;
+
+	if (!c) { /* it says why not, or goes without */
+		then(fo, client, name, host, protect);
+		return;
+	}
+	c->then = then;
+	c->protect = protect;
+	begin(c, client, name);
 }
 
 void failover_check_asked(struct failover *fo, struct failover_inbound *in, const Romulus__Check *m)
@@ -305,10 +374,11 @@ void failover_checks_tick(struct failover *fo, uint64_t now_ns)
 		next = c->next;
 		if (!c->client && !c->inbound)
 			check_free(c);
-		else if (now_ns - c->began_ns > WHOLE_NS)
+		else if (now_ns - c->began_ns > (c->then ? FIRST_NS : WHOLE_NS))
 			give_up(c, EXIT_CODE_FAILED,
-				"romulus-facts has said nothing for a minute: does the hypervisor "
-				"answer there (xl list)?");
+				"the facts take too long: does the hypervisor answer on both hosts "
+				"(xl "
+				"list)?");
 	}
 }
 

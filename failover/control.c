@@ -145,10 +145,28 @@ void failover_client_keep(struct failover_client *c, struct failover_client **sl
 
 /* ---- commands -------------------------------------------------------------------------------- */
 
+static void protect(struct failover *fo, struct failover_client *c, const char *name,
+	const char *host, bool unused)
+{
+	failover_domain_protect(fo, c, name, host);
+}
+
+/* Unless the client says that it wants no checks. */
+static void after_checks(struct failover_client *c, json_t *j, failover_check_then *then)
+{
+	const char *name = json_string_value(json_object_get(j, "domain"));
+	const char *host = json_string_value(json_object_get(j, "host"));
+	const bool wanted = !json_is_false(json_object_get(j, "protect"));
+
+	if (json_is_false(json_object_get(j, "check")))
+		then(c->control->fo, c, name, host, wanted);
+	else
+		failover_check_first(c->control->fo, c, name, host, wanted, then);
+}
+
 static void do_protect(struct failover_client *c, json_t *j)
 {
-	failover_domain_protect(c->control->fo, c, json_string_value(json_object_get(j, "domain")),
-		json_string_value(json_object_get(j, "host")));
+	after_checks(c, j, protect);
 }
 
 static void do_unprotect(struct failover_client *c, json_t *j)
@@ -159,9 +177,7 @@ static void do_unprotect(struct failover_client *c, json_t *j)
 
 static void do_migrate(struct failover_client *c, json_t *j)
 {
-	failover_domain_migrate(c->control->fo, c, json_string_value(json_object_get(j, "domain")),
-		json_string_value(json_object_get(j, "host")),
-		!json_is_false(json_object_get(j, "protect")));
+	after_checks(c, j, failover_domain_migrate);
 }
 
 static void do_check(struct failover_client *c, json_t *j)

@@ -351,6 +351,14 @@ struct failover_check;
 /* A command of an operator: the rows of preflight.h, then the last line. */
 void failover_check(
 	struct failover *fo, struct failover_client *client, const char *name, const char *host);
+/*
+ * What an operator asks of a guest begins with the same: @then when nothing is against it, else the
+ * client hears what is. Nor is it held up by checks that could not be made.
+ */
+typedef void failover_check_then(struct failover *fo, struct failover_client *client,
+	const char *name, const char *host, bool protect);
+void failover_check_first(struct failover *fo, struct failover_client *client, const char *name,
+	const char *host, bool protect, failover_check_then *then);
 /* A peer asks the same about a guest of its own. */
 void failover_check_asked(
 	struct failover *fo, struct failover_inbound *in, const Romulus__Check *m);

@@ -195,7 +195,7 @@ static void judge_memory(struct judgement *j)
 /* What the workers and the undo store of the backup take of its dom0. */
 static void judge_dom0(struct judgement *j)
 {
-	const uint64_t need = (j->p->staging_bytes + j->p->there->undo_limit) / MB;
+	const uint64_t need = j->p->staging_bytes / MB + j->p->there->undo_limit / MB;
 	const uint64_t have = j->p->there->dom0_kb / 1024;
 
 	if (j->p->there->standby) {
@@ -533,7 +533,7 @@ static void judge_space(struct judgement *j)
 	const uint64_t undo = j->p->there->undo_limit, here = j->p->here->space,
 		       there = j->p->there->space;
 	const bool full = there < SPACE_LEAST || here < SPACE_LEAST;
-	const bool tight = there < undo + SPACE_LEAST;
+	const bool tight = there < undo || there - undo < SPACE_LEAST;
 
 	found(j,
 		full    ? FAILOVER_FAIL
@@ -582,28 +582,30 @@ static void judge_arbiter(struct judgement *j)
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
+/* What is not refused has its judge in the workers and daemons, who say it in their own time. */
 static const struct {
 	const char *name;
 	void (*judge)(struct judgement *j);
+	bool refuses;
 } checks[] = {
-	{"guest", judge_guest},
-	{"suspend", judge_suspend},
-	{"passthrough", judge_devices},
-	{"hypervisor", judge_hypervisor},
-	{"cpu", judge_cpu},
-	{"memory", judge_memory},
-	{"dom0-memory", judge_dom0},
-	{"name", judge_name},
-	{"bridge", judge_bridges},
-	{"segment", judge_segment},
-	{"disks", judge_disks},
-	{"drbd", judge_drbd},
-	{"disks-in-use", judge_use},
-	{"read-only-disks", judge_fixed},
-	{"clock", judge_clock},
-	{"space", judge_space},
-	{"autostart", judge_autostart},
-	{"arbiter", judge_arbiter},
+	{"guest", judge_guest, false},
+	{"suspend", judge_suspend, false},
+	{"passthrough", judge_devices, true},
+	{"hypervisor", judge_hypervisor, true},
+	{"cpu", judge_cpu, true},
+	{"memory", judge_memory, false},
+	{"dom0-memory", judge_dom0, false},
+	{"name", judge_name, false},
+	{"bridge", judge_bridges, true},
+	{"segment", judge_segment, true},
+	{"disks", judge_disks, false},
+	{"drbd", judge_drbd, false},
+	{"disks-in-use", judge_use, false},
+	{"read-only-disks", judge_fixed, true},
+	{"clock", judge_clock, true},
+	{"space", judge_space, true},
+	{"autostart", judge_autostart, false},
+	{"arbiter", judge_arbiter, false},
 };
 
 _Static_assert(ARRAY_SIZE(checks) == FAILOVER_CHECKS, "a row for each check");
@@ -616,7 +618,8 @@ size_t failover_preflight(
 	for (size_t i = 0; i < FAILOVER_CHECKS; i++) {
 		struct judgement j = {p, &ret[i]};
 
-		ret[i] = (struct failover_check_row){.name = checks[i].name};
+		ret[i] = (struct failover_check_row){
+			.name = checks[i].name, .refuses = checks[i].refuses};
 		checks[i].judge(&j);
 		assert(ret[i].found[0] && !ret[i].todo[0] == (ret[i].result == FAILOVER_PASS));
 		fails += ret[i].result == FAILOVER_FAIL;

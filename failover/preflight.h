@@ -28,6 +28,7 @@ struct failover_preflight {
 
 struct failover_check_row {
 	const char *name;
+	bool refuses; /* nobody else looks at it when the guest is protected or moved */
 	enum failover_result result;
 	char found[WHY_MAX]; /* a phrase */
 	char todo[WHY_MAX];  /* what to do; "" when it passes */

@@ -28,6 +28,7 @@ static void of_volume(struct facts *f, size_t v, const char *real)
 	ret->size_kib = drbd->size_kib;
 	if (diskrep_lineage_current(drbd->minor, &ret->generation, &why))
 		log_debug("%s: %s", f->worker.domain, why.text);
+	f->held[v][0] = '\0';
 	ret->held = f->held[v];
 	diskrep_resource_lower(f->worker.resource, v, lower);
 	if (real && diskrep_identity_held(real, lower, f->held[v], &why))

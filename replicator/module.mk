@@ -35,7 +35,7 @@ tests/unit/moving_pkg := cmocka $(netbuf_pkg) $(proto_pkg)
 tests/unit/moving_lib := -lpthread
 unit_tests += tests/unit/epochs tests/unit/receive tests/unit/lifecycle tests/unit/monitor \
 	tests/unit/shape tests/unit/saver tests/unit/hv tests/unit/repair tests/unit/moving \
-	tests/unit/segment
+	tests/unit/segment tests/unit/facts tests/unit/hv_host
 tests/unit/repair_src := tests/unit/repair.c replicator/primary_repair.c replicator/restrain.c \
 	replicator/saver.c $(common_src)
 tests/unit/repair_pkg := cmocka $(proto_pkg)
@@ -48,6 +48,13 @@ tests/unit/saver_src := tests/unit/saver.c replicator/saver.c
 tests/unit/saver_pkg := cmocka
 tests/unit/segment_src := tests/unit/segment.c replicator/segment.c $(common_src)
 tests/unit/segment_pkg := cmocka
+tests/unit/facts_src := tests/unit/facts.c $(facts_src) diskrep/resource.c diskrep/meta.c $(diskrep_drbd_src) \
+	$(proto_src) $(common_src)
+tests/unit/facts_pkg := cmocka $(proto_pkg) $(diskrep_pkg)
+tests/unit/facts_lib := -Wl,--wrap=diskrep_drbd_status,--wrap=diskrep_lineage_current \
+	-Wl,--wrap=diskrep_identity_held
+tests/unit/hv_host_src := tests/unit/hv_host.c replicator/hv_host.c $(common_src)
+tests/unit/hv_host_pkg := cmocka
 tests/unit/shape_src := tests/unit/shape.c replicator/shape.c
 tests/unit/shape_pkg := cmocka
 tests/unit/lifecycle_src := tests/unit/lifecycle.c replicator/lifecycle.c replicator/restrain.c \

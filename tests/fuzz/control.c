@@ -58,6 +58,13 @@ void failover_domain_migrate(struct failover *f, struct failover_client *client,
 	refuse(client, name);
 }
 
+void failover_check_first(struct failover *f, struct failover_client *client, const char *name,
+	const char *host, bool protect, failover_check_then *then)
+{
+	FUZZ_EXPECT(host);
+	then(f, client, name, host, protect);
+}
+
 void failover_check(
 	struct failover *f, struct failover_client *client, const char *name, const char *host)
 {
@@ -186,6 +193,8 @@ void fuzz_seeds(fuzz_put *put)
 		{"good-unprotect", "\x07{\"command\": \"unprotect\", \"domain\": \"db\"}\n"},
 		{"good-migrate", "\x40{\"command\": \"migrate\", \"domain\": \"db\", \"host\": "
 				 "\"beta\", \"protect\": false}\n"},
+		{"good-check", "\x40{\"command\": \"check\", \"domain\": \"db\", \"host\": "
+			       "\"beta\"}\n"},
 		{"good-failover", "\x40{\"command\": \"failover\", \"domain\": \"db\"}\n"},
 		{"good-confirm", "\x40{\"command\": \"confirm-dead\", \"host\": \"beta\"}\n"},
 		{"good-status", "\x40{\"command\": \"status\"}\n"},

@@ -84,6 +84,49 @@ static void what_cannot_be_checked_is_said(void **state)
 	daemon_end(&host_alpha);
 }
 
+/* What nobody else would notice, and only that: the rest is refused by those who do. */
+static void who_protects_or_moves_hears_of_it(void **state)
+{
+	CLEANUP_FREE char *protect = NULL, *forced = NULL, *moved = NULL, *status = NULL;
+
+	both_up();
+	rig_shell("touch %s", rig_path(&host_beta, "libexec/romulus-facts.older"));
+	protect = daemon_answer(PROTECT(&host_alpha));
+	expect_in(protect, "\"exit\":4");
+	expect_in(protect, "Xen 4.17 here, 4.16 on beta; nothing was changed");
+	assert_int_equal(count_events(&host_alpha, "protect-begin"), 0);
+	forced = daemon_answer(daemon_ask(&host_alpha,
+		"{\"command\":\"protect\",\"domain\":\"db\",\"host\":\"beta\",\"check\":false}\n"));
+	expect_in(forced, "{\"exit\":0}");
+	daemon_await(&host_beta, "\"state\":\"ready\"");
+	moved = daemon_answer(MIGRATE(&host_alpha, "beta", ""));
+	expect_in(moved, "\"exit\":4");
+	expect_in(moved, "--no-check");
+	status = daemon_command(&host_alpha, "{\"command\":\"status\"}\n");
+	expect_in(status, "\"state\":\"protected\"");
+	assert_int_equal(count_events(&host_alpha, "\"moving\""), 0);
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
+}
+
+static void nothing_is_held_up_by_checks_that_cannot_be_made(void **state)
+{
+	CLEANUP_FREE char *protect = NULL, *moved = NULL;
+
+	both_up();
+	rig_shell("touch %s", rig_path(&host_beta, "libexec/romulus-facts.dies"));
+	rig_shell("touch %s", rig_path(&host_beta, "libexec/romulus-facts.full"));
+	protect = daemon_answer(PROTECT(&host_alpha));
+	expect_in(protect, "{\"exit\":0}");
+	daemon_await(&host_beta, "\"state\":\"ready\"");
+	rig_shell("rm %s", rig_path(&host_alpha, "libexec/romulus-facts"));
+	moved = daemon_answer(MIGRATE(&host_alpha, "beta", ",\"protect\":false"));
+	expect_in(moved, "{\"exit\":0}");
+	daemon_await(&host_beta, "\"state\":\"taken-over\""); /* its wish was not forgotten */
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
+}
+
 /* Those that nobody waits for any more make room for others. */
 static void who_goes_away_leaves_nothing_behind(void **state)
 {
@@ -116,6 +159,8 @@ int main(int argc, char **argv)
 		TEST(what_is_wrong_there_is_said_here),
 		TEST(a_protected_guest_has_its_room),
 		TEST(what_cannot_be_checked_is_said),
+		TEST(who_protects_or_moves_hears_of_it),
+		TEST(nothing_is_held_up_by_checks_that_cannot_be_made),
 		TEST(who_goes_away_leaves_nothing_behind),
 	};
 

@@ -86,7 +86,7 @@ static void say_facts(struct proto_session *s, const char *path, bool elsewhere)
 	check.features = checked.features = features;
 	check.n_features = checked.n_features = ARRAY_SIZE(features);
 	check.nonce = (ProtobufCBinaryData){sizeof(nonce), nonce};
-	checked.hypervisor = "4.17";
+	checked.hypervisor = is_file(path, "older") ? "4.16" : "4.17";
 	checked.free_kb = is_file(path, "full") ? 65535 : 65536;
 	checked.space = checked.dom0_kb = 1u << 30;
 	report.kind = PROTO_REPORT_FACTS;

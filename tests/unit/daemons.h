@@ -4,7 +4,7 @@
  * test itself under another name: it says what a worker says and has no guest. A file
  * LIBEXEC/WORKER.silent keeps it from saying anything, .loses has it lose its stream in the last
  * epoch, .fails fail in a takeover; .dies makes romulus-facts end at once, .full says that its host
- * has no memory left.
+ * has no memory left, .older that its Xen is older.
  */
 #ifndef TESTS_UNIT_DAEMONS_H
 #define TESTS_UNIT_DAEMONS_H

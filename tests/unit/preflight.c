@@ -435,6 +435,21 @@ static void what_both_daemons_say(void **state)
 	expect("arbiter", FAILOVER_FAIL, "\"manual\" on beta");
 }
 
+/* Who protects or moves a guest is not told twice, and what is only known there is waited for. */
+static void what_others_judge_is_left_to_them(void **state)
+{
+	static const char *const refused[] = {"passthrough", "hypervisor", "cpu", "bridge",
+		"segment", "read-only-disks", "clock", "space"};
+	size_t n = 0;
+
+	failover_preflight(&w.facts, rows);
+	for (size_t i = 0; i < FAILOVER_CHECKS; i++)
+		n += rows[i].refuses;
+	assert_int_equal(n, ARRAY_SIZE(refused));
+	for (size_t i = 0; i < n; i++)
+		assert_true(row(refused[i])->refuses);
+}
+
 /* A peer of another mind: empty, and full of what does not fit. Sentences stay sentences. */
 static void nothing_that_a_peer_says_breaks_it(void **state)
 {
@@ -481,6 +496,7 @@ int main(void)
 		TEST(clocks),
 		TEST(room),
 		TEST(what_both_daemons_say),
+		TEST(what_others_judge_is_left_to_them),
 		TEST(nothing_that_a_peer_says_breaks_it),
 	};
 

@@ -189,7 +189,7 @@ static void the_sentence_names_the_flaw(void **state)
 {
 	expect_flaw(0, "SSH-", 4, "not a Romulus frame");
 	expect_flaw(4, "\0\0", 2, "unknown type 0");
-	expect_flaw(4, "\x10\0", 2, "unknown type 16");
+	expect_flaw(4, "\x12\0", 2, "unknown type 18");
 	expect_flaw(4, "\xff\xff", 2, "unknown type 65535");
 	expect_flaw(6, "\1", 1, "reserved flags");
 	expect_flaw(8, "\1\0\4\0", 4, "over the limit of 262144");

@@ -59,6 +59,7 @@ passes
 step "beta's guest LAN is cut"
 link_set down guest beta
 fails segment 'arrived on beta: xenbr0'
+romulus_refuses 4 'probe frame' alpha protect db beta
 link_set up guest beta
 passes
 
@@ -105,6 +106,10 @@ step "nothing was changed by all that, and db can be protected and moved"
 [ "$(domains)" = "$before" ] || fail "something has changed: $before / $(domains)"
 protect db alpha beta
 passes
+link_set down guest beta
+romulus_refuses 4 'probe frame' alpha migrate db beta
+link_set up guest beta
+is_protected alpha db || fail "db is not protected any more: $(status_json alpha)"
 [ "$(row memory found)" = 'its standby on beta has its memory' ] || fail "no standby: $(cat "$STATE/check")"
 romulus_on alpha migrate --no-protect db beta || fail "db is not moved: $(romulus_on alpha events db)"
 passes beta alpha
