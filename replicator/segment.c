@@ -104,21 +104,17 @@ int segment_send(int fd, const char *bridge, const uint8_t nonce[SEGMENT_NONCE_B
 
 bool segment_heard(int fd, const char *bridge, const uint8_t nonce[SEGMENT_NONCE_BYTES])
 {
-	struct sockaddr_ll from;
 	uint8_t frame[ETH_FRAME_LEN];
 	bool heard = false;
 
 	for (unsigned int i = 0; i < AT_ONCE; i++) {
-		socklen_t length = sizeof(from);
-		const ssize_t n =
-			recvfrom(fd, frame, sizeof(frame), 0, (struct sockaddr *)&from, &length);
+		const ssize_t n = recv(fd, frame, sizeof(frame), 0);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return heard;
-		heard |= from.sll_pkttype != PACKET_OUTGOING &&
-			 segment_matches(frame, (size_t)n, bridge, nonce);
+			break;
+		heard |= segment_matches(frame, (size_t)n, bridge, nonce);
 	}
 	return heard;
 }

@@ -27,7 +27,7 @@ bool segment_is_bridge(const char *bridge);
 int segment_open(const char *bridge, struct why *why);
 /* Send one. 0 or a negative errno: -ENETDOWN. */
 int segment_send(int fd, const char *bridge, const uint8_t nonce[SEGMENT_NONCE_BYTES]);
-/* Read what has arrived: true when a probe of @bridge with @nonce was among it, from elsewhere. */
+/* Read what has arrived: true when a probe of @bridge with @nonce was among it. */
 bool segment_heard(int fd, const char *bridge, const uint8_t nonce[SEGMENT_NONCE_BYTES]);
 
 /* Pure. */

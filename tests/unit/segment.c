@@ -180,7 +180,6 @@ static bool arrives(const char *bridge, const uint8_t *sent, const uint8_t *awai
 		poll(NULL, 0, 10);
 		heard = segment_heard(to, bridge, awaited);
 	}
-	assert_false(segment_heard(from, bridge, sent)); /* its own echo is no proof */
 	close(from);
 	close(to);
 	return heard;
