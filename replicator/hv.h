@@ -183,6 +183,11 @@ struct hv_ops {
 	 */
 	int (*restore)(struct hv *hv, const char *config_json, const char *name, int stream_fd,
 		uint32_t *ret_domid, struct why *why);
+	/*
+	 * Have Xen keep what the domain called @name still lacks of @memory_kb for it; `activate`
+	 * ends that. -EAGAIN: it is not there yet; -ENOMEM: there is not so much.
+	 */
+	int (*claim)(struct hv *hv, const char *name, uint64_t memory_kb, struct why *why);
 	/* Give the restored domain its real @name and let it run; *ret as from find. */
 	int (*activate)(struct hv *hv, uint32_t domid, const char *standby, const char *name,
 		struct hv_domain *ret, struct why *why);

@@ -28,6 +28,28 @@ int hv_xen_free_kb(struct hv *hv, uint64_t *ret, struct why *why)
 	return 0;
 }
 
+/*
+ * xen/common/page_alloc.c, domain_set_outstanding_pages(): in all, what it has included. EINVAL
+ * also before libxl has set the domain's limit, and when it has more by now.
+ */
+int hv_xen_claim(struct hv *hv, const char *name, uint64_t memory_kb, struct why *why)
+{
+	uint32_t domid;
+
+	if (libxl_name_to_domid(hv->xl, name, &domid))
+		return -EAGAIN;
+	if (!xc_domain_claim_pages(hv->xc, domid, memory_kb / 4))
+		return 0;
+	if (errno == EINVAL)
+		return -EAGAIN;
+	if (errno == ENOMEM)
+		return why_set(why, -ENOMEM,
+			"no room for '%s' any more: another domain has taken memory that was free "
+			"when its protection began; shrink or move other domains here",
+			name);
+	return why_set(why, -EIO, "its memory cannot be claimed: %s", strerror(errno));
+}
+
 /* What can be given at the most: a guest that comes from elsewhere may have more than the default.
  */
 static int read_featureset(struct hv *hv, enum hv_type type, struct hv_host *ret, struct why *why)

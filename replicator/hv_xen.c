@@ -370,6 +370,7 @@ const struct hv_ops hv_xen_ops = {
 	.settle = hv_xen_settle,
 	.save = hv_xen_save,
 	.restore = hv_xen_restore,
+	.claim = hv_xen_claim,
 	.activate = hv_xen_activate,
 	.destroy = hv_xen_destroy,
 	.kill = hv_xen_kill,

@@ -13,7 +13,7 @@ romulus-primary_lib := -lpthread -laio
 
 romulus-backup_src := replicator/backup_main.c replicator/backup_accept.c replicator/backup_receive.c \
 	replicator/backup_takeover.c replicator/backup_epoch.c replicator/receive.c \
-	replicator/feed.c replicator/standby.c replicator/saver.c replicator/worker.c $(hv_src) \
+	replicator/claim.c replicator/feed.c replicator/standby.c replicator/saver.c replicator/worker.c $(hv_src) \
 	diskrep/backup.c diskrep/takeover.c $(diskrep_src) $(diskrep_store_src) $(proto_src) \
 	$(common_src)
 romulus-backup_pkg := $(proto_pkg) $(diskrep_pkg) $(hv_pkg)
@@ -35,7 +35,7 @@ tests/unit/moving_pkg := cmocka $(netbuf_pkg) $(proto_pkg)
 tests/unit/moving_lib := -lpthread
 unit_tests += tests/unit/epochs tests/unit/receive tests/unit/lifecycle tests/unit/monitor \
 	tests/unit/shape tests/unit/saver tests/unit/hv tests/unit/repair tests/unit/moving \
-	tests/unit/segment tests/unit/facts tests/unit/hv_host
+	tests/unit/segment tests/unit/facts tests/unit/hv_host tests/unit/claim
 tests/unit/repair_src := tests/unit/repair.c replicator/primary_repair.c replicator/restrain.c \
 	replicator/saver.c $(common_src)
 tests/unit/repair_pkg := cmocka $(proto_pkg)
@@ -53,6 +53,8 @@ tests/unit/facts_src := tests/unit/facts.c $(facts_src) diskrep/resource.c diskr
 tests/unit/facts_pkg := cmocka $(proto_pkg) $(diskrep_pkg)
 tests/unit/facts_lib := -Wl,--wrap=diskrep_drbd_status,--wrap=diskrep_lineage_current \
 	-Wl,--wrap=diskrep_identity_held
+tests/unit/claim_src := tests/unit/claim.c replicator/claim.c $(common_src)
+tests/unit/claim_pkg := cmocka
 tests/unit/hv_host_src := tests/unit/hv_host.c replicator/hv_host.c $(common_src)
 tests/unit/hv_host_pkg := cmocka
 tests/unit/shape_src := tests/unit/shape.c replicator/shape.c

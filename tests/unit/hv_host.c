@@ -21,6 +21,8 @@ static struct {
 	xen_cpuid_leaf_t leaves[16];
 	uint32_t leaves_n;
 	bool physinfo_fails, features_fail, policy_fails;
+	int claim_err;         /* errno */
+	unsigned long claimed; /* pages */
 	unsigned int policies; /* that are not destroyed yet */
 } xen;
 
@@ -94,6 +96,20 @@ int xc_cpu_policy_serialise(xc_interface *xch, const xc_cpu_policy_t *policy,
 	return 0;
 }
 
+int libxl_name_to_domid(libxl_ctx *ctx, const char *name, uint32_t *domid)
+{
+	*domid = 7;
+	return strcmp(name, "db--standby") ? ERROR_INVAL : 0;
+}
+
+int xc_domain_claim_pages(xc_interface *xch, uint32_t domid, unsigned long pages)
+{
+	assert_int_equal(domid, 7);
+	errno = xen.claim_err;
+	xen.claimed = xen.claim_err ? 0 : pages;
+	return xen.claim_err ? -1 : 0;
+}
+
 static int setup(void **state)
 {
 	memset(&xen, 0, sizeof(xen));
@@ -126,6 +142,21 @@ static void the_most_that_a_guest_of_its_type_can_get(void **state)
 	assert_int_equal(xen.asked_for, XEN_SYSCTL_cpu_featureset_pv_max);
 	xen.features_fail = true;
 	assert_int_equal(hv_xen_host(&hv, HV_TYPE_HVM, &host, &why), -EIO);
+}
+
+static void memory_is_claimed_in_pages(void **state)
+{
+	assert_int_equal(hv_xen_claim(&hv, "web--standby", 65536, &why), -EAGAIN);
+	assert_int_equal(xen.claimed, 0);
+	assert_int_equal(hv_xen_claim(&hv, "db--standby", 65536, &why), 0);
+	assert_int_equal(xen.claimed, 16384);
+	xen.claim_err = EINVAL; /* its limit is not set yet */
+	assert_int_equal(hv_xen_claim(&hv, "db--standby", 65536, &why), -EAGAIN);
+	xen.claim_err = ENOMEM;
+	assert_int_equal(hv_xen_claim(&hv, "db--standby", 65536, &why), -ENOMEM);
+	assert_non_null(strstr(why.text, "no room for 'db--standby'"));
+	xen.claim_err = EPERM;
+	assert_int_equal(hv_xen_claim(&hv, "db--standby", 65536, &why), -EIO);
 }
 
 static void add(uint32_t leaf, uint32_t subleaf, uint32_t a, uint32_t b, uint32_t c, uint32_t d)
@@ -173,6 +204,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(memory_that_is_promised_is_not_free),
 		TEST(the_most_that_a_guest_of_its_type_can_get),
+		TEST(memory_is_claimed_in_pages),
 		TEST(outputs_become_words),
 	};
 
