@@ -5,7 +5,7 @@ failover_core := failover/config.c failover/config_options.c failover/config_bui
 	failover/arbiter_etcd.c failover/etcd.c failover/etcd_message.c failover/etcd_watch.c failover/fence_agent.c \
 	failover/child.c failover/events.c failover/domain_machine.c \
 	failover/decide.c failover/domain_plan.c failover/replay.c failover/autostart.c \
-	failover/watchdog.c failover/terms.c failover/preflight.c failover/cpu_features.c
+	failover/watchdog.c failover/terms.c failover/preflight.c failover/preflight_disks.c failover/cpu_features.c
 failover_src := $(failover_core) failover/address.c failover/disk_command.c failover/pki_command.c \
 	failover/hello.c failover/peers.c \
 	failover/listener.c failover/request.c failover/worker.c failover/domain.c \

@@ -10,6 +10,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/text.h"
+#include "failover/preflight_rows.h"
 #include "failover/terms.h"
 
 #define MB (UINT64_C(1) << 20)
@@ -18,20 +19,13 @@
 #define SPACE_LEAST (16 * MB) /* records, and whatever else writes there */
 #define FEATURE_BITS 32u
 
-struct judgement {
-	const struct failover_preflight *p;
-	struct failover_check_row *row;
-};
-
 static void set_text(char *to, const char *fmt, va_list ap)
 {
 	vsnprintf(to, WHY_MAX, fmt, ap);
 	text_clean(to);
 }
 
-static void found(struct judgement *j, enum failover_result result, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-static void found(struct judgement *j, enum failover_result result, const char *fmt, ...)
+void failover_found(struct failover_judgement *j, enum failover_result result, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -41,8 +35,7 @@ static void found(struct judgement *j, enum failover_result result, const char *
 	va_end(ap);
 }
 
-static void todo(struct judgement *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void todo(struct judgement *j, const char *fmt, ...)
+void failover_todo(struct failover_judgement *j, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -51,13 +44,7 @@ static void todo(struct judgement *j, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* A list in a sentence: "a, b, c"; what does not fit is counted. */
-struct list {
-	char text[256];
-	size_t used, n, left;
-};
-
-static void list_add(struct list *l, const char *item)
+void failover_list(struct failover_list *l, const char *item)
 {
 	const size_t need = strlen(item) + (l->n ? 2 : 0);
 
@@ -70,70 +57,68 @@ static void list_add(struct list *l, const char *item)
 	l->n++;
 }
 
-#define LIST_FMT "%s%s"
-#define LIST_ARGS(l) (l)->text, (l)->left ? " and others" : ""
-
 /* ---- the guest ------------------------------------------------------------------------------- */
 
-static void judge_guest(struct judgement *j)
+static void judge_guest(struct failover_judgement *j)
 {
 	const Romulus__Check *g = j->p->guest;
 
-	/* It has a row of its own, and libxl's sentence about it is the same. */
-	if (!g->unfit[0] || !g->feature_suspend) {
-		found(j, FAILOVER_PASS, "%s, runs on %s", g->type, j->p->host);
+	if (!g->unfit[0]) {
+		failover_found(j, FAILOVER_PASS, "%s, runs on %s", g->type, j->p->host);
 		return;
 	}
-	found(j, FAILOVER_FAIL, "%.400s", g->unfit);
-	todo(j, "%s", g->later ? "wait, and check again" : "change the guest as it says");
+	failover_found(j, FAILOVER_FAIL, "%.400s", g->unfit);
+	failover_todo(j, "%s", g->later ? "wait, and check again" : "change the guest as it says");
 }
 
-static void judge_suspend(struct judgement *j)
+static void judge_suspend(struct failover_judgement *j)
 {
 	if (j->p->guest->feature_suspend) {
-		found(j, FAILOVER_PASS, "the guest announces control/feature-suspend");
+		failover_found(j, FAILOVER_PASS, "the guest announces control/feature-suspend");
 		return;
 	}
-	found(j, FAILOVER_FAIL, "the guest does not announce control/feature-suspend");
-	todo(j, "check again when it has started; if it never does, its kernel has no support for "
+	failover_found(j, FAILOVER_FAIL, "the guest does not announce control/feature-suspend");
+	failover_todo(j,
+		"check again when it has started; if it never does, its kernel has no support for "
 		"suspend under Xen and cannot be checkpointed");
 }
 
-static void judge_devices(struct judgement *j)
+static void judge_devices(struct failover_judgement *j)
 {
 	const char *devices = j->p->guest->passed_through;
 
 	if (!devices[0]) {
-		found(j, FAILOVER_PASS, "no device of %s is passed through", j->p->host);
+		failover_found(j, FAILOVER_PASS, "no device of %s is passed through", j->p->host);
 		return;
 	}
-	found(j, FAILOVER_FAIL, "passed through from %s: %.200s", j->p->host, devices);
-	todo(j, "take it out of the guest (xl pci-detach, xl usbdev-detach): it is not on %s",
+	failover_found(j, FAILOVER_FAIL, "passed through from %s: %.200s", j->p->host, devices);
+	failover_todo(j,
+		"take it out of the guest (xl pci-detach, xl usbdev-detach): it is not on %s",
 		j->p->peer);
 }
 
 /* ---- the hypervisor -------------------------------------------------------------------------- */
 
-static void judge_hypervisor(struct judgement *j)
+static void judge_hypervisor(struct failover_judgement *j)
 {
 	const char *here = j->p->here->hypervisor, *there = j->p->there->hypervisor;
 	unsigned int a[2], b[2];
 	bool older;
 
 	if (sscanf(here, "%u.%u", &a[0], &a[1]) != 2 || sscanf(there, "%u.%u", &b[0], &b[1]) != 2) {
-		found(j, FAILOVER_FAIL, "Xen \"%.16s\" here, \"%.16s\" on %s", here, there,
+		failover_found(j, FAILOVER_FAIL, "Xen \"%.16s\" here, \"%.16s\" on %s", here, there,
 			j->p->peer);
-		todo(j, "bring both hosts to one version of Xen");
+		failover_todo(j, "bring both hosts to one version of Xen");
 		return;
 	}
 	older = b[0] < a[0] || (b[0] == a[0] && b[1] < a[1]);
 	if (!strcmp(here, there)) {
-		found(j, FAILOVER_PASS, "Xen %s on both hosts", here);
+		failover_found(j, FAILOVER_PASS, "Xen %s on both hosts", here);
 		return;
 	}
-	found(j, older ? FAILOVER_FAIL : FAILOVER_WARN, "Xen %s here, %.16s on %s", here, there,
-		j->p->peer);
-	todo(j, "%s; bring both hosts to one version",
+	failover_found(j, older ? FAILOVER_FAIL : FAILOVER_WARN, "Xen %s here, %.16s on %s", here,
+		there, j->p->peer);
+	failover_todo(j, "%s; bring both hosts to one version",
 		older ? "Xen does not take a guest from a newer version"
 		      : "the guest cannot come back from a newer version");
 }
@@ -143,11 +128,11 @@ static bool has_bit(const uint32_t *words, size_t n, size_t bit)
 	return bit / FEATURE_BITS < n && words[bit / FEATURE_BITS] & (1u << bit % FEATURE_BITS);
 }
 
-static void judge_cpu(struct judgement *j)
+static void judge_cpu(struct failover_judgement *j)
 {
 	const Romulus__Check *g = j->p->guest;
 	const Romulus__Checked *t = j->p->there;
-	struct list missing = {.n = 0};
+	struct failover_list missing = {.n = 0};
 	size_t seen = 0;
 
 	for (size_t bit = 0; bit < g->n_features * FEATURE_BITS; bit++) {
@@ -160,68 +145,71 @@ static void judge_cpu(struct judgement *j)
 		if (has_bit(t->features, t->n_features, bit))
 			continue;
 		snprintf(number, sizeof(number), "%zu:%zu", bit / FEATURE_BITS, bit % FEATURE_BITS);
-		list_add(&missing, name ? name : number);
+		failover_list(&missing, name ? name : number);
 	}
 	if (!seen || !t->n_features) {
-		found(j, FAILOVER_WARN, "the hypervisor of %s does not tell the processor features",
+		failover_found(j, FAILOVER_WARN,
+			"the hypervisor of %s does not tell the processor features",
 			seen ? j->p->peer : j->p->host);
-		todo(j, "compare the processors by hand: xen-cpuid on both hosts");
+		failover_todo(j, "compare the processors by hand: xen-cpuid on both hosts");
 	} else if (!missing.n) {
-		found(j, FAILOVER_PASS, "%s gives all %zu features that the guest sees", j->p->peer,
-			seen);
+		failover_found(j, FAILOVER_PASS, "%s gives all %zu features that the guest sees",
+			j->p->peer, seen);
 	} else {
-		found(j, FAILOVER_FAIL, "the guest sees what %s cannot give: " LIST_FMT, j->p->peer,
-			LIST_ARGS(&missing));
-		todo(j, "take these from the guest (cpuid= in its configuration) or from both "
+		failover_found(j, FAILOVER_FAIL, "the guest sees what %s cannot give: " LIST_FMT,
+			j->p->peer, LIST_ARGS(&missing));
+		failover_todo(j,
+			"take these from the guest (cpuid= in its configuration) or from both "
 			"hosts (cpuid= on Xen's command line), and start it again");
 	}
 }
 
-static void judge_memory(struct judgement *j)
+static void judge_memory(struct failover_judgement *j)
 {
 	const uint64_t need = j->p->guest->memory_kb, have = j->p->there->free_kb;
 
 	if (j->p->there->standby) {
-		found(j, FAILOVER_PASS, "its standby on %s has its memory", j->p->peer);
+		failover_found(j, FAILOVER_PASS, "its standby on %s has its memory", j->p->peer);
 		return;
 	}
-	found(j, have < need ? FAILOVER_FAIL : FAILOVER_PASS,
+	failover_found(j, have < need ? FAILOVER_FAIL : FAILOVER_PASS,
 		"%" PRIu64 " MB needed, %" PRIu64 " MB free on %s", (need + 1023) / 1024,
 		have / 1024, j->p->peer);
 	if (have < need)
-		todo(j, "shrink or move other domains there");
+		failover_todo(j, "shrink or move other domains there");
 }
 
 /* What the workers and the undo store of the backup take of its dom0. */
-static void judge_dom0(struct judgement *j)
+static void judge_dom0(struct failover_judgement *j)
 {
 	const uint64_t need = j->p->staging_bytes / MB + j->p->there->undo_limit / MB;
 	const uint64_t have = j->p->there->dom0_kb / 1024;
 
 	if (j->p->there->standby) {
-		found(j, FAILOVER_PASS, "its backup on %s runs already", j->p->peer);
+		failover_found(j, FAILOVER_PASS, "its backup on %s runs already", j->p->peer);
 		return;
 	}
-	found(j, have < need ? FAILOVER_WARN : FAILOVER_PASS,
+	failover_found(j, have < need ? FAILOVER_WARN : FAILOVER_PASS,
 		"staging and undo-limit may take %" PRIu64 " MB, %" PRIu64
 		" MB are available in dom0 of %s",
 		need, have, j->p->peer);
 	if (have < need)
-		todo(j, "give dom0 there more memory, or lower staging or undo-limit");
+		failover_todo(j, "give dom0 there more memory, or lower staging or undo-limit");
 }
 
-static void judge_name(struct judgement *j)
+static void judge_name(struct failover_judgement *j)
 {
 	const char *taken = j->p->there->taken;
 
 	if (j->p->there->standby)
-		found(j, FAILOVER_PASS, "what %s has of it is its standby", j->p->peer);
+		failover_found(j, FAILOVER_PASS, "what %s has of it is its standby", j->p->peer);
 	else if (!taken[0])
-		found(j, FAILOVER_PASS, "no other domain on %s has its name or uuid", j->p->peer);
+		failover_found(
+			j, FAILOVER_PASS, "no other domain on %s has its name or uuid", j->p->peer);
 	else
-		found(j, FAILOVER_FAIL, "%.400s", taken);
+		failover_found(j, FAILOVER_FAIL, "%.400s", taken);
 	if (j->row->result == FAILOVER_FAIL)
-		todo(j, "destroy or rename that domain on %s", j->p->peer);
+		failover_todo(j, "destroy or rename that domain on %s", j->p->peer);
 }
 
 /* ---- the network ----------------------------------------------------------------------------- */
@@ -247,272 +235,62 @@ static const char *name_of(const char *bridge)
 	return bridge[0] ? bridge : "an interface without a bridge";
 }
 
-static void judge_bridges(struct judgement *j)
+static void judge_bridges(struct failover_judgement *j)
 {
 	const Romulus__Check *g = j->p->guest;
-	struct list here = {.n = 0}, there = {.n = 0}, all = {.n = 0};
+	struct failover_list here = {.n = 0}, there = {.n = 0}, all = {.n = 0};
 
 	for (size_t i = 0; i < g->n_bridges; i++) {
 		const char *name = g->bridges[i];
 
-		list_add(&all, name_of(name));
+		failover_list(&all, name_of(name));
 		if (!is_present(j->p->here, name))
-			list_add(&here, name_of(name));
+			failover_list(&here, name_of(name));
 		else if (!is_present(j->p->there, name))
-			list_add(&there, name);
+			failover_list(&there, name);
 	}
 	if (here.n || there.n) {
-		found(j, FAILOVER_FAIL, "no bridge on %s: " LIST_FMT,
+		failover_found(j, FAILOVER_FAIL, "no bridge on %s: " LIST_FMT,
 			here.n ? j->p->host : j->p->peer, LIST_ARGS(here.n ? &here : &there));
-		todo(j, "every interface of the guest needs a bridge of the same name on both "
+		failover_todo(j,
+			"every interface of the guest needs a bridge of the same name on both "
 			"hosts");
 	} else if (all.n) {
-		found(j, FAILOVER_PASS, "on both hosts: " LIST_FMT, LIST_ARGS(&all));
+		failover_found(j, FAILOVER_PASS, "on both hosts: " LIST_FMT, LIST_ARGS(&all));
 	} else {
-		found(j, FAILOVER_PASS, "the guest has no network");
+		failover_found(j, FAILOVER_PASS, "the guest has no network");
 	}
 }
 
-static void judge_segment(struct judgement *j)
+static void judge_segment(struct failover_judgement *j)
 {
 	const Romulus__Check *g = j->p->guest;
-	struct list deaf = {.n = 0}, heard = {.n = 0};
+	struct failover_list deaf = {.n = 0}, heard = {.n = 0};
 
 	for (size_t i = 0; i < g->n_bridges; i++) {
 		const Romulus__CheckBridge *b = find_bridge(j->p->there, g->bridges[i]);
 
-		list_add(b && b->heard ? &heard : &deaf, name_of(g->bridges[i]));
+		failover_list(b && b->heard ? &heard : &deaf, name_of(g->bridges[i]));
 	}
 	if (deaf.n) {
-		found(j, FAILOVER_FAIL, "no probe frame from %s has arrived on %s: " LIST_FMT,
-			j->p->host, j->p->peer, LIST_ARGS(&deaf));
-		todo(j,
+		failover_found(j, FAILOVER_FAIL,
+			"no probe frame from %s has arrived on %s: " LIST_FMT, j->p->host,
+			j->p->peer, LIST_ARGS(&deaf));
+		failover_todo(j,
 			"the bridge must be up on both hosts and its uplinks in the same VLAN: "
 			"nobody would find the guest on %s",
 			j->p->peer);
 	} else if (heard.n) {
-		found(j, FAILOVER_PASS, "probe frames from %s arrive on " LIST_FMT, j->p->host,
-			LIST_ARGS(&heard));
+		failover_found(j, FAILOVER_PASS, "probe frames from %s arrive on " LIST_FMT,
+			j->p->host, LIST_ARGS(&heard));
 	} else {
-		found(j, FAILOVER_PASS, "the guest has no network");
+		failover_found(j, FAILOVER_PASS, "the guest has no network");
 	}
-}
-
-/* ---- disks ----------------------------------------------------------------------------------- */
-
-static const Romulus__CheckResource none = ROMULUS__CHECK_RESOURCE__INIT;
-
-static const Romulus__CheckResource *resource_of(const Romulus__Checked *c)
-{
-	return c->resource ? c->resource : &none;
-}
-
-static void judge_disks(struct judgement *j)
-{
-	const Romulus__Check *g = j->p->guest;
-	struct list bare = {.n = 0};
-	size_t n = 0;
-
-	for (size_t i = 0; i < g->n_disks; i++) {
-		char text[200];
-
-		if (!g->disks[i]->writable)
-			continue;
-		n++;
-		snprintf(
-			text, sizeof(text), "%.15s (%.150s)", g->disks[i]->vdev, g->disks[i]->path);
-		if (!g->disks[i]->covered)
-			list_add(&bare, text);
-	}
-	if (bare.n || bare.left) {
-		found(j, FAILOVER_FAIL, "written to and not replicated: " LIST_FMT,
-			LIST_ARGS(&bare));
-		todo(j, "put it on a DRBD volume and name the resource in romulus.conf: see "
-			"`romulus disk`");
-	} else if (n) {
-		found(j, FAILOVER_PASS, "%zu %s, all on DRBD resource %s", n,
-			n == 1 ? "disk" : "disks", resource_of(j->p->here)->name);
-	} else {
-		found(j, FAILOVER_PASS, "the guest writes to no disk");
-	}
-}
-
-static bool writes(const Romulus__Check *g)
-{
-	for (size_t i = 0; i < g->n_disks; i++)
-		if (g->disks[i]->writable)
-			return true;
-	return false;
-}
-
-static bool is_configured(const Romulus__CheckResource *r)
-{
-	return r->configured;
-}
-
-static bool is_up(const Romulus__CheckResource *r)
-{
-	return r->up;
-}
-
-static bool is_willing(const Romulus__CheckResource *r)
-{
-	return !r->alone;
-}
-
-static bool is_connected(const Romulus__CheckResource *r)
-{
-	return r->connected;
-}
-
-static bool is_good(const Romulus__CheckResource *r)
-{
-	for (size_t i = 0; i < r->n_volumes; i++)
-		if (!r->volumes[i]->good || !r->volumes[i]->peer_good)
-			return false;
-	return true;
-}
-
-/* What must be true of the resource on both hosts, each in its turn. */
-static const struct {
-	bool (*holds)(const Romulus__CheckResource *r);
-	enum failover_result otherwise;
-	const char *found, *todo;
-} demands[] = {
-	{is_configured, FAILOVER_FAIL, "is not configured",
-		"name its disks in the domain's section of romulus.conf there, and `romulus disk "
-		"prepare` them"},
-	{is_up, FAILOVER_FAIL, "is not up", "`romulus disk up`, and `romulus disk check` there"},
-	{is_willing, FAILOVER_WARN, "is disconnected",
-		"nothing if it was moved away from there: `romulus protect` connects it, and a "
-		"resync has to end first"},
-	{is_connected, FAILOVER_FAIL, "is not connected",
-		"look at DRBD's connection between the hosts: `romulus disk status` on both"},
-	{is_good, FAILOVER_FAIL, "is not up to date",
-		"wait for the resync to end: `romulus disk status`"},
-};
-
-static bool same_data(const Romulus__CheckResource *a, const Romulus__CheckResource *b)
-{
-	if (a->n_volumes != b->n_volumes)
-		return false;
-	for (size_t i = 0; i < a->n_volumes; i++)
-		if (a->volumes[i]->size_kib != b->volumes[i]->size_kib ||
-			a->volumes[i]->generation != b->volumes[i]->generation ||
-			!a->volumes[i]->generation)
-			return false;
-	return true;
-}
-
-static void judge_drbd(struct judgement *j)
-{
-	const Romulus__CheckResource *sides[] = {resource_of(j->p->here), resource_of(j->p->there)};
-	const char *hosts[] = {j->p->host, j->p->peer};
-
-	if (!writes(j->p->guest)) {
-		found(j, FAILOVER_PASS, "not needed");
-		return;
-	}
-	for (size_t i = 0; i < 2 * ARRAY_SIZE(demands); i++) {
-		const Romulus__CheckResource *r = sides[i % 2];
-
-		if (demands[i / 2].holds(r))
-			continue;
-		found(j, demands[i / 2].otherwise, "resource %.64s %s on %s%s%.96s%s",
-			sides[0]->name[0] ? sides[0]->name : j->p->guest->domain,
-			demands[i / 2].found, hosts[i % 2], r->summary[0] ? " (" : "", r->summary,
-			r->summary[0] ? ")" : "");
-		todo(j, "%s", demands[i / 2].todo);
-		return;
-	}
-	if (strcmp(sides[0]->name, sides[1]->name) != 0 || !same_data(sides[0], sides[1])) {
-		found(j, FAILOVER_FAIL,
-			"resource %.64s here and %.64s on %s are not the same disks",
-			sides[0]->name, sides[1]->name, j->p->peer);
-		todo(j, "compare `disks` of both romulus.conf, and `drbdadm show-gi` on both "
-			"hosts");
-		return;
-	}
-	found(j, FAILOVER_PASS, "resource %.64s is connected and up to date, the same data on both",
-		sides[0]->name);
-}
-
-static void judge_use(struct judgement *j)
-{
-	const Romulus__CheckResource *here = resource_of(j->p->here),
-				     *there = resource_of(j->p->there);
-
-	if (there->primary) {
-		found(j, FAILOVER_FAIL, "resource %.64s is primary on %s: something uses it there",
-			there->name, j->p->peer);
-		todo(j, "end what uses it there, then drbdadm secondary %.64s", there->name);
-		return;
-	}
-	for (size_t i = 0; i < there->n_volumes + here->n_volumes; i++) {
-		const bool theirs = i < there->n_volumes;
-		const Romulus__CheckVolume *v =
-			theirs ? there->volumes[i] : here->volumes[i - there->n_volumes];
-
-		if (!v->held[0])
-			continue;
-		found(j, FAILOVER_FAIL,
-			"the disk below /dev/drbd%" PRIu32 " on %s is in use: %.200s", v->minor,
-			theirs ? j->p->peer : j->p->host, v->held);
-		todo(j, "end that use: it changes the disk behind DRBD's back");
-		return;
-	}
-	if (writes(j->p->guest))
-		found(j, FAILOVER_PASS, "nothing else uses the disks on %s", j->p->peer);
-	else
-		found(j, FAILOVER_PASS, "not needed");
-}
-
-static const Romulus__CheckDisk *find_disk(const Romulus__Checked *c, const char *path)
-{
-	for (size_t i = 0; i < c->n_disks; i++)
-		if (!strcmp(c->disks[i]->path, path))
-			return c->disks[i];
-	return NULL;
-}
-
-/* The same by its name in the world, or, where it has none, by its content. */
-static bool same_disk(const Romulus__CheckDisk *a, const Romulus__CheckDisk *b)
-{
-	if (a->wwn[0] && !strcmp(a->wwn, b->wwn))
-		return true;
-	return a->bytes == b->bytes && a->fingerprint == b->fingerprint;
-}
-
-static void judge_fixed(struct judgement *j)
-{
-	const Romulus__Check *g = j->p->guest;
-	size_t n = 0;
-
-	for (size_t i = 0; i < g->n_disks; i++) {
-		const Romulus__CheckDisk *a = g->disks[i], *b = find_disk(j->p->there, a->path);
-		const bool there = b && b->found;
-
-		if (a->writable)
-			continue;
-		n++;
-		if (there && (!a->found || same_disk(a, b)))
-			continue;
-		found(j, FAILOVER_FAIL, "%.15s (%.200s) is %s on %s", a->vdev, a->path,
-			there ? "another one" : "missing", j->p->peer);
-		todo(j, "put the same disk or image under that path there, or take it out of the "
-			"guest");
-		return;
-	}
-	if (n)
-		found(j, FAILOVER_PASS, "%zu %s the same on both hosts", n,
-			n == 1 ? "disk or image is" : "disks or images are");
-	else
-		found(j, FAILOVER_PASS, "none");
 }
 
 /* ---- the rest -------------------------------------------------------------------------------- */
 
-static void judge_clock(struct judgement *j)
+static void judge_clock(struct failover_judgement *j)
 {
 	const int64_t ahead = j->p->ahead_ns;
 	const uint64_t apart = ahead < 0 ? -(uint64_t)ahead : (uint64_t)ahead;
@@ -520,50 +298,52 @@ static void judge_clock(struct judgement *j)
 				       : apart >= CLOCK_WARN_NS ? FAILOVER_WARN
 								: FAILOVER_PASS;
 
-	found(j, r, "the clock of %s is %" PRIu64 ".%03" PRIu64 " s %s", j->p->peer,
+	failover_found(j, r, "the clock of %s is %" PRIu64 ".%03" PRIu64 " s %s", j->p->peer,
 		apart / NSEC_PER_SEC, apart % NSEC_PER_SEC / NSEC_PER_MSEC,
 		ahead < 0 ? "behind" : "ahead");
 	if (r != FAILOVER_PASS)
-		todo(j, "the guest's own clock would jump by that: set the clocks (chronyd, ntpd)");
+		failover_todo(j,
+			"the guest's own clock would jump by that: set the clocks (chronyd, ntpd)");
 }
 
 /* A takeover writes down there what it rolls back, at most undo-limit. */
-static void judge_space(struct judgement *j)
+static void judge_space(struct failover_judgement *j)
 {
 	const uint64_t undo = j->p->there->undo_limit, here = j->p->here->space,
 		       there = j->p->there->space;
 	const bool full = there < SPACE_LEAST || here < SPACE_LEAST;
 	const bool tight = there < undo || there - undo < SPACE_LEAST;
 
-	found(j,
+	failover_found(j,
 		full    ? FAILOVER_FAIL
 		: tight ? FAILOVER_WARN
 			: FAILOVER_PASS,
 		"%" PRIu64 " MB free in state-dir on %s, %" PRIu64 " MB on %s", here / MB,
 		j->p->host, there / MB, j->p->peer);
 	if (full)
-		todo(j, "make room: without it no promise and no takeover can be written down");
+		failover_todo(
+			j, "make room: without it no promise and no takeover can be written down");
 	else if (tight)
-		todo(j,
+		failover_todo(j,
 			"make room on %s for undo-limit (%" PRIu64
 			" MB): a takeover writes down what it rolls back",
 			j->p->peer, undo / MB);
 }
 
-static void judge_autostart(struct judgement *j)
+static void judge_autostart(struct failover_judgement *j)
 {
 	const char *here = j->p->here->autostart, *there = j->p->there->autostart;
 
 	if (!here[0] && !there[0]) {
-		found(j, FAILOVER_PASS, "neither host starts the guest at boot");
+		failover_found(j, FAILOVER_PASS, "neither host starts the guest at boot");
 		return;
 	}
-	found(j, FAILOVER_FAIL, "on %s: %.400s", here[0] ? j->p->host : j->p->peer,
+	failover_found(j, FAILOVER_FAIL, "on %s: %.400s", here[0] ? j->p->host : j->p->peer,
 		here[0] ? here : there);
-	todo(j, "romulusd alone may start a protected guest: do as it says");
+	failover_todo(j, "romulusd alone may start a protected guest: do as it says");
 }
 
-static void judge_arbiter(struct judgement *j)
+static void judge_arbiter(struct failover_judgement *j)
 {
 	const Romulus__Checked *h = j->p->here, *t = j->p->there;
 	const struct failover_terms ours = {
@@ -573,11 +353,11 @@ static void judge_arbiter(struct judgement *j)
 	struct why why;
 
 	if (failover_terms_agree(&ours, &theirs, &why) == 0) {
-		found(j, FAILOVER_PASS, "both hosts say \"%s\"", h->arbiter);
+		failover_found(j, FAILOVER_PASS, "both hosts say \"%s\"", h->arbiter);
 		return;
 	}
-	found(j, FAILOVER_FAIL, "%s", why.text);
-	todo(j, "do as it says");
+	failover_found(j, FAILOVER_FAIL, "%s", why.text);
+	failover_todo(j, "do as it says");
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -585,7 +365,7 @@ static void judge_arbiter(struct judgement *j)
 /* What is not refused has its judge in the workers and daemons, who say it in their own time. */
 static const struct {
 	const char *name;
-	void (*judge)(struct judgement *j);
+	void (*judge)(struct failover_judgement *j);
 	bool refuses;
 } checks[] = {
 	{"guest", judge_guest, false},
@@ -598,10 +378,10 @@ static const struct {
 	{"name", judge_name, false},
 	{"bridge", judge_bridges, true},
 	{"segment", judge_segment, true},
-	{"disks", judge_disks, false},
-	{"drbd", judge_drbd, false},
-	{"disks-in-use", judge_use, false},
-	{"read-only-disks", judge_fixed, true},
+	{"disks", failover_judge_disks, false},
+	{"drbd", failover_judge_drbd, false},
+	{"disks-in-use", failover_judge_use, false},
+	{"read-only-disks", failover_judge_fixed, true},
 	{"clock", judge_clock, true},
 	{"space", judge_space, true},
 	{"autostart", judge_autostart, false},
@@ -616,7 +396,7 @@ size_t failover_preflight(
 	size_t fails = 0;
 
 	for (size_t i = 0; i < FAILOVER_CHECKS; i++) {
-		struct judgement j = {p, &ret[i]};
+		struct failover_judgement j = {p, &ret[i]};
 
 		ret[i] = (struct failover_check_row){
 			.name = checks[i].name, .refuses = checks[i].refuses};

@@ -69,6 +69,7 @@ int facts_of_guest(struct facts *f)
 		[HV_TYPE_HVM] = "hvm",
 	};
 	Romulus__Check *c = &f->check;
+	struct hv_domain able;
 	int r = f->ops->find(f->hv, f->worker.domain, &f->dom, &f->why);
 
 	if (!r)
@@ -77,6 +78,7 @@ int facts_of_guest(struct facts *f)
 		return r;
 	if (getrandom(f->nonce, sizeof(f->nonce), 0) != sizeof(f->nonce))
 		return why_set(&f->why, -EIO, "no random numbers for the probe frames");
+	able = f->dom;
 	romulus__check__init(c);
 	c->domain = f->dom.name;
 	c->uuid = f->dom.uuid;
@@ -88,7 +90,8 @@ int facts_of_guest(struct facts *f)
 	c->bridges = f->bridge_names;
 	for (size_t i = 0; i < f->dom.nic_count; i++)
 		add_bridge(c, f->dom.nics[i].bridge);
-	r = f->ops->can_protect(f->hv, &f->dom, &f->why);
+	able.feature_suspend = true; /* which is told by itself */
+	r = f->ops->can_protect(f->hv, &able, &f->why);
 	c->unfit = r ? f->why.text : (char *)"";
 	c->later = r == -EAGAIN;
 	add_features(f);

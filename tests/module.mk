@@ -93,7 +93,7 @@ tests/fuzz/drbd_status_src := tests/fuzz/drbd_status.c diskrep/command.c diskrep
 tests/fuzz/meta_src := tests/fuzz/meta.c diskrep/meta.c $(fuzz_src)
 tests/fuzz/cli_reply_src := tests/fuzz/cli_reply.c cli/status.c cli/check.c cli/progress.c cli/events.c $(fuzz_src)
 tests/fuzz/cli_reply_pkg := jansson
-tests/fuzz/preflight_src := tests/fuzz/preflight.c failover/preflight.c failover/cpu_features.c failover/terms.c \
+tests/fuzz/preflight_src := tests/fuzz/preflight.c failover/preflight.c failover/preflight_disks.c failover/cpu_features.c failover/terms.c \
 	$(proto_src) $(fuzz_src)
 tests/fuzz/preflight_pkg := $(proto_pkg)
 tests/fuzz/etcd_src := tests/fuzz/etcd.c failover/etcd_message.c failover/state.c $(fuzz_src)

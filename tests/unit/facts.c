@@ -39,6 +39,8 @@ static int find(struct hv *hv, const char *name, struct hv_domain *ret, struct w
 
 static int can_protect(struct hv *hv, const struct hv_domain *dom, struct why *why)
 {
+	if (!dom->feature_suspend)
+		return why_set(why, -EOPNOTSUPP, "it cannot suspend");
 	return world.unfit ? why_set(why, world.unfit, "it is paused") : 0;
 }
 
@@ -175,6 +177,11 @@ static void what_is_against_it_is_told(void **state)
 	assert_string_equal(f.check.unfit, "it is paused");
 	assert_true(f.check.later);
 	assert_int_equal(f.check.n_features, 0);
+	world.unfit = 0; /* what has a fact of its own is not told twice */
+	world.dom.feature_suspend = false;
+	assert_int_equal(facts_of_guest(&f), 0);
+	assert_string_equal(f.check.unfit, "");
+	assert_false(f.check.feature_suspend);
 	f.worker.domain = "web";
 	assert_int_equal(facts_of_guest(&f), -ENOENT);
 	assert_string_equal(f.why.text, "there is no web");
