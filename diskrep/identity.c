@@ -74,7 +74,8 @@ int diskrep_identity_read(const char *path, struct diskrep_identity *ret, struct
 		return why_set(why, -errno, "cannot open %.200s: %s", path, strerror(errno));
 	if (S_ISBLK(st.st_mode))
 		read_wwn(st.st_rdev, ret->wwn);
-	r = read_samples(fd, ret->bytes, &ret->fingerprint);
+	/* What has no size is empty, or one of proc's files, whose reading may do things. */
+	r = ret->bytes ? read_samples(fd, ret->bytes, &ret->fingerprint) : 0;
 	return r ? why_set(why, r, "cannot read %.200s: %s", path, strerror(-r)) : 0;
 }
 

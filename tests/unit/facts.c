@@ -338,6 +338,8 @@ static void a_question_may_be_anything(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_true(diskrep_identity_read(bad[i], &id, &f.why) < 0);
+	assert_int_equal(diskrep_identity_read("/proc/self/status", &id, &f.why), 0);
+	assert_int_equal(id.fingerprint, 0);                 /* not read */
 	assert_int_equal(mkfifo(in_dir("cd.iso"), 0600), 0); /* would block whoever opens it */
 	assert_int_equal(facts_of_host(&f, &q), 0);
 	assert_int_equal(f.checked.n_disks, ARRAY_SIZE(f.disk));
