@@ -229,34 +229,33 @@ static bool is_present(const Romulus__Checked *c, const char *name)
 	return b && b->present;
 }
 
-/* Of an interface without a bridge (routed, say) nothing can be said. */
-static const char *name_of(const char *bridge)
-{
-	return bridge[0] ? bridge : "an interface without a bridge";
-}
-
+/* On neither host: it is routed, say, and nothing can be said of that. */
 static void judge_bridges(struct failover_judgement *j)
 {
 	const Romulus__Check *g = j->p->guest;
-	struct failover_list here = {.n = 0}, there = {.n = 0}, all = {.n = 0};
+	struct failover_list both = {.n = 0}, here = {.n = 0}, there = {.n = 0}, neither = {.n = 0};
 
 	for (size_t i = 0; i < g->n_bridges; i++) {
-		const char *name = g->bridges[i];
+		const char *name = g->bridges[i][0] ? g->bridges[i] : "an interface without one";
+		const bool a = is_present(j->p->here, g->bridges[i]);
+		const bool b = is_present(j->p->there, g->bridges[i]);
 
-		failover_list(&all, name_of(name));
-		if (!is_present(j->p->here, name))
-			failover_list(&here, name_of(name));
-		else if (!is_present(j->p->there, name))
-			failover_list(&there, name);
+		failover_list(a && b ? &both : a ? &here : b ? &there : &neither, name);
 	}
 	if (here.n || there.n) {
 		failover_found(j, FAILOVER_FAIL, "no bridge on %s: " LIST_FMT,
-			here.n ? j->p->host : j->p->peer, LIST_ARGS(here.n ? &here : &there));
+			here.n ? j->p->peer : j->p->host, LIST_ARGS(here.n ? &here : &there));
 		failover_todo(j,
 			"every interface of the guest needs a bridge of the same name on both "
 			"hosts");
-	} else if (all.n) {
-		failover_found(j, FAILOVER_PASS, "on both hosts: " LIST_FMT, LIST_ARGS(&all));
+	} else if (neither.n) {
+		failover_found(j, FAILOVER_WARN, "no bridge on either host: " LIST_FMT,
+			LIST_ARGS(&neither));
+		failover_todo(j,
+			"if it is not bridged at all, see to it that %s has its network too",
+			j->p->peer);
+	} else if (both.n) {
+		failover_found(j, FAILOVER_PASS, "on both hosts: " LIST_FMT, LIST_ARGS(&both));
 	} else {
 		failover_found(j, FAILOVER_PASS, "the guest has no network");
 	}
@@ -270,7 +269,8 @@ static void judge_segment(struct failover_judgement *j)
 	for (size_t i = 0; i < g->n_bridges; i++) {
 		const Romulus__CheckBridge *b = find_bridge(j->p->there, g->bridges[i]);
 
-		failover_list(b && b->heard ? &heard : &deaf, name_of(g->bridges[i]));
+		if (is_present(j->p->here, g->bridges[i])) /* else nothing was sent */
+			failover_list(b && b->heard ? &heard : &deaf, g->bridges[i]);
 	}
 	if (deaf.n) {
 		failover_found(j, FAILOVER_FAIL,
@@ -284,7 +284,7 @@ static void judge_segment(struct failover_judgement *j)
 		failover_found(j, FAILOVER_PASS, "probe frames from %s arrive on " LIST_FMT,
 			j->p->host, LIST_ARGS(&heard));
 	} else {
-		failover_found(j, FAILOVER_PASS, "the guest has no network");
+		failover_found(j, FAILOVER_PASS, "nothing to try: the guest is on no bridge here");
 	}
 }
 

@@ -204,7 +204,7 @@ void failover_judge_fixed(struct failover_judgement *j)
 		const Romulus__CheckDisk *a = g->disks[i], *b = find_disk(j->p->there, a->path);
 		const bool there = b && b->found;
 
-		if (a->writable)
+		if (a->writable || a->path[0] != '/') /* a name for a script, not for a file */
 			continue;
 		n++;
 		if (there && (!a->found || same_disk(a, b)))

@@ -289,16 +289,20 @@ static void an_answer_may_have_other_bridges(void **state)
 	failover_preflight(&w.facts, rows);
 	assert_non_null(strstr(row("segment")->found, "xenbr0, xenbr1"));
 	w.guest.n_bridges = 0;
-	expect("segment", FAILOVER_PASS, "no network");
+	expect("segment", FAILOVER_PASS, "on no bridge");
 	expect("bridge", FAILOVER_PASS, "no network");
 }
 
-static void an_interface_without_a_bridge_is_none(void **state)
+/* Routed: there is nothing to compare, and nothing wrong. */
+static void a_network_without_bridges_is_left_to_its_owner(void **state)
 {
 	w.names[0] = text("");
-	failover_preflight(&w.facts, rows);
-	assert_non_null(strstr(row("bridge")->found, "without a bridge"));
-	assert_int_equal(row("segment")->result, FAILOVER_FAIL);
+	expect("bridge", FAILOVER_WARN, "without one");
+	w.names[0] = text("routed");
+	expect("bridge", FAILOVER_WARN, "on either host: routed");
+	assert_int_equal(row("segment")->result, FAILOVER_PASS);
+	assert_non_null(strstr(row("segment")->found, "alpha arrive on xenbr1"));
+	assert_null(strstr(row("segment")->found, "routed"));
 }
 
 static void disks_are_replicated(void **state)
@@ -380,6 +384,8 @@ static void disks_that_it_cannot_write(void **state)
 	expect("read-only-disks", FAILOVER_FAIL, "missing on beta");
 	w.there.n_disks = 0;
 	expect("read-only-disks", FAILOVER_FAIL, "missing on beta");
+	w.disk[2].path = text("iqn.2001-05:target"); /* of a script */
+	expect("read-only-disks", FAILOVER_PASS, "none");
 	w.guest.n_disks = 2;
 	expect("read-only-disks", FAILOVER_PASS, "none");
 }
@@ -487,7 +493,7 @@ int main(void)
 		TEST(memory_and_names),
 		TEST(bridges),
 		TEST(an_answer_may_have_other_bridges),
-		TEST(an_interface_without_a_bridge_is_none),
+		TEST(a_network_without_bridges_is_left_to_its_owner),
 		TEST(disks_are_replicated),
 		TEST(the_resource),
 		TEST(the_same_disks_on_both_hosts),
