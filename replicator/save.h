@@ -53,7 +53,7 @@ struct save {
 	bool checkpoint;
 	/* of restore */
 	bool paused;
-	bool check; /* only verify the file */
+	bool check;                                 /* only verify the file */
 	const char *protected_[SAVE_PROTECTED_MAX]; /* "NAME" or uuid of what romulusd owns */
 	size_t protected_n;
 

@@ -48,6 +48,8 @@ static const ProtobufCMessageDescriptor *const descriptors[PROTO_TYPE_COUNT] = {
 	[PROTO_HEARTBEAT] = &romulus__heartbeat__descriptor,
 	[PROTO_REPORT] = &romulus__report__descriptor,
 	[PROTO_ORDER] = &romulus__order__descriptor,
+	[PROTO_CHECK] = &romulus__check__descriptor,
+	[PROTO_CHECKED] = &romulus__checked__descriptor,
 };
 
 /* Give every scalar, string and bytes field of any message a value of its own. */
@@ -60,7 +62,7 @@ static void fill_message(ProtobufCMessage *m)
 		const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
 		uint8_t *at = (uint8_t *)m + f->offset;
 
-		if (f->label == PROTOBUF_C_LABEL_REPEATED)
+		if (f->label == PROTOBUF_C_LABEL_REPEATED || f->type == PROTOBUF_C_TYPE_MESSAGE)
 			continue;
 		switch (f->type) {
 		case PROTOBUF_C_TYPE_UINT32:
@@ -97,7 +99,7 @@ static void every_type_comes_back(void **state)
 		size_t length, length_again;
 
 		assert_string_not_equal(proto_type_name(type), "unknown");
-		if (type == PROTO_PAGES)
+		if (type == PROTO_PAGES || type == PROTO_PACKED_PAGES)
 			continue;
 		sent = calloc(1, descriptors[type]->sizeof_message);
 		protobuf_c_message_init(descriptors[type], sent);
@@ -187,7 +189,7 @@ static void the_sentence_names_the_flaw(void **state)
 {
 	expect_flaw(0, "SSH-", 4, "not a Romulus frame");
 	expect_flaw(4, "\0\0", 2, "unknown type 0");
-	expect_flaw(4, "\x10\0", 2, "unknown type 16");
+	expect_flaw(4, "\x13\0", 2, "unknown type 19");
 	expect_flaw(4, "\xff\xff", 2, "unknown type 65535");
 	expect_flaw(6, "\1", 1, "reserved flags");
 	expect_flaw(8, "\1\0\4\0", 4, "over the limit of 262144");
