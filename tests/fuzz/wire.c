@@ -22,6 +22,7 @@
 #define TOKEN "0123456789abcdef"
 #define STREAM_MAX 65536u
 #define UNPACKED_MAX (1024u * 1024u)
+#define HEARTBEAT_MAX 1344
 
 unsigned long fuzz_accepted;
 
@@ -32,7 +33,7 @@ static uint32_t cap_of(unsigned int type)
 {
 	if (type == PROTO_PAGES || type == PROTO_PACKED_PAGES)
 		return UNPACKED_MAX;
-	return type == PROTO_HEARTBEAT ? 1400 - HEADER : 256 * 1024;
+	return type == PROTO_HEARTBEAT ? HEARTBEAT_MAX : 256 * 1024;
 }
 
 static uint32_t checksum(const uint8_t *f, size_t payload)
@@ -190,6 +191,12 @@ static void expect_frame(
 	FUZZ_EXPECT(!n || memcmp(frame->data, pages, n) == 0);
 }
 
+/* Shorter than a header: an alert, or a handshake that was broken off. */
+static bool torn_tls(const uint8_t *f, size_t n)
+{
+	return n >= 2 && n < HEADER && (f[0] == 21 || f[0] == 22) && f[1] == 3;
+}
+
 /* Every whole frame comes, in order; then the right error, which stays. @at: where, @i: which. */
 static bool expect_frames(struct stream *s, size_t at, uint64_t i, bool greeted, bool packs)
 {
@@ -211,7 +218,7 @@ static bool expect_frames(struct stream *s, size_t at, uint64_t i, bool greeted,
 		FUZZ_EXPECT(r == 1);
 		expect_frame(&frame, s->bytes + at, type, length);
 	}
-	want = v == MALFORMED ? -EBADMSG : -ECONNRESET;
+	want = v == MALFORMED || torn_tls(s->bytes + at, s->n - at) ? -EBADMSG : -ECONNRESET;
 	FUZZ_EXPECT(r == want && why.text[0]);
 	FUZZ_EXPECT(receive(s, &frame, &again) == want && strcmp(why.text, again.text) == 0);
 	FUZZ_EXPECT(!proto_session_pending(s->session));
@@ -241,8 +248,9 @@ static bool shake_hands(struct stream *s)
 	bool good, packs;
 	int r;
 
-	while (s->at < s->n)
-		send_piece(s); /* here it all comes at once: a handshake does not wait for pieces */
+	s->piece = 0; /* here it all comes at once: a handshake does not wait for pieces */
+	if (s->at < s->n)
+		send_piece(s);
 	good = judge(s->bytes, s->n, 0, false, &type, &length) == FRAME && type == PROTO_HELLO &&
 	       welcome(s->bytes + HEADER, length);
 	r = proto_handshake(
@@ -361,6 +369,7 @@ static void stream_seed(fuzz_put *put)
 	add(PROTO_EPOCH_END, &to.base);
 	add(PROTO_ACK, &ack.base);
 	put("good-stream", seed, seed_n);
+	put("tls-alert", "\x00\x15\x03\x03\x00\x02\x02\x28", 8);
 	seed[0] = 5 << 3; /* in small pieces and without a handshake */
 	put("good-pieces", seed, seed_n);
 	seed[0] = 4 | 2; /* where each change gets past the checksum */
@@ -441,7 +450,7 @@ static void daemon_seed(fuzz_put *put)
 	add(PROTO_ORDER, &order.base);
 	put("good-daemon", seed, seed_n);
 	seed[0] = 2;
-	fuzz_put32(seed + 1 + 8, 1400 - HEADER + 1);
+	fuzz_put32(seed + 1 + 8, HEARTBEAT_MAX + 1);
 	put("heartbeat-over-its-cap", seed, seed_n);
 }
 
