@@ -75,6 +75,14 @@ void failover_domains_free(struct failover *fo)
 		failover_domain_free(fo->domains);
 }
 
+bool failover_domain_stands_by(const struct failover_peer *peer, const char *uuid)
+{
+	const struct failover_domain *d = failover_domain_by_uuid(peer->fo, uuid);
+
+	return d && d->peer == peer &&
+	       (d->state == FAILOVER_RECEIVING || d->state == FAILOVER_READY);
+}
+
 enum failover_state failover_domain_base(const struct failover_domain *d)
 {
 	return failover_decide_base(&d->record, d->vacant);

@@ -144,8 +144,11 @@ static bool take_frame(struct failover_inbound *in, const struct proto_frame *fr
 	case PROTO_UNPROTECT:
 		failover_domain_unprotect_asked(fo, in, (const Romulus__Unprotect *)frame->message);
 		return false;
+	case PROTO_CHECK:
+		failover_check_asked(fo, in, (const Romulus__Check *)frame->message);
+		return false;
 	default:
-		turn_away(in, PROTO_BYE_MALFORMED, "neither Prepare nor Unprotect");
+		turn_away(in, PROTO_BYE_MALFORMED, "neither Prepare, Unprotect nor Check");
 		return false;
 	}
 }

@@ -33,8 +33,10 @@ struct proto_identity;
 #define PROTO_TOKEN_BYTES 16u
 
 /* Of Hello: a session uses what both sides state. */
-#define PROTO_CAN_PACK UINT64_C(1) /* PACKED_PAGES in a stream */
-#define PROTO_CAPABILITIES PROTO_CAN_PACK
+#define PROTO_CAN_PACK (UINT64_C(1) << 0)  /* PACKED_PAGES in a stream */
+#define PROTO_CAN_CHECK (UINT64_C(1) << 1) /* answers CHECK */
+#define PROTO_CAPABILITIES (PROTO_CAN_PACK | PROTO_CAN_CHECK)
+#define PROTO_NONCE_BYTES 16u /* of a Check */
 
 /* Header of a frame, little endian on the wire, 24 bytes. */
 struct proto_header {
@@ -65,6 +67,8 @@ enum proto_type {
 	PROTO_REPORT = 14,
 	PROTO_ORDER = 15,
 	PROTO_PACKED_PAGES = 16, /* the same bytes as a frame of zstd; received as PAGES */
+	PROTO_CHECK = 17,
+	PROTO_CHECKED = 18,
 	PROTO_TYPE_COUNT,
 };
 
@@ -125,7 +129,8 @@ enum proto_report {
 	PROTO_REPORT_GUEST_RESTARTS = 14,  /* monitor: it has ended and is to start again (text) */
 	PROTO_REPORT_GUEST_RESTARTED = 15, /* monitor: it has; paused if so ordered */
 	PROTO_REPORT_COMPLETE =
-		16, /* primary: the last epoch is acked, the guest stands suspended */
+		16,              /* primary: the last epoch is acked, the guest stands suspended */
+	PROTO_REPORT_FACTS = 17, /* facts: check (where the guest is), checked */
 };
 
 /* Order.kind, daemon to worker. */
@@ -138,6 +143,7 @@ enum proto_order {
 	PROTO_ORDER_DISCARD = 5,  /* backup: destroy the standby, exit */
 	PROTO_ORDER_RESTRAIN = 6, /* monitor: a guest that starts again stays paused */
 	PROTO_ORDER_MOVE = 7, /* primary: one last epoch, then leave the guest suspended and wait */
+	PROTO_ORDER_CHECK = 8, /* facts: about the guest of another host, in check */
 };
 
 const char *proto_type_name(unsigned int type);

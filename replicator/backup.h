@@ -8,6 +8,7 @@
 #include "common/why.h"
 #include "diskrep/backup.h"
 #include "replicator/backup_epoch.h"
+#include "replicator/claim.h"
 #include "replicator/feed.h"
 #include "replicator/hv.h"
 #include "replicator/receive.h"
@@ -23,6 +24,7 @@ struct backup {
 	struct feed *feed;
 	struct receive rx;
 	struct backup_epoch epoch;
+	struct claim claim;
 	struct diskrep_backup_spec disk_spec;
 	struct diskrep_backup *disks; /* NULL: the domain has none */
 	uint64_t reported_ns, bytes;

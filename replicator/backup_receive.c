@@ -111,10 +111,11 @@ static int store(struct backup *b, const struct proto_frame *frame)
 	int r = receive_add(&b->rx, frame->data, frame->length, &b->why);
 
 	b->bytes += frame->length;
+	if (r || b->epoch.epoch > 0 || !b->rx.open || b->rx.open->length < COPY_PIECE)
+		return r;
 	/* The initial copy is no checkpoint: it is handed on as it comes. */
-	if (!r && b->epoch.epoch == 0 && b->rx.open && b->rx.open->length >= COPY_PIECE)
-		feed_push(b->feed, receive_take(&b->rx), false);
-	return r;
+	feed_push(b->feed, receive_take(&b->rx), false);
+	return claim_try(&b->claim, b->ops, b->hv, b->standby.name, b->worker.memory_kb, &b->why);
 }
 
 static int on_frame(struct backup *b, const struct proto_frame *frame)

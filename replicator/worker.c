@@ -63,6 +63,7 @@ static const struct worker_option {
 	{"restrain", FLAG, FIELD(restrain)},
 	{"adopt", FLAG, FIELD(adopt)},
 	{"unattended", FLAG, FIELD(unattended)},
+	{"elsewhere", FLAG, FIELD(elsewhere)},
 };
 
 static int store_number(struct worker *w, const struct worker_option *o, const char *text)

@@ -38,6 +38,7 @@ struct worker {
 	bool restrain;        /* monitor: a guest that starts again is paused */
 	bool adopt;           /* monitor: nobody else watches the guest */
 	bool unattended;      /* monitor: without a daemon, to the guest's end */
+	bool elsewhere;       /* facts: the guest is on the host that asks */
 
 	struct proto_session *daemon;
 	struct proto_identity *identity; /* NULL: the stream is plain */

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "failover/hello.h"
 #include "proto/internal.h"
 #include "proto/tls.h"
 
@@ -54,6 +55,24 @@ static struct outcome ask(struct host *from)
 		sd_event_run(loop, 10000);
 	assert_true(o.done);
 	return o;
+}
+
+/* An older one, which would take it for garbage. */
+static void what_a_peer_does_not_know_is_not_asked(void **state)
+{
+	static char name[] = "beta", software[] = "romulus 0.0.9";
+	Romulus__Hello hello = ROMULUS__HELLO__INIT;
+	const struct proto_frame frame = {.type = PROTO_HELLO, .message = &hello.base};
+	struct why why;
+
+	hello.host = name;
+	hello.software = software;
+	assert_int_equal(failover_hello_can(&frame, PROTO_CAN_CHECK, &why), -EPROTONOSUPPORT);
+	assert_non_null(strstr(why.text, "beta (romulus 0.0.9)"));
+	hello.capabilities = ~PROTO_CAN_CHECK;
+	assert_int_equal(failover_hello_can(&frame, PROTO_CAN_CHECK, &why), -EPROTONOSUPPORT);
+	hello.capabilities = PROTO_CAN_CHECK;
+	assert_int_equal(failover_hello_can(&frame, PROTO_CAN_CHECK, &why), 0);
 }
 
 static void a_peer_is_answered(void **state)
@@ -323,6 +342,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CHANNEL_TEST(a_peer_is_answered),
+		cmocka_unit_test(what_a_peer_does_not_know_is_not_asked),
 		CHANNEL_TEST(strangers_touch_nothing),
 		CHANNEL_TEST(plain_and_tls_say_what_differs),
 		CHANNEL_TEST(garbage_is_refused_in_bounded_memory),

@@ -82,6 +82,60 @@ static void note_arguments(const char *path, char **argv)
 		fprintf(f, "%s ", *a);
 }
 
+/* A guest without disks and network, and a host that has room, unless a file says that it is full.
+ */
+static void say_facts(struct proto_session *s, const char *path, bool elsewhere)
+{
+	static uint32_t features[] = {0xff, 0xff};
+	static uint8_t nonce[PROTO_NONCE_BYTES];
+	Romulus__Report report = ROMULUS__REPORT__INIT;
+	Romulus__Check check = ROMULUS__CHECK__INIT;
+	Romulus__Checked checked = ROMULUS__CHECKED__INIT;
+	struct why why;
+
+	check.domain = "db";
+	check.uuid = DAEMONS_UUID;
+	check.type = "pvh";
+	check.memory_kb = 65536;
+	check.feature_suspend = true;
+	check.features = checked.features = features;
+	check.n_features = checked.n_features = ARRAY_SIZE(features);
+	check.nonce = (ProtobufCBinaryData){sizeof(nonce), nonce};
+	checked.hypervisor = is_file(path, "older") ? "4.16" : "4.17";
+	checked.free_kb = is_file(path, "full") ? 65535 : 65536;
+	checked.space = checked.dom0_kb = 1u << 30;
+	report.kind = PROTO_REPORT_FACTS;
+	report.check = elsewhere ? NULL : &check;
+	report.checked = &checked;
+	proto_session_send(s, PROTO_REPORT, &report.base, UINT64_MAX, &why);
+}
+
+static int be_facts(const char *path, int argc, char **argv)
+{
+	struct proto_session *s = proto_session_new(DAEMON_FD);
+	bool elsewhere = false, asked = false;
+	struct proto_frame frame;
+	struct why why;
+
+	for (int i = 1; i < argc; i++)
+		elsewhere |= strcmp(argv[i], "--elsewhere") == 0;
+	if (!s || is_file(path, "dies"))
+		return 1;
+	note_arguments(path, argv);
+	if (!elsewhere && !is_file(path, "silent"))
+		say_facts(s, path, false);
+	while (!asked && proto_session_receive(s, UINT64_MAX, &frame, &why) > 0) {
+		const Romulus__Order *order = (const Romulus__Order *)frame.message;
+
+		asked = order->kind == PROTO_ORDER_CHECK && order->check &&
+			strcmp(order->check->uuid, DAEMONS_UUID) == 0;
+		if (asked)
+			say_facts(s, path, true);
+	}
+	proto_session_free(s);
+	return 0;
+}
+
 static int be_worker(const char *path, int argc, char **argv)
 {
 	const bool primary = strstr(path, "primary");
@@ -89,6 +143,8 @@ static int be_worker(const char *path, int argc, char **argv)
 	struct proto_frame frame;
 	struct why why;
 
+	if (strstr(path, "facts"))
+		return be_facts(path, argc, argv);
 	for (int i = 1; i < argc; i++)
 		if (strcmp(argv[i], "--repair") == 0 || strcmp(argv[i], "--discard") == 0)
 			return 0;
@@ -145,8 +201,9 @@ static void prepare_host(const struct host *h)
 	rig_shell(
 		"cd %s && mkdir -p %s/auto %s/libexec && cd %s && ln -s %s libexec/romulus-primary "
 		"&& "
-		"ln -s %s libexec/romulus-backup && echo XENDOMAINS_AUTO=$PWD/auto >xendomains",
-		dir, h->name, h->name, h->name, self, self);
+		"ln -s %s libexec/romulus-backup && ln -s %s libexec/romulus-facts && "
+		"echo XENDOMAINS_AUTO=$PWD/auto >xendomains",
+		dir, h->name, h->name, h->name, self, self, self);
 	daemons_configure(h, "", "");
 }
 
