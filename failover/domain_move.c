@@ -111,6 +111,14 @@ void failover_domain_await(struct failover_domain *d)
 
 /* ---- the operator ---------------------------------------------------------------------------- */
 
+static bool is_busy(const struct failover_domain *d, char why[WHY_MAX])
+{
+	why[0] = '\0';
+	if (d->client || d->command || d->request)
+		snprintf(why, WHY_MAX, "%s is busy: try again", NAME(d));
+	return why[0] != '\0';
+}
+
 /* Whether @d can be moved to @peer now: if not, why. */
 static enum exit_code check(
 	const struct failover_domain *d, const struct failover_peer *peer, char why[WHY_MAX])
@@ -130,10 +138,8 @@ static enum exit_code check(
 	else if (d->peer != peer)
 		snprintf(why, WHY_MAX, "%s is protected on %s: only that host has all of it", name,
 			failover_domain_peer_name(d));
-	else if (d->client || d->command || d->request)
-		snprintf(why, WHY_MAX, "%s is busy: try again", name);
 	else
-		why[0] = '\0';
+		is_busy(d, why);
 	if (why[0])
 		return EXIT_CODE_WRONG_STATE;
 	snprintf(why, WHY_MAX, "%s is %s: nothing is moved to it", host,
@@ -172,8 +178,10 @@ static void switch_over(struct failover_domain *d, struct failover_peer *peer,
 static void move_live(struct failover_domain *d, struct failover_peer *peer,
 	struct failover_client *client, const struct failover_wishes *w)
 {
-	if (d->client || d->command || d->request) {
-		failover_client_exit(client, EXIT_CODE_WRONG_STATE, "it is busy: try again");
+	char why[WHY_MAX];
+
+	if (is_busy(d, why)) {
+		failover_client_exit(client, EXIT_CODE_WRONG_STATE, why);
 		return;
 	}
 	d->moves = true;

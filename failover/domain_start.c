@@ -64,8 +64,8 @@ void failover_domain_guest_died(struct failover_domain *d)
 	d->command = failover_child_free(d->command);
 	if (failover_child_run(d->fo->event,
 		    (char *const[]){program, "--start", conf->start, "--domain", d->record.name,
-			    "--run-dir", d->fo->config->run_dir, resource ? "--resource" : NULL,
-			    (char *)resource, NULL},
+			    "--uuid", d->record.uuid, "--run-dir", d->fo->config->run_dir,
+			    resource ? "--resource" : NULL, (char *)resource, NULL},
 		    NULL, START_MS, on_started, d, &d->command, &why) < 0)
 		on_started(d, -1, why.text);
 }

@@ -7,12 +7,12 @@
 #include "proto/proto.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/bytes.h"
 #include "common/crc32c.h"
 #include "common/why.h"
 
@@ -67,57 +67,15 @@ const char *proto_type_name(unsigned int type)
 	return t ? t->name : "unknown";
 }
 
-static void put16(uint8_t *out, uint16_t value)
-{
-	value = htole16(value);
-	memcpy(out, &value, sizeof(value));
-}
-
-static void put32(uint8_t *out, uint32_t value)
-{
-	value = htole32(value);
-	memcpy(out, &value, sizeof(value));
-}
-
-static void put64(uint8_t *out, uint64_t value)
-{
-	value = htole64(value);
-	memcpy(out, &value, sizeof(value));
-}
-
-static uint16_t get16(const uint8_t *in)
-{
-	uint16_t value;
-
-	memcpy(&value, in, sizeof(value));
-	return le16toh(value);
-}
-
-static uint32_t get32(const uint8_t *in)
-{
-	uint32_t value;
-
-	memcpy(&value, in, sizeof(value));
-	return le32toh(value);
-}
-
-static uint64_t get64(const uint8_t *in)
-{
-	uint64_t value;
-
-	memcpy(&value, in, sizeof(value));
-	return le64toh(value);
-}
-
 /* Write @h with the checksum field zero: the form that the checksum covers. */
 static void put_header(uint8_t *out, const struct proto_header *h)
 {
-	put32(out + AT_MAGIC, h->magic);
-	put16(out + AT_TYPE, h->type);
-	put16(out + AT_FLAGS, h->flags);
-	put32(out + AT_LENGTH, h->length);
-	put32(out + AT_CRC, 0);
-	put64(out + AT_SEQUENCE, h->sequence);
+	bytes_put_le32(out + AT_MAGIC, h->magic);
+	bytes_put_le16(out + AT_TYPE, h->type);
+	bytes_put_le16(out + AT_FLAGS, h->flags);
+	bytes_put_le32(out + AT_LENGTH, h->length);
+	bytes_put_le32(out + AT_CRC, 0);
+	bytes_put_le64(out + AT_SEQUENCE, h->sequence);
 }
 
 static uint32_t frame_crc(const uint8_t *header, const void *payload, size_t length)
@@ -137,7 +95,7 @@ void proto_header_encode(
 
 	assert(find_type(type) && length <= find_type(type)->cap);
 	put_header(out, &h);
-	put32(out + AT_CRC, frame_crc(out, payload, length));
+	bytes_put_le32(out + AT_CRC, frame_crc(out, payload, length));
 }
 
 bool proto_is_tls(const uint8_t *in, size_t length)
@@ -150,12 +108,12 @@ int proto_header_decode(
 	const uint8_t *in, uint64_t expected, struct proto_header *ret, struct why *why)
 {
 	struct proto_header h = {
-		.magic = get32(in + AT_MAGIC),
-		.type = get16(in + AT_TYPE),
-		.flags = get16(in + AT_FLAGS),
-		.length = get32(in + AT_LENGTH),
-		.crc = get32(in + AT_CRC),
-		.sequence = get64(in + AT_SEQUENCE),
+		.magic = bytes_get_le32(in + AT_MAGIC),
+		.type = bytes_get_le16(in + AT_TYPE),
+		.flags = bytes_get_le16(in + AT_FLAGS),
+		.length = bytes_get_le32(in + AT_LENGTH),
+		.crc = bytes_get_le32(in + AT_CRC),
+		.sequence = bytes_get_le64(in + AT_SEQUENCE),
 	};
 	const struct frame_type *t;
 

@@ -5,29 +5,23 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
-#include "common/why.h"
 
 static void path_of(char ret[PATH_MAX], const char *run_dir, const char *uuid)
 {
 	snprintf(ret, PATH_MAX, "%s/asked-%s", run_dir, uuid);
 }
 
-int asked_open(const char *run_dir, const char *uuid, struct why *why)
+int asked_open(const char *run_dir, const char *uuid)
 {
 	char path[PATH_MAX];
 	int fd;
 
 	path_of(path, run_dir, uuid);
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	return fd >= 0 ? fd
-		       : why_set(why, -errno,
-				 "cannot note in %s that a guest is asked to suspend: %s; it "
-				 "runs on, without protection. Make room there",
-				 path, strerror(errno));
+	return fd >= 0 ? fd : -errno;
 }
 
 int asked_note(int fd, uint32_t domid)

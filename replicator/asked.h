@@ -11,10 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct why;
-
 /* The note of the domain with @uuid: a descriptor for asked_note, or a negative errno. */
-int asked_open(const char *run_dir, const char *uuid, struct why *why);
+int asked_open(const char *run_dir, const char *uuid);
 /* @domid is about to be asked; 0: the answer has come. 0 or a negative errno. */
 int asked_note(int fd, uint32_t domid);
 /* Whether @domid has been and has not answered. */

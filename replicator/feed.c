@@ -10,10 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define LIBXL_STREAM_IDENT UINT64_C(0x4c6962786c466d74) /* "LibxlFmt" */
-#define LIBXL_STREAM_VERSION 2
-#define LIBXL_RECORD_LIBXC_CONTEXT 1
-#define LIBXL_RECORD_CHECKPOINT_END 4
+#include "replicator/xenstream.h"
 
 struct feed {
 	int fd;
@@ -60,15 +57,16 @@ static bool write_header(struct feed *f)
 	const struct {
 		uint64_t ident;
 		uint32_t version, options;
-	} header = {htobe64(LIBXL_STREAM_IDENT), htobe32(LIBXL_STREAM_VERSION), 0};
+	} header = {htobe64(XENSTREAM_IDENT), htobe32(XENSTREAM_VERSION), 0};
 
-	return write_all(f, &header, sizeof(header)) && write_record(f, LIBXL_RECORD_LIBXC_CONTEXT);
+	return write_all(f, &header, sizeof(header)) &&
+	       write_record(f, XENSTREAM_TYPE_LIBXC_CONTEXT);
 }
 
 static bool write_chunk(struct feed *f, const struct chunk *c)
 {
 	if (c->epoch == CHECKPOINT_MARK)
-		return write_record(f, LIBXL_RECORD_CHECKPOINT_END);
+		return write_record(f, XENSTREAM_TYPE_CHECKPOINT_END);
 	return write_all(f, c->data, c->length);
 }
 

@@ -37,11 +37,15 @@ static void subscribe(struct hv *hv, bool on)
 			hv->xc, hv->domid, on ? (evtchn_port_t)hv->remote_port : 0);
 }
 
+static void shutdown_path(char ret[SHUTDOWN_PATH_MAX], uint32_t domid)
+{
+	snprintf(ret, SHUTDOWN_PATH_MAX, "/local/domain/%" PRIu32 "/control/shutdown", domid);
+}
+
 static void address(struct hv *hv, uint32_t domid)
 {
 	hv->domid = domid;
-	snprintf(hv->shutdown_path, sizeof(hv->shutdown_path),
-		"/local/domain/%" PRIu32 "/control/shutdown", domid);
+	shutdown_path(hv->shutdown_path, domid);
 }
 
 int hv_xen_attach(struct hv *hv, const struct hv_domain *dom, struct why *why)
@@ -105,26 +109,28 @@ static void wait_for_sign(struct hv *hv, int timeout_ms)
 	}
 }
 
-/*
- * Take the request back. False: the guest has acknowledged it by clearing the node, and will
- * suspend whenever it gets to it.
- */
-static bool cancel_suspend(struct hv *hv)
+enum hv_request hv_xen_withdraw(struct hv *hv, uint32_t domid)
 {
+	char path[SHUTDOWN_PATH_MAX];
+
+	shutdown_path(path, domid);
 	for (;;) {
 		xs_transaction_t t = xs_transaction_start(hv->xs);
-		bool acknowledged;
+		enum hv_request found;
 		char *value;
 
 		if (t == XBT_NULL)
-			return false;
-		value = xs_read(hv->xs, t, hv->shutdown_path, NULL);
-		acknowledged = value && !value[0];
-		if (value && !strcmp(value, "suspend"))
-			xs_write(hv->xs, t, hv->shutdown_path, "", 0);
+			return HV_REQUEST_TAKEN;
+		value = xs_read(hv->xs, t, path, NULL);
+		found = !value                      ? HV_REQUEST_NONE
+			: !value[0]                 ? HV_REQUEST_TAKEN
+			: !strcmp(value, "suspend") ? HV_REQUEST_WITHDRAWN
+						    : HV_REQUEST_NONE;
+		if (found == HV_REQUEST_WITHDRAWN)
+			xs_write(hv->xs, t, path, "", 0);
 		free(value);
 		if (xs_transaction_end(hv->xs, t, false) || errno != EAGAIN)
-			return !acknowledged;
+			return found;
 	}
 }
 
@@ -189,7 +195,7 @@ static bool is_for_us(struct hv *hv)
 	if (events == 2 || (events > 2 && pending))
 		return true;
 	if (pending)
-		cancel_suspend(hv);
+		hv_xen_withdraw(hv, hv->domid);
 	return !saver_find("/proc", hv->domid);
 }
 
@@ -233,7 +239,7 @@ static int wait_until_suspended(struct hv *hv, uint64_t *ret_begun_ns, struct wh
 				: reason == SHUTDOWN_reboot ? "rebooted"
 							    : "shut down");
 		if (clock_now_ns() - *ret_begun_ns > SUSPEND_TIMEOUT_NS) {
-			if (asked && !cancel_suspend(hv))
+			if (asked && hv_xen_withdraw(hv, hv->domid) == HV_REQUEST_TAKEN)
 				hv->owed_until_ns = clock_now_ns() + OWED_NS;
 			return why_set(why, -ETIMEDOUT,
 				hv_xen_is_paused(hv)
@@ -262,12 +268,8 @@ int hv_xen_suspend(struct hv *hv, uint64_t *ret_begun_ns, struct why *why)
 /* A suspension that nobody waits for. 0 also when it does not stand suspended, or not for us. */
 static int resume_left(struct hv *hv)
 {
-	unsigned int reason = 0;
-	bool shutdown = false;
-
-	hv_xen_shutdown_state(hv, hv->domid, &shutdown, &reason);
 	/* It may have been for another hand as well, which resumes what it could not save. */
-	if (!shutdown || reason != SHUTDOWN_suspend || saver_find("/proc", hv->domid))
+	if (!hv_xen_is_suspended(hv, hv->domid) || saver_find("/proc", hv->domid))
 		return 0;
 	if (xc_domain_resume(hv->xc, hv->domid, 1))
 		return -EIO;
@@ -295,7 +297,7 @@ static int settle_for_another(struct hv *hv, struct why *why)
 {
 	const uint64_t until = clock_now_ns() + REPAIR_NS;
 
-	if (cancel_suspend(hv))
+	if (hv_xen_withdraw(hv, hv->domid) != HV_REQUEST_TAKEN)
 		return 0;
 	hv->owed_until_ns = until;
 	while (hv_xen_settle(hv)) {

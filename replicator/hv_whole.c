@@ -4,12 +4,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
-#include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/why.h"
 
@@ -27,47 +23,18 @@ int hv_xen_resume(struct hv *hv, uint32_t domid, struct why *why)
 	return 0;
 }
 
-static bool is_suspended(struct hv *hv, uint32_t domid)
-{
-	unsigned int reason;
-	bool shutdown;
-
-	return !hv_xen_shutdown_state(hv, domid, &shutdown, &reason) && shutdown &&
-	       reason == SHUTDOWN_suspend;
-}
-
 int hv_xen_write_out(struct hv *hv, uint32_t domid, int fd, bool live, struct why *why)
 {
 	int r = libxl_domain_suspend(hv->xl, domid, fd, live ? LIBXL_SUSPEND_LIVE : 0, NULL);
 
 	if (!r)
 		return 0;
-	if (is_suspended(hv, domid) && hv_xen_resume(hv, domid, why))
+	if (hv_xen_is_suspended(hv, domid) && hv_xen_resume(hv, domid, why))
 		return -ENOTRECOVERABLE;
 	return why_set(why, -EIO,
 		"libxl could not save domain %" PRIu32
 		" (libxl error %d), which runs on; what it said is above",
 		domid, r);
-}
-
-/* Whether a request to suspend was still to be taken, and is not any more. */
-static bool call_off(struct hv *hv, uint32_t domid)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/local/domain/%" PRIu32 "/control/shutdown", domid);
-	for (;;) {
-		xs_transaction_t t = xs_transaction_start(hv->xs);
-		CLEANUP_FREE char *value = t ? xs_read(hv->xs, t, path, NULL) : NULL;
-		const bool pending = value && strcmp(value, "suspend") == 0;
-
-		if (!t)
-			return false;
-		if (pending)
-			xs_write(hv->xs, t, path, "", 0);
-		if (xs_transaction_end(hv->xs, t, !pending) || errno != EAGAIN)
-			return pending;
-	}
 }
 
 int hv_xen_take_back(struct hv *hv, uint32_t domid, struct why *why)
@@ -82,9 +49,9 @@ int hv_xen_take_back(struct hv *hv, uint32_t domid, struct why *why)
 	xc_domain_subscribe_for_suspend(hv->xc, domid, 0);
 	/* Fails when log-dirty is off already, which is what we want. */
 	xc_shadow_control(hv->xc, domid, XEN_DOMCTL_SHADOW_OP_OFF, NULL, 0);
-	if (!is_suspended(hv, domid) && call_off(hv, domid))
+	if (!hv_xen_is_suspended(hv, domid) && hv_xen_withdraw(hv, domid) == HV_REQUEST_WITHDRAWN)
 		return 0;
-	while (!is_suspended(hv, domid)) {
+	while (!hv_xen_is_suspended(hv, domid)) {
 		if (clock_now_ns() - begun > ACKNOWLEDGED_NS)
 			return 0; /* it was never asked */
 		nanosleep(&pause, NULL);

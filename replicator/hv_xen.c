@@ -75,6 +75,15 @@ int hv_xen_shutdown_state(
 	return 0;
 }
 
+bool hv_xen_is_suspended(struct hv *hv, uint32_t domid)
+{
+	unsigned int reason;
+	bool shutdown;
+
+	return !hv_xen_shutdown_state(hv, domid, &shutdown, &reason) && shutdown &&
+	       reason == SHUTDOWN_suspend;
+}
+
 bool hv_xen_is_paused(struct hv *hv)
 {
 	xc_domaininfo_t info;
@@ -241,9 +250,10 @@ static int hv_xen_can_protect(struct hv *hv, const struct hv_domain *dom, struct
 			dom->name);
 	if (dom->suspended)
 		return why_set(why, -EAGAIN,
-			"'%s' stands suspended for another hand: protection can begin when it runs "
-			"(`xl resume %s`, unless it is being moved)",
-			dom->name, dom->name);
+			"'%s' stands suspended for another hand, which saves or moves it: "
+			"protection can begin when it runs. If you know that this was killed, "
+			"`romulus unprotect %s` and `romulus resume %s`",
+			dom->name, dom->name, dom->name);
 	if (dom->shut_down)
 		return why_set(why, -EAGAIN,
 			"the guest in '%s' has shut down: protection can begin when it runs again",

@@ -12,6 +12,8 @@
 
 #include "replicator/hv.h"
 
+#define SHUTDOWN_PATH_MAX 64 /* of the node for requests to a guest */
+
 struct hv {
 	xentoollog_logger *log;
 	xc_interface *xc;
@@ -22,7 +24,7 @@ struct hv {
 	uint32_t domid;
 	bool hvm; /* or PVH: memory that Xen translates */
 	char name[256];
-	char shutdown_path[64];
+	char shutdown_path[SHUTDOWN_PATH_MAX];
 	xenevtchn_handle *evtchn;      /* NULL: the xenstore path is used */
 	int suspend_port, remote_port; /* ours, and the guest's, for its suspension */
 	bool resume_late;              /* guest runs, xenstored not yet told */
@@ -36,6 +38,7 @@ struct hv {
 /* What Xen says of a domain. -ESRCH when it is gone. *ret_reason is valid when *ret_shutdown. */
 int hv_xen_shutdown_state(
 	struct hv *hv, uint32_t domid, bool *ret_shutdown, unsigned int *ret_reason);
+bool hv_xen_is_suspended(struct hv *hv, uint32_t domid);
 /* Whether the attached domain is, by any hand. */
 bool hv_xen_is_paused(struct hv *hv);
 
@@ -43,6 +46,14 @@ int hv_xen_attach(struct hv *hv, const struct hv_domain *dom, struct why *why);
 void hv_xen_give_way(struct hv *hv);
 void hv_xen_detach(struct hv *hv);
 int hv_xen_settle(struct hv *hv);
+
+/* What has become of a request to suspend when it was to be taken back. */
+enum hv_request {
+	HV_REQUEST_WITHDRAWN, /* it was still to be taken, and is not any more */
+	HV_REQUEST_TAKEN, /* the guest has, and suspends whenever it gets to it; or none was made */
+	HV_REQUEST_NONE,  /* there is another one, or no place for any */
+};
+enum hv_request hv_xen_withdraw(struct hv *hv, uint32_t domid);
 /*
  * Suspend the attached guest for ourselves. *ret_begun_ns: when that began. -ETIMEDOUT: it did not;
  * -EALREADY: for another hand; -ESHUTDOWN, -ESRCH: it has ended, or is no more; -EIO.

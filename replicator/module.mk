@@ -38,15 +38,19 @@ romulus-save_src := replicator/save_main.c replicator/save.c replicator/restore.
 romulus-save_pkg := $(savefile_pkg) jansson libsystemd $(hv_pkg)
 romulus-save_lib := -lpthread
 
-unit_tests += tests/unit/save tests/unit/save_processes
+save_tests := tests/unit/save tests/unit/save_damage tests/unit/save_death
+unit_tests += $(save_tests) tests/unit/save_processes
 tests/unit/save_processes_src := tests/unit/save_processes.c replicator/save.c replicator/restore.c \
 	replicator/outfile.c $(savefile_src) diskrep/command.c $(common_src)
 tests/unit/save_processes_pkg := cmocka jansson libsystemd $(savefile_pkg)
 tests/unit/save_processes_lib := -lpthread
-tests/unit/save_src := tests/unit/save.c replicator/save.c replicator/restore.c replicator/outfile.c \
+define save_test
+$(1)_src := $(1).c tests/unit/save_rig.c replicator/save.c replicator/restore.c replicator/outfile.c \
 	$(savefile_src) diskrep/command.c $(common_src)
-tests/unit/save_pkg := cmocka jansson $(savefile_pkg)
-tests/unit/save_lib := -lpthread
+$(1)_pkg := cmocka jansson $(savefile_pkg)
+$(1)_lib := -lpthread
+endef
+$(foreach t,$(save_tests),$(eval $(call save_test,$(t))))
 
 tests/unit/moving_src := tests/unit/moving.c replicator/primary_run.c replicator/primary_hold.c \
 	replicator/precopy.c replicator/primary_epoch.c \

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 
 #include "common/clock.h"
 #include "common/exit_codes.h"
@@ -137,18 +138,26 @@ void primary_demote(const struct primary *p)
 		log_warning("%s; that is tried again when this host becomes the backup", why.text);
 }
 
-/* Promoting is refused while the other host uses the disks: nothing is started twice. */
+/*
+ * Promoting is refused while the other host uses the disks: nothing is started twice. With the uuid
+ * that it had it is the same guest, whatever its file says: its record and its protection go on.
+ */
 int primary_start(struct primary *p)
 {
 	const struct worker *w = &p->worker;
-	int r = p->ops->find(p->hv, w->domain, &p->dom, &p->why);
+	char uuid[64];
+	int r;
 
+	if (!w->uuid)
+		return EXIT_CODE_USAGE;
+	snprintf(uuid, sizeof(uuid), "uuid='%s'", w->uuid);
+	r = p->ops->find(p->hv, w->domain, &p->dom, &p->why);
 	if (r == 0)
 		return EXIT_CODE_OK;
 	if (r == -ENOENT)
 		r = w->resource ? diskrep_drbd_primary(w->resource, false, &p->why) : 0;
 	if (!r)
-		r = diskrep_command((const char *const[]){XL, "create", "-q", w->start, NULL},
+		r = diskrep_command((const char *const[]){XL, "create", "-q", w->start, uuid, NULL},
 			CREATE_MS, &p->why, "start '%s' from %s", w->domain, w->start);
 	if (r)
 		log_error("%s", p->why.text);

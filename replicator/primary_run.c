@@ -87,16 +87,24 @@ static int finish_copy(struct primary *p)
 	return r ? r : let_run(p);
 }
 
+static int cannot_note(struct primary *p, int err)
+{
+	return why_set(&p->why, err,
+		"that '%s' is asked to suspend cannot be noted in %s (%s): it runs on, without "
+		"protection. Make room there",
+		p->dom.name, p->worker.run_dir, strerror(-err));
+}
+
 static int before_suspend(void *opaque)
 {
 	struct primary *p = opaque;
 	unsigned int actions = primary_step(p, PRIMARY_EV_SUSPEND, 0);
 	int r = actions & PRIMARY_INSTALL ? finish_copy(p) : 0;
 
-	if (!r && asked_note(p->asked, p->dom.domid))
-		r = why_set(&p->why, -EIO, "%s cannot be written to: make room there",
-			p->worker.run_dir);
-	return r;
+	if (r)
+		return r;
+	r = asked_note(p->asked, p->dom.domid);
+	return r ? cannot_note(p, r) : 0;
 }
 
 /* Inside the pause, before the capture: the boundary of the disks travels beside it. */
@@ -343,9 +351,9 @@ int primary_replicate(struct primary *p)
 	};
 	int r;
 
-	r = p->asked = asked_open(p->worker.run_dir, p->dom.uuid, &p->why);
-	if (r < 0)
-		return r;
+	p->asked = asked_open(p->worker.run_dir, p->dom.uuid);
+	if (p->asked < 0)
+		return cannot_note(p, p->asked);
 	r = ship_copy_start(&p->copy, &p->worker, p->stream, p->dom.memory_kb, &p->io_fd, &p->why);
 	if (r)
 		return r;

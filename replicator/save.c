@@ -237,19 +237,8 @@ static int finish_save(struct save *s, const struct hv_domain *dom, struct pump 
 
 /* ---- before --------------------------------------------------------------------------------- */
 
-/* By a save: one that is under way, or one that was killed. */
-static int is_suspended(const struct save *s, const struct hv_domain *dom, struct why *why)
-{
-	struct hv_sight sight;
-	int r = s->ops->look(s->hv, dom->uuid, dom->domid, &sight, why);
-
-	return r ? r : sight.shut_down && sight.end == HV_END_SUSPEND;
-}
-
 static int check_domain(struct save *s, const struct hv_domain *dom, struct why *why)
 {
-	int r;
-
 	if (save_is_protected(s, dom->name, dom->uuid))
 		return why_set(why, -EBUSY,
 			"'%s' is protected, and saving it%s would end that: nothing was done. "
@@ -257,10 +246,7 @@ static int check_domain(struct save *s, const struct hv_domain *dom, struct why 
 			dom->name, s->checkpoint ? ", even with --checkpoint," : "", dom->name);
 	if (saver_find("/proc", dom->domid))
 		return why_set(why, -EAGAIN, "'%s' is being saved or migrated already", dom->name);
-	r = is_suspended(s, dom, why);
-	if (r < 0)
-		return r;
-	if (r)
+	if (dom->suspended)
 		return why_set(why, -EAGAIN,
 			"'%s' stands suspended: it is being saved or migrated already, or that was "
 			"killed. If you know that it was, `romulus resume %s`",
@@ -356,11 +342,9 @@ int resume_run(struct save *s, struct why *why)
 			dom.name, dom.name);
 	else if (saver_find("/proc", dom.domid))
 		r = why_set(why, -EAGAIN, "'%s' is being saved or migrated", dom.name);
-	else
-		r = is_suspended(s, &dom, why);
-	if (r == 0)
+	else if (!dom.suspended)
 		r = why_set(why, -EAGAIN, "'%s' does not stand suspended", dom.name);
-	if (r > 0)
+	else
 		r = s->ops->resume(s->hv, dom.domid, why);
 	s->notice->runs = !r;
 	hv_domain_clear(&dom);

@@ -1,49 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "replicator/savefile.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/bytes.h"
 #include "common/crc32c.h"
 #include "common/why.h"
 
 #define AT_CRC 12
 
-static void put32(uint8_t *at, uint32_t v)
-{
-	v = htole32(v);
-	memcpy(at, &v, sizeof(v));
-}
-
-static void put64(uint8_t *at, uint64_t v)
-{
-	v = htole64(v);
-	memcpy(at, &v, sizeof(v));
-}
-
-static uint32_t get32(const uint8_t *at)
-{
-	uint32_t v;
-
-	memcpy(&v, at, sizeof(v));
-	return le32toh(v);
-}
-
-static uint64_t get64(const uint8_t *at)
-{
-	uint64_t v;
-
-	memcpy(&v, at, sizeof(v));
-	return le64toh(v);
-}
-
 void savefile_header_encode(uint8_t ret[SAVEFILE_HEADER_BYTES])
 {
 	memset(ret, 0, SAVEFILE_HEADER_BYTES);
 	memcpy(ret, SAVEFILE_MAGIC, 8);
-	put32(ret + 8, SAVEFILE_VERSION);
+	bytes_put_le32(ret + 8, SAVEFILE_VERSION);
 }
 
 int savefile_header_decode(const uint8_t header[SAVEFILE_HEADER_BYTES], struct why *why)
@@ -52,12 +24,12 @@ int savefile_header_decode(const uint8_t header[SAVEFILE_HEADER_BYTES], struct w
 		return why_set(why, -ENODATA,
 			"neither `romulus save` nor `xl save` has written this, or its beginning "
 			"is damaged");
-	if (get32(header + 8) != SAVEFILE_VERSION || get32(header + 12) != 0)
+	if (bytes_get_le32(header + 8) != SAVEFILE_VERSION || bytes_get_le32(header + 12) != 0)
 		return why_set(why, -EPROTONOSUPPORT,
 			"the file is of version %" PRIu32
 			" of the format, this program knows version %u: it needs a newer Romulus, "
 			"or its beginning is damaged",
-			get32(header + 8), SAVEFILE_VERSION);
+			bytes_get_le32(header + 8), SAVEFILE_VERSION);
 	return 0;
 }
 
@@ -65,22 +37,22 @@ static uint32_t checksum(const struct savefile_frame *f, const void *payload)
 {
 	uint8_t header[SAVEFILE_FRAME_BYTES];
 
-	put32(header, f->type);
-	put32(header + 4, f->length);
-	put32(header + 8, f->raw);
-	put32(header + AT_CRC, 0);
-	put64(header + 16, f->sequence);
+	bytes_put_le32(header, f->type);
+	bytes_put_le32(header + 4, f->length);
+	bytes_put_le32(header + 8, f->raw);
+	bytes_put_le32(header + AT_CRC, 0);
+	bytes_put_le64(header + 16, f->sequence);
 	return crc32c(crc32c(0, header, sizeof(header)), payload, f->length);
 }
 
 void savefile_frame_encode(
 	uint8_t ret[SAVEFILE_FRAME_BYTES], const struct savefile_frame *f, const void *payload)
 {
-	put32(ret, f->type);
-	put32(ret + 4, f->length);
-	put32(ret + 8, f->raw);
-	put32(ret + AT_CRC, checksum(f, payload));
-	put64(ret + 16, f->sequence);
+	bytes_put_le32(ret, f->type);
+	bytes_put_le32(ret + 4, f->length);
+	bytes_put_le32(ret + 8, f->raw);
+	bytes_put_le32(ret + AT_CRC, checksum(f, payload));
+	bytes_put_le64(ret + 16, f->sequence);
 }
 
 static bool length_fits(const struct savefile_frame *f)
@@ -103,11 +75,11 @@ int savefile_frame_decode(const uint8_t header[SAVEFILE_FRAME_BYTES], uint64_t s
 	struct savefile_frame *ret, struct why *why)
 {
 	const struct savefile_frame f = {
-		.type = (enum savefile_type)get32(header),
-		.length = get32(header + 4),
-		.raw = get32(header + 8),
-		.crc = get32(header + AT_CRC),
-		.sequence = get64(header + 16),
+		.type = (enum savefile_type)bytes_get_le32(header),
+		.length = bytes_get_le32(header + 4),
+		.raw = bytes_get_le32(header + 8),
+		.crc = bytes_get_le32(header + AT_CRC),
+		.sequence = bytes_get_le64(header + 16),
 	};
 
 	if (!length_fits(&f) || f.sequence != sequence ||
@@ -135,28 +107,28 @@ bool savefile_frame_intact(const struct savefile_frame *f, const void *payload)
 void savefile_xl_encode(uint8_t ret[SAVEFILE_XL_BYTES + 4], uint32_t config_bytes)
 {
 	memcpy(ret, XL_MAGIC, XL_MAGIC_BYTES);
-	put32(ret + 32, XL_BYTEORDER);
-	put32(ret + 36, XL_JSON | XL_STREAM_V2);
-	put32(ret + 40, 0);
-	put32(ret + 44, 4 + config_bytes);
-	put32(ret + 48, config_bytes);
+	bytes_put_le32(ret + 32, XL_BYTEORDER);
+	bytes_put_le32(ret + 36, XL_JSON | XL_STREAM_V2);
+	bytes_put_le32(ret + 40, 0);
+	bytes_put_le32(ret + 44, 4 + config_bytes);
+	bytes_put_le32(ret + 48, config_bytes);
 }
 
 int savefile_xl_decode(const uint8_t head[SAVEFILE_XL_BYTES], uint32_t *ret, struct why *why)
 {
-	const uint32_t length = get32(head + 44);
+	const uint32_t length = bytes_get_le32(head + 44);
 
 	if (memcmp(head, XL_MAGIC, XL_MAGIC_BYTES) != 0)
 		return -ENODATA;
-	if (get32(head + 32) != XL_BYTEORDER)
+	if (bytes_get_le32(head + 32) != XL_BYTEORDER)
 		return why_set(why, -EBADMSG,
 			"the file of `xl save` is of a machine of the other byte order, or "
 			"damaged");
-	if (get32(head + 36) != (XL_JSON | XL_STREAM_V2) || get32(head + 40) != 0)
+	if (bytes_get_le32(head + 36) != (XL_JSON | XL_STREAM_V2) || bytes_get_le32(head + 40) != 0)
 		return why_set(why, -EPROTONOSUPPORT,
 			"the file is of an `xl save` that this program does not know (flags "
 			"0x%" PRIx32 ", 0x%" PRIx32 "), or damaged",
-			get32(head + 36), get32(head + 40));
+			bytes_get_le32(head + 36), bytes_get_le32(head + 40));
 	if (length <= 4 || length > 4 + SAVEFILE_ABOUT_MAX)
 		return why_set(
 			why, -EBADMSG, "the file of `xl save` has no configuration, or is damaged");

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "replicator/savefile.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <zstd.h>
 
 #include "proto/romulus.pb-c.h"
+#include "common/bytes.h"
 #include "common/cleanup.h"
 #include "common/text.h"
 #include "common/why.h"
@@ -135,13 +135,11 @@ static int read_note(struct reader *r, const struct savefile_frame *f)
 /* The sum is of all before this frame. */
 static int read_end(struct reader *r, const uint8_t sum[SAVEFILE_SUM_BYTES])
 {
-	uint64_t bytes, chunks;
 	uint8_t more;
 	ssize_t n;
 
-	memcpy(&bytes, r->payload, 8);
-	memcpy(&chunks, r->payload + 8, 8);
-	if (le64toh(bytes) != r->about->stream_bytes || le64toh(chunks) != r->chunks ||
+	if (bytes_get_le64(r->payload) != r->about->stream_bytes ||
+		bytes_get_le64(r->payload + 8) != r->chunks ||
 		memcmp(r->payload + 16, sum, SAVEFILE_SUM_BYTES) != 0)
 		return why_set(r->why, -EBADMSG,
 			"the file is damaged: its parts are intact, but are not all that was "
@@ -238,8 +236,7 @@ static int read_xl_config(struct reader *r, uint32_t length)
 
 	if (err)
 		return err;
-	memcpy(&n, bytes, sizeof(n));
-	n = le32toh(n);
+	n = bytes_get_le32(bytes);
 	if (n == 0 || n > length - 4)
 		return why_set(r->why, -EBADMSG,
 			"the file of `xl save` has no configuration, or is damaged");

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "replicator/savefile.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include <zstd.h>
 
 #include "proto/romulus.pb-c.h"
+#include "common/bytes.h"
 #include "common/cleanup.h"
 #include "common/why.h"
 
@@ -160,7 +160,6 @@ int savefile_writer_put(struct savefile_writer *w, const void *data, size_t n, s
 int savefile_writer_end(struct savefile_writer *w, const char *note, struct why *why)
 {
 	uint8_t end[SAVEFILE_END_BYTES];
-	uint64_t figure;
 	int r;
 
 	if (w->format == SAVEFILE_XL)
@@ -170,10 +169,8 @@ int savefile_writer_end(struct savefile_writer *w, const char *note, struct why 
 		r = put_frame(w, SAVEFILE_NOTE, note, strnlen(note, SAVEFILE_NOTE_MAX), 0, why);
 	if (r)
 		return r;
-	figure = htole64(w->stream_bytes);
-	memcpy(end, &figure, 8);
-	figure = htole64(w->chunks);
-	memcpy(end + 8, &figure, 8);
+	bytes_put_le64(end, w->stream_bytes);
+	bytes_put_le64(end + 8, w->chunks);
 	gnutls_hash_output(w->sum, end + 16); /* of all before this frame */
 	return put_frame(w, SAVEFILE_END, end, sizeof(end), 0, why);
 }

@@ -1,51 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "replicator/xenstream.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/bytes.h"
 #include "common/why.h"
 
-#define LIBXL_IDENT UINT64_C(0x4c6962786c466d74) /* "LibxlFmt" */
 #define LIBXC_MARKER UINT64_MAX
 #define LIBXC_IDENT UINT32_C(0x58454e46) /* "XENF" */
 
-#define RECORD_END 0u
-#define RECORD_LIBXC_CONTEXT 1u
+#define LIBXC_RECORD_END 0u
 #define RECORD_MAX (128u << 20) /* libxc's own limit (xg_sr_stream_format.h) */
-
-static uint32_t big32(const uint8_t *at)
-{
-	uint32_t v;
-
-	memcpy(&v, at, sizeof(v));
-	return be32toh(v);
-}
-
-static uint64_t big64(const uint8_t *at)
-{
-	uint64_t v;
-
-	memcpy(&v, at, sizeof(v));
-	return be64toh(v);
-}
-
-static uint32_t little32(const uint8_t *at)
-{
-	uint32_t v;
-
-	memcpy(&v, at, sizeof(v));
-	return le32toh(v);
-}
 
 /* Version 2; options: little endian, perhaps converted from an older stream. */
 static bool header(struct xenstream *s)
 {
 	s->state = XENSTREAM_RECORD;
-	return big64(s->head) == LIBXL_IDENT && big32(s->head + 8) == 2 &&
-	       (big32(s->head + 12) & ~2u) == 0;
+	return bytes_get_be64(s->head) == XENSTREAM_IDENT &&
+	       bytes_get_be32(s->head + 8) == XENSTREAM_VERSION &&
+	       (bytes_get_be32(s->head + 12) & ~2u) == 0;
 }
 
 static bool body(struct xenstream *s, uint32_t length)
@@ -56,16 +31,16 @@ static bool body(struct xenstream *s, uint32_t length)
 
 static bool record(struct xenstream *s)
 {
-	const uint32_t type = little32(s->head), length = little32(s->head + 4);
+	const uint32_t type = bytes_get_le32(s->head), length = bytes_get_le32(s->head + 4);
 
-	if (type == RECORD_LIBXC_CONTEXT) {
+	if (type == XENSTREAM_TYPE_LIBXC_CONTEXT) {
 		if (s->memory || length)
 			return false;
 		s->memory = true;
 		s->state = XENSTREAM_MEMORY_HEADER;
 		return true;
 	}
-	if (type == RECORD_END) {
+	if (type == XENSTREAM_TYPE_END) {
 		s->state = XENSTREAM_DONE;
 		return s->memory && !length;
 	}
@@ -74,28 +49,29 @@ static bool record(struct xenstream *s)
 
 static bool memory_header(struct xenstream *s)
 {
-	const uint32_t version = big32(s->head + 12);
+	const uint32_t version = bytes_get_be32(s->head + 12);
 
 	s->state = XENSTREAM_MEMORY_DOMAIN;
-	return big64(s->head) == LIBXC_MARKER && big32(s->head + 8) == LIBXC_IDENT &&
-	       (version == 2 || version == 3) && big64(s->head + 16) == 0;
+	return bytes_get_be64(s->head) == LIBXC_MARKER &&
+	       bytes_get_be32(s->head + 8) == LIBXC_IDENT && (version == 2 || version == 3) &&
+	       bytes_get_be64(s->head + 16) == 0;
 }
 
 /* x86 PV or HVM, pages of 4 KiB. */
 static bool memory_domain(struct xenstream *s)
 {
-	const uint32_t type = little32(s->head);
+	const uint32_t type = bytes_get_le32(s->head);
 
 	s->state = XENSTREAM_MEMORY_RECORD;
-	return (type == 1 || type == 2) && little32(s->head + 4) == 12;
+	return (type == 1 || type == 2) && bytes_get_le32(s->head + 4) == 12;
 }
 
 static bool memory_record(struct xenstream *s)
 {
-	if (little32(s->head) != RECORD_END)
-		return body(s, little32(s->head + 4));
+	if (bytes_get_le32(s->head) != LIBXC_RECORD_END)
+		return body(s, bytes_get_le32(s->head + 4));
 	s->state = XENSTREAM_RECORD;
-	return little32(s->head + 4) == 0;
+	return bytes_get_le32(s->head + 4) == 0;
 }
 
 static const struct {

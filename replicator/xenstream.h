@@ -14,6 +14,16 @@
 
 struct why;
 
+#define XENSTREAM_IDENT UINT64_C(0x4c6962786c466d74) /* "LibxlFmt" */
+#define XENSTREAM_VERSION 2u
+
+/* Records of libxl's stream that Romulus itself reads or writes. */
+enum xenstream_type {
+	XENSTREAM_TYPE_END = 0,
+	XENSTREAM_TYPE_LIBXC_CONTEXT = 1,
+	XENSTREAM_TYPE_CHECKPOINT_END = 4,
+};
+
 enum xenstream_state {
 	XENSTREAM_HEADER,
 	XENSTREAM_RECORD,

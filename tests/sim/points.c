@@ -59,12 +59,12 @@ static const struct {
 	[FAULT_ROLLBACK_BENEATH] = {.bug = BUG_ROLLBACK_BENEATH},
 	[FAULT_LINEAGE_SKIP] = {.bug = BUG_LINEAGE_SKIP},
 	[FAULT_LOWER_SWITCH] = {.test = "tests/unit/disk_kernel.c"},
-	[FAULT_SAVE_WRITE] = {.test = "tests/unit/save.c"},
-	[FAULT_SAVE_COMMIT] = {.test = "tests/unit/save.c"},
-	[FAULT_SAVE_LINKED] = {.test = "tests/unit/save.c"},
-	[FAULT_SAVE_NAMED] = {.test = "tests/unit/save.c"},
-	[FAULT_SAVE_KEPT] = {.test = "tests/unit/save.c"},
-	[FAULT_RESTORE_BUILT] = {.test = "tests/unit/save.c"},
+	[FAULT_SAVE_WRITE] = {.test = "tests/unit/save_death.c"},
+	[FAULT_SAVE_COMMIT] = {.test = "tests/unit/save_death.c"},
+	[FAULT_SAVE_LINKED] = {.test = "tests/unit/save_death.c"},
+	[FAULT_SAVE_NAMED] = {.test = "tests/unit/save_death.c"},
+	[FAULT_SAVE_KEPT] = {.test = "tests/unit/save_death.c"},
+	[FAULT_RESTORE_BUILT] = {.test = "tests/unit/save_death.c"},
 };
 
 uint64_t crashes_taken[CRASH_POINTS];

@@ -61,8 +61,8 @@ static bool obey(struct proto_session *s, const char *path, enum proto_order ord
 		say(s, is_file(path, "loses") ? PROTO_REPORT_LOST : PROTO_REPORT_COMPLETE);
 		return false;
 	case PROTO_ORDER_TAKEOVER:
-		if (is_file(path, "lingers"))
-			return false;
+		while (is_file(path, "lingers"))
+			usleep(10000);
 		say(s, is_file(path, "fails") ? PROTO_REPORT_FAILED : PROTO_REPORT_RUNNING);
 		return true;
 	default:

@@ -3,9 +3,9 @@
  * Two daemons on the loopback interface and what their operators ask of them. Their workers are the
  * test itself under another name: it says what a worker says and has no guest. A file
  * LIBEXEC/WORKER.silent keeps it from saying anything, .copies never end its copy, .breaks fail
- * in it, .loses has it lose its stream in the last epoch, .fails fail in a takeover, .lingers never
- * end it; .dies makes romulus-facts end at once, .full says that its host has no memory left,
- * .older that its Xen is older. What it was called with is in WORKER.arguments.
+ * in it, .loses has it lose its stream in the last epoch, .fails fail in a takeover, .lingers end
+ * none until the file is gone; .dies makes romulus-facts end at once, .full says that its host has
+ * no memory left, .older that its Xen is older. What it was called with is in WORKER.arguments.
  */
 #ifndef TESTS_UNIT_DAEMONS_H
 #define TESTS_UNIT_DAEMONS_H

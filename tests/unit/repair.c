@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "common/cleanup.h"
 #include "common/exit_codes.h"
 #include "diskrep/command.h"
 #include "diskrep/drbd.h"
@@ -40,6 +41,11 @@ static int created; /* what becomes of xl */
 int diskrep_command(
 	const char *const argv[], int timeout_ms, struct why *why, const char *what, ...)
 {
+	static const char *const create[] = {"create", "-q", "/etc/xen/db.cfg", "uuid='" UUID "'"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(create); i++)
+		assert_string_equal(argv[i + 1], create[i]);
+	assert_null(argv[ARRAY_SIZE(create) + 1]);
 	return created;
 }
 
@@ -173,11 +179,10 @@ static void one_that_has_died_will_not_resume_it(void **state)
 /* The worker is killed before the guest has answered. */
 static void what_we_have_asked_is_told(void **state)
 {
-	struct why why;
 	const pid_t child = fork();
 
 	if (child == 0) {
-		if (asked_note(asked_open(dir, UUID, &why), DOMID))
+		if (asked_note(asked_open(dir, UUID), DOMID))
 			_exit(1);
 		raise(SIGKILL);
 	}
@@ -191,8 +196,7 @@ static void what_we_have_asked_is_told(void **state)
 
 static void what_was_answered_is_not(void **state)
 {
-	struct why why;
-	const int fd = asked_open(dir, UUID, &why);
+	const int fd = asked_open(dir, UUID);
 
 	assert_true(fd >= 0);
 	assert_int_equal(asked_note(fd, DOMID), 0);
@@ -223,7 +227,10 @@ static int start(int r)
 {
 	static const struct hv_ops ops = {.find = find_one_that_runs, .destroy = destroy};
 	struct primary p = {.ops = &ops,
-		.worker = {.domain = "db", .start = "/etc/xen/db.cfg", .resource = "db"}};
+		.worker = {.domain = "db",
+			.uuid = UUID,
+			.start = "/etc/xen/db.cfg",
+			.resource = "db"}};
 
 	created = r;
 	destroyed = 0;
