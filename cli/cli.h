@@ -64,6 +64,7 @@ void cli_status_print(FILE *out, const json_t *status);
 
 /* A line for each row of a check object, in columns; below one that does not pass, what to do. */
 void cli_check_print(FILE *out, const json_t *check);
+void cli_drill_line(FILE *out, const json_t *drill); /* one of `romulus drills` */
 
 /* ---- progress.c ----------------------------------------------------------------------------- */
 

@@ -112,6 +112,24 @@ static void show_check(struct cli *cli, struct view *view, const json_t *check)
 	fputc('\n', cli->out);
 }
 
+static void show_note(struct cli *cli, struct view *view, const json_t *note)
+{
+	if (view->bar)
+		fputs("\r\033[K", cli->out);
+	view->bar = false;
+	fprintf(cli->out, "%s\n", json_string_value(note));
+}
+
+static void show_drill(struct cli *cli, struct view *view, const json_t *drill)
+{
+	if (cli->json) {
+		json_dumpf(drill, cli->out, JSON_COMPACT);
+		fputc('\n', cli->out);
+		return;
+	}
+	cli_drill_line(cli->out, drill);
+}
+
 static void show_version(struct cli *cli, struct view *view, const json_t *version)
 {
 	fprintf(cli->out, "romulusd %s, protocol %u\n", cli_text(version, "romulus"),
@@ -127,6 +145,8 @@ static const struct {
 	{"event", JSON_OBJECT, show_event},
 	{"status", JSON_OBJECT, show_status},
 	{"check", JSON_OBJECT, show_check},
+	{"note", JSON_STRING, show_note},
+	{"drill", JSON_OBJECT, show_drill},
 	{"version", JSON_OBJECT, show_version},
 };
 
@@ -312,6 +332,10 @@ static const struct command commands[] = {
 	{"events", "[DOMAIN]", "what happened, oldest first", "jf", 0, 1, run_events},
 	{"failover", "DOMAIN", "grant this host the domain: say it only when the peer is off", "",
 		1, 1, run_call},
+	{"drill", "DOMAIN", "rehearse its takeover on its backup, this host; nothing else notices", "", 1,
+		1, run_call},
+	{"drills", "[DOMAIN]", "the drills that there were on this host, oldest first", "j", 0, 1,
+		run_call},
 	{"confirm-dead", "HOST", "HOST is off, I have made sure: what waits for it may go on", "",
 		1, 1, run_confirm_dead},
 	{"disk", "VERB DOMAIN", "prepare, check, up, down, status: the replication of its disks",

@@ -238,6 +238,16 @@ static void do_failover(struct failover_client *c, json_t *j)
 		c->control->fo, c, json_string_value(json_object_get(j, "domain")));
 }
 
+static void do_drill(struct failover_client *c, json_t *j)
+{
+	failover_drill(c->control->fo, c, json_string_value(json_object_get(j, "domain")));
+}
+
+static void do_drills(struct failover_client *c, json_t *j)
+{
+	failover_drill_list(c->control->fo, c, json_string_value(json_object_get(j, "domain")));
+}
+
 static void do_confirm_dead(struct failover_client *c, json_t *j)
 {
 	failover_peer_confirm_dead(
@@ -295,6 +305,8 @@ static const struct {
 	{"cancel", true, {"domain"}, do_cancel},
 	{"check", true, {"domain", "host"}, do_check},
 	{"failover", true, {"domain"}, do_failover},
+	{"drill", true, {"domain"}, do_drill},
+	{"drills", false, {NULL}, do_drills},
 	{"confirm-dead", true, {"host"}, do_confirm_dead},
 	{"status", false, {NULL}, do_status},
 	{"events", false, {NULL}, do_events},

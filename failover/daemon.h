@@ -23,6 +23,7 @@
 #include "failover/detector.h"
 #include "failover/domain_machine.h"
 #include "failover/domain_plan.h"
+#include "failover/drill.h"
 #include "failover/events.h"
 #include "failover/replay.h"
 #include "failover/state.h"
@@ -252,6 +253,7 @@ struct failover_domain {
 	uint64_t memory_kb, staging_bytes;
 
 	struct failover_announcement *announcement;
+	struct failover_drill drill;
 };
 
 struct failover_domain *failover_domain_by_name(struct failover *fo, const char *name);

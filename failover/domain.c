@@ -66,6 +66,7 @@ void failover_domain_free(struct failover_domain *d)
 	failover_child_free(d->command);
 	failover_request_free(d->request);
 	failover_announcement_free(d->announcement);
+	failover_drill_dispose(&d->drill);
 	free(d);
 }
 
@@ -287,6 +288,7 @@ void failover_domains_tick(struct failover *fo, uint64_t now_ns)
 		ask_arbiter(d, now_ns);
 		failover_domain_await(d);
 		failover_domain_tend_move(d);
+		failover_drill_tend(d);
 		try_again(d, now_ns);
 		keep_protected(d, now_ns);
 		failover_domain_monitor(d, now_ns);
@@ -399,6 +401,7 @@ static void load_one(void *data, const struct failover_record *r, const struct w
 		failover_event(&fo->events, r->name, "failed",
 			"its peer %s is not in the configuration any more: it stays as it is",
 			r->peer);
+	failover_drill_resume(d);
 	resume(d);
 }
 

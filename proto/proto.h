@@ -113,7 +113,7 @@ enum proto_guest {
 /* Report.kind, worker to daemon. */
 enum proto_report {
 	PROTO_REPORT_FOUND = 1, /* primary: domain checked (domain, uuid, memory_kb, type, ...) */
-	PROTO_REPORT_LISTENING = 2, /* backup: port, token */
+	PROTO_REPORT_LISTENING = 2, /* backup: port, token; drill: text: its socket */
 	PROTO_REPORT_PROGRESS = 3,  /* primary: initial copy (pages_done, pages_total, ...) */
 	PROTO_REPORT_PROTECTED = 4, /* first checkpoint committed (primary) or acked (backup) */
 	PROTO_REPORT_EPOCH = 5, /* at most a few per second: epoch and figures of the last one */
@@ -144,6 +144,7 @@ enum proto_order {
 	PROTO_ORDER_RESTRAIN = 6, /* monitor: a guest that starts again stays paused */
 	PROTO_ORDER_MOVE = 7, /* primary: one last epoch, then leave the guest suspended and wait */
 	PROTO_ORDER_CHECK = 8, /* facts: about the guest of another host, in check */
+	PROTO_ORDER_DRILL = 9, /* backup: address: socket that the next checkpoint is copied to */
 };
 
 const char *proto_type_name(unsigned int type);

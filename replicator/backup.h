@@ -9,6 +9,7 @@
 #include "diskrep/backup.h"
 #include "replicator/backup_epoch.h"
 #include "replicator/claim.h"
+#include "replicator/drill_source.h"
 #include "replicator/feed.h"
 #include "replicator/hv.h"
 #include "replicator/receive.h"
@@ -25,6 +26,8 @@ struct backup {
 	struct receive rx;
 	struct backup_epoch epoch;
 	struct claim claim;
+	char *config_json;          /* what the standby is made of */
+	struct drill_source *drill; /* NULL: there is none */
 	struct diskrep_backup_spec disk_spec;
 	struct diskrep_backup *disks; /* NULL: the domain has none */
 	uint64_t reported_ns, bytes;

@@ -35,7 +35,10 @@ static int end_standby(struct backup *b)
 {
 	if (b->standby.pid && standby_destroy(&b->standby, b->ops, b->hv, &b->why))
 		log_error("%s", b->why.text);
+	if (b->drill)
+		drill_source_stop(b->drill);
 	b->feed = feed_free(b->feed);
+	b->drill = drill_source_free(b->drill);
 	if (b->stream)
 		proto_session_bye(b->stream, PROTO_BYE_DONE, "the standby was given up");
 	b->stream = proto_session_free(b->stream);
@@ -56,6 +59,34 @@ static int lose_standby(struct backup *b, const char *what)
 	backup_epoch_step(&b->epoch, BACKUP_EV_STANDBY_LOST, 0);
 	end_standby(b);
 	return EXIT_CODE_FAILED;
+}
+
+/* ---- a drill of it --------------------------------------------------------------------------- */
+
+static void begin_drill(struct backup *b, const char *path)
+{
+	struct why why;
+	int r = b->drill || !b->epoch.acked || b->disks ? -EBUSY : 0;
+
+	if (!r)
+		r = drill_source_open(path, b->ops, b->standby.name, b->config_json, &b->drill, &why);
+	if (r)
+		log_warning("%s: no drill: %s", b->worker.domain,
+			r == -EBUSY ? "there is one, or its disks are replicated" : why.text);
+}
+
+/* The protection goes first: what it brings must not wait for a drill that is slow. */
+static void tend_drill(struct backup *b)
+{
+	if (!b->drill || !drill_source_begun(b->drill))
+		return;
+	if (!feed_visiting(b->feed)) {
+		b->drill = drill_source_free(b->drill);
+	} else if (!feed_has_room(b->feed)) {
+		log_warning("%s: the drill is broken off: more has arrived than `staging` holds",
+			b->worker.domain);
+		drill_source_stop(b->drill);
+	}
 }
 
 static int lose_restore(struct backup *b)
@@ -79,10 +110,11 @@ static int serve(struct backup *b)
 			{.fd = b->disks ? diskrep_backup_fd(b->disks) : -1, .events = POLLIN},
 		};
 		bool buffered = reading && proto_session_pending(b->stream);
+		const Romulus__Order *details = NULL;
 		int order;
 
 		poll(fds, ARRAY_SIZE(fds), buffered ? 0 : -1);
-		order = worker_order(&b->worker, 0, NULL);
+		order = worker_order(&b->worker, 0, &details);
 		if (order < 0) { /* daemon gone: nobody can grant anything any more */
 			end_standby(b);
 			return EXIT_CODE_FAILED;
@@ -100,8 +132,11 @@ static int serve(struct backup *b)
 			worker_say(&b->worker, PROTO_REPORT_DONE, "", 0);
 			return EXIT_CODE_OK;
 		}
+		if (order == PROTO_ORDER_DRILL)
+			begin_drill(b, details->address);
 		if (b->feed && (feed_failed(b->feed) || fds[3].revents))
 			return lose_restore(b);
+		tend_drill(b);
 		if (b->disks && backup_read_boundaries(b) < 0)
 			return lose_standby(b, b->why.text);
 		if (reading && (buffered || fds[1].revents))

@@ -39,7 +39,10 @@ static int start_standby(struct backup *b, const Romulus__DomainConfig *config)
 		     : 0;
 	if (r)
 		return r;
-	r = standby_start(&b->standby, b->ops, b->worker.domain, config->json, &b->why);
+	b->config_json = strdup(config->json);
+	if (!b->config_json)
+		return why_set(&b->why, -ENOMEM, "no memory for the standby's configuration");
+	r = standby_start(&b->standby, b->ops, b->worker.domain, b->config_json, &b->why);
 	if (r)
 		return r;
 	b->feed = feed_start(b->standby.stream_fd, b->worker.staging_bytes);
@@ -99,6 +102,8 @@ static int commit(struct backup *b, uint64_t epoch)
 			b->stream, PROTO_ACK, &ack.base, clock_now_ns() + SEND_TIMEOUT_NS, &b->why);
 	}
 	feed_push(b->feed, receive_take(&b->rx), epoch > 0);
+	if (epoch > 0 && b->drill && !drill_source_begun(b->drill))
+		drill_source_begin(b->drill, b->feed, epoch);
 	if (epoch > 0)
 		report_epoch(b); /* first: now the undo store holds most */
 	if (epoch > 0 && b->disks && diskrep_backup_commit(b->disks, epoch, &b->why))

@@ -15,6 +15,7 @@
 
 struct why;
 struct hv;
+struct replica;
 
 #define HV_MAX_NICS 16
 #define HV_MAX_DISKS 16
@@ -195,6 +196,12 @@ struct hv_ops {
 	 * ends that. -EAGAIN: it is not there yet; -ENOMEM: there is not so much.
 	 */
 	int (*claim)(struct hv *hv, const char *name, uint64_t memory_kb, struct why *why);
+	/*
+	 * Write the pages of @replica, as the standby called @name holds them, to @fd, as records
+	 * of libxc's. It must stand still meanwhile.
+	 */
+	int (*copy_out)(struct hv *hv, const char *name, const struct replica *replica, int fd,
+		struct why *why);
 	/*
 	 * Save @domid whole to @fd; @live: most of its memory while it still runs. It stands
 	 * suspended when this returns 0: `resume` or `kill` it. After a failure it runs on,

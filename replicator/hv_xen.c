@@ -372,6 +372,7 @@ const struct hv_ops hv_xen_ops = {
 	.write_out = hv_xen_write_out,
 	.resume = hv_xen_resume,
 	.take_back = hv_xen_take_back,
+	.copy_out = hv_xen_copy_out,
 	.read_in = hv_xen_read_in,
 	.activate = hv_xen_activate,
 	.destroy = hv_xen_destroy,

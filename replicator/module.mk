@@ -1,8 +1,8 @@
-libexec += romulus-primary romulus-backup romulus-monitor romulus-save romulus-facts
+libexec += romulus-primary romulus-backup romulus-monitor romulus-save romulus-facts romulus-drill
 
 hv_src := replicator/hv_xen.c replicator/hv_suspend.c replicator/hv_save.c replicator/hv_capture.c \
 	replicator/hv_restore.c replicator/hv_whole.c replicator/hv_end.c replicator/hv_shape.c \
-	replicator/hv_host.c replicator/shape.c
+	replicator/hv_host.c replicator/shape.c replicator/replica.c
 hv_pkg := xencontrol xenguest xenlight xenstore xenevtchn xenforeignmemory xentoollog
 
 romulus-primary_src := replicator/primary_main.c replicator/primary_setup.c replicator/primary_run.c \
@@ -15,7 +15,7 @@ romulus-primary_lib := -lpthread -laio
 
 romulus-backup_src := replicator/backup_main.c replicator/backup_accept.c replicator/backup_receive.c \
 	replicator/backup_takeover.c replicator/backup_epoch.c replicator/receive.c \
-	replicator/claim.c replicator/feed.c replicator/standby.c replicator/saver.c replicator/worker.c $(hv_src) \
+	replicator/claim.c replicator/feed.c replicator/drill_source.c replicator/standby.c replicator/saver.c replicator/worker.c $(hv_src) \
 	diskrep/backup.c diskrep/takeover.c $(diskrep_src) $(diskrep_store_src) $(proto_src) \
 	$(common_src)
 romulus-backup_pkg := $(proto_pkg) $(diskrep_pkg) $(hv_pkg)
@@ -24,6 +24,13 @@ romulus-backup_lib := -lpthread
 romulus-monitor_src := replicator/monitor_main.c replicator/lifecycle.c replicator/restrain.c \
 	replicator/saver.c replicator/worker.c $(hv_src) $(proto_src) $(common_src)
 romulus-monitor_pkg := $(proto_pkg) $(hv_pkg)
+
+drill_src := replicator/drill.c replicator/drill_domain.c replicator/drill_check.c \
+	replicator/drill_history.c replicator/standby.c netbuf/bubble.c
+drill_pkg := libnl-3.0 libnl-route-3.0 jansson libcurl
+romulus-drill_src := replicator/drill_main.c $(drill_src) replicator/saver.c replicator/worker.c \
+	$(hv_src) $(proto_src) $(common_src)
+romulus-drill_pkg := $(drill_pkg) $(proto_pkg) $(hv_pkg)
 
 facts_src := replicator/facts.c replicator/facts_disks.c replicator/segment.c diskrep/identity.c
 romulus-facts_src := replicator/facts_main.c $(facts_src) replicator/saver.c replicator/worker.c \
@@ -71,6 +78,13 @@ tests/unit/monitor_src := tests/unit/monitor.c replicator/lifecycle.c replicator
 tests/unit/monitor_pkg := cmocka $(proto_pkg)
 tests/unit/precopy_src := tests/unit/precopy.c replicator/precopy.c
 tests/unit/precopy_pkg := cmocka
+unit_tests += tests/unit/replica tests/unit/drill
+tests/unit/replica_src := tests/unit/replica.c replicator/replica.c
+tests/unit/replica_pkg := cmocka
+tests/unit/drill_src := tests/unit/drill.c $(drill_src) replicator/drill_source.c replicator/feed.c \
+	replicator/replica.c replicator/xenstream.c replicator/worker.c $(proto_src) $(common_src)
+tests/unit/drill_pkg := cmocka $(drill_pkg) $(proto_pkg)
+tests/unit/drill_lib := -lpthread
 tests/unit/saver_src := tests/unit/saver.c replicator/saver.c
 tests/unit/saver_pkg := cmocka
 tests/unit/segment_src := tests/unit/segment.c replicator/segment.c $(common_src)
@@ -91,7 +105,7 @@ tests/unit/lifecycle_src := tests/unit/lifecycle.c replicator/lifecycle.c replic
 tests/unit/lifecycle_pkg := cmocka
 tests/unit/epochs_src := tests/unit/epochs.c replicator/primary_epoch.c replicator/backup_epoch.c
 tests/unit/epochs_pkg := cmocka
-tests/unit/receive_src := tests/unit/receive.c replicator/receive.c replicator/feed.c \
+tests/unit/receive_src := tests/unit/receive.c replicator/receive.c replicator/feed.c replicator/replica.c \
 	replicator/staging.c $(common_src)
 tests/unit/receive_pkg := cmocka
 tests/unit/receive_lib := -lpthread
