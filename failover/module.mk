@@ -41,6 +41,7 @@ tests/unit/etcd_daemon_pkg := cmocka $(failover_pkg) $(proto_pkg)
 $(BUILD)/tests/unit/etcd_daemon $(BUILD)/tests/unit/monitor_daemon: | $(BUILD)/romulusd
 
 daemons_tests := tests/unit/daemon tests/unit/daemon_move tests/unit/daemon_live tests/unit/daemon_check \
+	tests/unit/daemon_drill \
 	tests/unit/daemon_certificates
 unit_tests += $(daemons_tests)
 define daemons_test

@@ -48,6 +48,15 @@ static bool is_file(const char *path, const char *suffix)
 	return access(file, F_OK) == 0;
 }
 
+static void touch(const char *path, const char *suffix)
+{
+	CLEANUP_FCLOSE FILE *f = NULL;
+	char file[PATH_MAX];
+
+	snprintf(file, sizeof(file), "%s.%s", path, suffix);
+	f = fopen(file, "we");
+}
+
 /* True: that was its last word. */
 static bool obey(struct proto_session *s, const char *path, enum proto_order order)
 {
@@ -57,6 +66,9 @@ static bool obey(struct proto_session *s, const char *path, enum proto_order ord
 			: is_file(path, "breaks") ? PROTO_REPORT_FAILED
 						  : PROTO_REPORT_PROTECTED);
 		return is_file(path, "breaks");
+	case PROTO_ORDER_DRILL:
+		touch(path, "drilled");
+		return false;
 	case PROTO_ORDER_MOVE:
 		say(s, is_file(path, "loses") ? PROTO_REPORT_LOST : PROTO_REPORT_COMPLETE);
 		return false;
@@ -136,6 +148,41 @@ static int be_facts(const char *path, int argc, char **argv)
 	return 0;
 }
 
+static void say_text(struct proto_session *s, enum proto_report kind, const char *text)
+{
+	Romulus__Report report = ROMULUS__REPORT__INIT;
+	struct why why;
+
+	report.kind = kind;
+	report.text = (char *)text;
+	proto_session_send(s, PROTO_REPORT, &report.base, UINT64_MAX, &why);
+}
+
+static int be_drill(const char *path, int argc, char **argv)
+{
+	struct proto_frame frame;
+	struct proto_session *s;
+	struct why why;
+
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], "--clean") == 0) {
+			touch(path, "swept");
+			return 0;
+		}
+	note_arguments(path, argv);
+	s = proto_session_new(DAEMON_FD);
+	say_text(s, PROTO_REPORT_STAGE, "the next checkpoint is copied");
+	say_text(s, PROTO_REPORT_LISTENING, "/nowhere.sock");
+	if (is_file(path, "dies"))
+		return 1;
+	if (is_file(path, "silent"))
+		proto_session_receive(s, UINT64_MAX, &frame, &why);
+	say_text(s, is_file(path, "silent") ? PROTO_REPORT_FAILED : PROTO_REPORT_DONE,
+		is_file(path, "silent") ? "was broken off" : "has passed");
+	proto_session_free(s);
+	return 0;
+}
+
 static int be_worker(const char *path, int argc, char **argv)
 {
 	const bool primary = strstr(path, "primary");
@@ -145,6 +192,8 @@ static int be_worker(const char *path, int argc, char **argv)
 
 	if (strstr(path, "facts"))
 		return be_facts(path, argc, argv);
+	if (strstr(path, "drill"))
+		return be_drill(path, argc, argv);
 	for (int i = 1; i < argc; i++)
 		if (strcmp(argv[i], "--repair") == 0 || strcmp(argv[i], "--discard") == 0)
 			return 0;
@@ -201,9 +250,9 @@ static void prepare_host(const struct host *h)
 	rig_shell(
 		"cd %s && mkdir -p %s/auto %s/libexec && cd %s && ln -s %s libexec/romulus-primary "
 		"&& "
-		"ln -s %s libexec/romulus-backup && ln -s %s libexec/romulus-facts && "
+		"ln -s %s libexec/romulus-backup && ln -s %s libexec/romulus-facts && ln -s %s libexec/romulus-drill && "
 		"echo XENDOMAINS_AUTO=$PWD/auto >xendomains",
-		dir, h->name, h->name, h->name, self, self, self);
+		dir, h->name, h->name, h->name, self, self, self, self);
 	daemons_configure(h, "", "");
 }
 

@@ -5,7 +5,9 @@
  * LIBEXEC/WORKER.silent keeps it from saying anything, .copies never end its copy, .breaks fail
  * in it, .loses has it lose its stream in the last epoch, .fails fail in a takeover, .lingers end
  * none until the file is gone; .dies makes romulus-facts end at once, .full says that its host has
- * no memory left, .older that its Xen is older. What it was called with is in WORKER.arguments.
+ * no memory left, .older that its Xen is older; romulus-drill leaves .swept where it was to remove
+ * something, romulus-backup .drilled when it was to copy. What it was called with is in
+ * WORKER.arguments.
  */
 #ifndef TESTS_UNIT_DAEMONS_H
 #define TESTS_UNIT_DAEMONS_H
