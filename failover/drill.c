@@ -133,7 +133,6 @@ static const struct failover_worker_ops ops = {.report = on_report, .ended = on_
 /* Whether there can be a drill of @d here now: if not, why. */
 static enum exit_code check(const struct failover_domain *d, char why[WHY_MAX])
 {
-	const struct failover_domain_config *conf = failover_config_domain(d->fo->config, NAME(d));
 	const char *name = NAME(d);
 
 	if (failover_machine_role(d->state) == PROTO_ROLE_PRIMARY)
@@ -145,11 +144,6 @@ static enum exit_code check(const struct failover_domain *d, char why[WHY_MAX])
 			"%s is %s here, and a drill needs an acknowledged checkpoint and a primary "
 			"that makes more: see `romulus status %s`",
 			name, failover_state_name(d->state), name);
-	else if (conf && conf->disks.resource)
-		snprintf(why, WHY_MAX,
-			"the disks of %s are replicated, and a drill cannot have snapshots of them "
-			"yet: nothing was done",
-			name);
 	else if (d->drill.worker || d->drill.sweep)
 		snprintf(why, WHY_MAX, "there is a drill of %s already", name);
 	else
@@ -170,6 +164,8 @@ static void start(struct failover_domain *d, struct failover_client *client)
 	static const struct failover_drill_config none = {.limit_s = 60};
 	const struct failover_domain_config *conf = failover_config_domain(d->fo->config, NAME(d));
 	const struct failover_drill_config *drill = conf ? &conf->drill : &none;
+	const struct failover_disk_arguments *disks = failover_disk_arguments(
+		d->fo->config, NAME(d), &(struct failover_disk_arguments){.resource = NULL});
 	char program[PATH_MAX], memory[24], limit[24], *words[MAX_WORDS] = {program};
 	struct why why;
 	size_t n = 1;
@@ -183,6 +179,8 @@ static void start(struct failover_domain *d, struct failover_client *client)
 	add(words, &n, "--state-dir", d->fo->config->state_dir);
 	add(words, &n, "--memory-kb", memory);
 	add(words, &n, "--limit", limit);
+	add(words, &n, "--resource", disks->resource);
+	add(words, &n, "--volumes", disks->volumes);
 	add(words, &n, "--address", drill->address);
 	add(words, &n, "--command", drill->command);
 	add(words, &n, "--tcp", drill->tcp);

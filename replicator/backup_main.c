@@ -63,29 +63,47 @@ static int lose_standby(struct backup *b, const char *what)
 
 /* ---- a drill of it --------------------------------------------------------------------------- */
 
-static void begin_drill(struct backup *b, const char *path)
+static void order_drill(struct backup *b, const char *path)
 {
 	struct why why;
-	int r = b->drill || !b->epoch.acked || b->disks ? -EBUSY : 0;
+	int r = b->drill || !b->epoch.acked
+			? why_set(&why, -EBUSY, "there is one, or no checkpoint yet")
+			: drill_source_open(path, b->ops, b->standby.name, b->config_json,
+				  &b->drill, &why);
 
-	if (!r)
-		r = drill_source_open(path, b->ops, b->standby.name, b->config_json, &b->drill, &why);
 	if (r)
-		log_warning("%s: no drill: %s", b->worker.domain,
-			r == -EBUSY ? "there is one, or its disks are replicated" : why.text);
+		log_warning("%s: no drill: %s", b->worker.domain, why.text);
+}
+
+void backup_begin_drill(struct backup *b, uint64_t epoch)
+{
+	struct why why;
+
+	if (!b->disks || diskrep_backup_snapshot(b->disks, epoch, &why) == 0) {
+		drill_source_begin(b->drill, b->feed, epoch);
+		return;
+	}
+	log_warning("%s: no drill: %s", b->worker.domain, why.text);
+	b->drill = drill_source_free(b->drill);
 }
 
 /* The protection goes first: what it brings must not wait for a drill that is slow. */
 static void tend_drill(struct backup *b)
 {
+	struct why why;
+
 	if (!b->drill || !drill_source_begun(b->drill))
 		return;
-	if (!feed_visiting(b->feed)) {
-		b->drill = drill_source_free(b->drill);
-	} else if (!feed_has_room(b->feed)) {
+	if (feed_visiting(b->feed)) {
+		if (feed_has_room(b->feed))
+			return;
 		log_warning("%s: the drill is broken off: more has arrived than `staging` holds",
 			b->worker.domain);
 		drill_source_stop(b->drill);
+	} else if (drill_source_over(b->drill)) {
+		b->drill = drill_source_free(b->drill);
+		if (b->disks && diskrep_backup_release(b->disks, &why))
+			log_warning("%s: %s", b->worker.domain, why.text);
 	}
 }
 
@@ -108,6 +126,7 @@ static int serve(struct backup *b)
 			{.fd = b->feed ? feed_event_fd(b->feed) : -1, .events = POLLIN},
 			{.fd = b->feed ? b->standby.news_fd : -1, .events = POLLIN},
 			{.fd = b->disks ? diskrep_backup_fd(b->disks) : -1, .events = POLLIN},
+			{.fd = b->drill ? drill_source_fd(b->drill) : -1, .events = POLLIN},
 		};
 		bool buffered = reading && proto_session_pending(b->stream);
 		const Romulus__Order *details = NULL;
@@ -133,7 +152,7 @@ static int serve(struct backup *b)
 			return EXIT_CODE_OK;
 		}
 		if (order == PROTO_ORDER_DRILL)
-			begin_drill(b, details->address);
+			order_drill(b, details->address);
 		if (b->feed && (feed_failed(b->feed) || fds[3].revents))
 			return lose_restore(b);
 		tend_drill(b);

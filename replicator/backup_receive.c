@@ -103,7 +103,7 @@ static int commit(struct backup *b, uint64_t epoch)
 	}
 	feed_push(b->feed, receive_take(&b->rx), epoch > 0);
 	if (epoch > 0 && b->drill && !drill_source_begun(b->drill))
-		drill_source_begin(b->drill, b->feed, epoch);
+		backup_begin_drill(b, epoch);
 	if (epoch > 0)
 		report_epoch(b); /* first: now the undo store holds most */
 	if (epoch > 0 && b->disks && diskrep_backup_commit(b->disks, epoch, &b->why))

@@ -113,10 +113,41 @@ static int destroy(struct drill *d, struct why *why)
 	return r ? r : other;
 }
 
+/* The file that is locked names the block devices, for whoever comes after one that dies. */
+static int note_disks(struct drill *d)
+{
+	for (size_t i = 0; i < d->disks.n; i++)
+		if (dprintf(d->lock_fd, "%s\n", d->disks.disks[i].device) < 0)
+			return why_set(&d->why, -errno, "cannot note the disks: %s", strerror(errno));
+	return 0;
+}
+
+static int detach_disks(struct drill *d, struct why *why)
+{
+	char text[64 * DISKREP_MAX_VOLUMES] = "", *line;
+	const ssize_t n = pread(d->lock_fd, text, sizeof(text) - 1, 0);
+	int r = 0, err;
+
+	for (line = n > 0 ? strtok(text, "\n") : NULL; line; line = strtok(NULL, "\n")) {
+		err = diskrep_drill_detach(line, why);
+		r = r ? r : err;
+	}
+	if (!r && n > 0 && ftruncate(d->lock_fd, 0) < 0)
+		r = why_set(why, -errno, "cannot forget the disks: %s", strerror(errno));
+	lseek(d->lock_fd, 0, SEEK_SET);
+	d->disks.n = 0;
+	return r;
+}
+
 /* What is there of a drill, of this one or of one before that died. */
 static int remove_all(struct drill *d, struct why *why)
 {
 	int r = destroy(d, why), other;
+
+	other = detach_disks(d, why);
+	r = r ? r : other;
+	if (d->source_fd >= 0) /* now the snapshot can go */
+		close(TAKE_FD(d->source_fd));
 
 	other = netbuf_bubble_close(d->worker.uuid, why);
 	if (d->listen_fd >= 0)
@@ -206,11 +237,16 @@ static int build(struct drill *d, int stream_fd, const char *config_json)
 	unsigned int bridges;
 	int r = 0;
 
-	config = drill_domain(
-		config_json, d->name, d->uuid, d->worker.uuid, &bridges, &d->why);
-	if (!config)
+	if (d->worker.resource) {
+		r = diskrep_drill_attach(d->worker.resource, d->worker.run_dir, d->worker.volumes,
+			&d->disks, &d->why);
+		if (note_disks(d) && !r)
+			r = -EIO;
+	}
+	config = r ? NULL : drill_domain(d, config_json, &bridges, &d->why);
+	if (!r && !config)
 		r = -EBADMSG;
-	else
+	if (!r)
 		r = netbuf_bubble_open(d->worker.uuid, bridges ? bridges : 1, &d->why);
 	if (r) {
 		close(stream_fd);
@@ -261,8 +297,10 @@ static int copy(struct drill *d)
 	}
 	if (!r)
 		r = read_text(d, fd, d->head.config_length, until, &text);
-	if (!r)
+	if (!r) {
+		d->source_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 		r = build(d, TAKE_FD(fd), text);
+	}
 	if (!r)
 		r = hear(d, STANDBY_RESTORED, until);
 	d->age_ns = clock_now_ns() - d->head.acked_ns;
@@ -411,7 +449,7 @@ static const struct step {
 
 static int init(struct drill *d)
 {
-	d->lock_fd = d->listen_fd = -1;
+	d->lock_fd = d->listen_fd = d->source_fd = -1;
 	snprintf(d->name, sizeof(d->name), "%.240s--drill", d->worker.domain);
 	standby_name(d->standby.name, sizeof(d->standby.name), d->name);
 	if ((size_t)snprintf(d->path, sizeof(d->path), "%s/drill-%s.sock", d->worker.run_dir,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The instance of a drill, as libxl's configuration has it: the domain's, but with a name and a
- * uuid of its own, its interfaces on bridges that lead nowhere, and nothing that starts it again.
+ * uuid of its own, its interfaces on bridges that lead nowhere, its disks those of the snapshot, and
+ * nothing that starts it again.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -38,10 +39,29 @@ static int move_nic(json_t *nic, json_t *seen, const char *bubble_uuid, struct w
 	return 0;
 }
 
-char *drill_domain(const char *config_json, const char *name, const char *uuid,
-	const char *bubble_uuid, unsigned int *ret_bridges, struct why *why)
+/* What the domain cannot write, and the resource does not have, it may share with the instance. */
+static int move_disk(json_t *disk, const struct diskrep_drill *disks, struct why *why)
 {
-	json_t *config = json_loads(config_json, 0, NULL), *seen = json_array(), *nic;
+	const json_t *path = json_object_get(disk, "pdev_path");
+	const json_t *writes = json_object_get(disk, "readwrite");
+	const char *text = json_is_string(path) ? json_string_value(path) : "";
+	const char *device = diskrep_drill_device(disks, text);
+
+	if (!device && (json_is_true(writes) || json_integer_value(writes) != 0) && text[0])
+		return why_set(why, -EOPNOTSUPP,
+			"its disk %.100s is not on its DRBD resource: there is no snapshot of it",
+			text);
+	if (!device)
+		return 0;
+	json_object_set_new(disk, "pdev_path", json_string(device));
+	json_object_del(disk, "script");
+	return 0;
+}
+
+char *drill_domain(const struct drill *d, const char *config_json, unsigned int *ret_bridges,
+	struct why *why)
+{
+	json_t *config = json_loads(config_json, 0, NULL), *seen = json_array(), *nic, *disk;
 	json_t *info = json_object_get(config, "c_info");
 	char *text = NULL;
 	size_t i;
@@ -49,10 +69,12 @@ char *drill_domain(const char *config_json, const char *name, const char *uuid,
 
 	if (!json_is_object(info) || !seen)
 		r = why_set(why, -EBADMSG, "its configuration is not libxl's");
-	json_object_set_new(info, "name", json_string(name));
-	json_object_set_new(info, "uuid", json_string(uuid));
+	json_object_set_new(info, "name", json_string(d->name));
+	json_object_set_new(info, "uuid", json_string(d->uuid));
 	json_array_foreach (json_object_get(config, "nics"), i, nic)
-		r = r ? r : move_nic(nic, seen, bubble_uuid, why);
+		r = r ? r : move_nic(nic, seen, d->worker.uuid, why);
+	json_array_foreach (json_object_get(config, "disks"), i, disk)
+		r = r ? r : move_disk(disk, &d->disks, why);
 	for (i = 0; i < sizeof(endings) / sizeof(endings[0]); i++)
 		json_object_set_new(config, endings[i], json_string("destroy"));
 	*ret_bridges = (unsigned int)json_array_size(seen);

@@ -3,6 +3,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +101,8 @@ static void visit(void *opaque, const struct replica *replica)
 
 	if (!r && !replica->broken)
 		r = write_stream(s, replica, &why);
+	if (!r && !replica->broken)
+		return;
 	if (r)
 		log_warning("drill of %s: %s", s->standby, why.text);
 	shutdown(s->fd, SHUT_RDWR);
@@ -142,6 +145,19 @@ void drill_source_begin(struct drill_source *s, struct feed *feed, uint64_t epoc
 bool drill_source_begun(const struct drill_source *s)
 {
 	return s->begun;
+}
+
+int drill_source_fd(const struct drill_source *s)
+{
+	return s->fd;
+}
+
+/* The drill never says anything. */
+bool drill_source_over(const struct drill_source *s)
+{
+	struct pollfd p = {.fd = s->fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) != 0;
 }
 
 void drill_source_stop(struct drill_source *s)

@@ -2,7 +2,7 @@
 /*
  * The backup's part in a drill: hands the standby, as of a checkpoint, to romulus-drill over a
  * socket of this host, while the protection goes on. What the checkpoints to come bring waits in
- * the feed for as long as that takes.
+ * the feed for as long as that takes. The socket stays open for as long as the drill lasts.
  */
 #ifndef REPLICATOR_DRILL_SOURCE_H
 #define REPLICATOR_DRILL_SOURCE_H
@@ -39,6 +39,13 @@ int drill_source_open(const char *path, const struct hv_ops *ops, const char *st
 /* Checkpoint @epoch has been acked and was pushed to @feed right now: it is the one. */
 void drill_source_begin(struct drill_source *s, struct feed *feed, uint64_t epoch);
 bool drill_source_begun(const struct drill_source *s);
+
+/*
+ * The drill is over, as far as it says: it has closed its end, or was stopped; ask when the feed's
+ * visit has returned. For poll: readable then.
+ */
+bool drill_source_over(const struct drill_source *s);
+int drill_source_fd(const struct drill_source *s);
 
 /* Break it off; the feed's visit returns within moments. */
 void drill_source_stop(struct drill_source *s);

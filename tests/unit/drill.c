@@ -81,7 +81,7 @@ static int read_in(struct hv *hv, const char *config_json, const char *name, int
 	uint8_t piece[4096];
 	ssize_t n;
 
-	while ((n = read(stream_fd, piece, sizeof(piece))) > 0)
+	while (s.state != XENSTREAM_DONE && (n = read(stream_fd, piece, sizeof(piece))) > 0)
 		if (xenstream_put(&s, piece, (size_t)n, w))
 			return -EBADMSG;
 	if (xenstream_end(&s, w))
