@@ -48,8 +48,8 @@ int diskrep_drill_attach(const char *resource, const char *run_dir, const char *
 		return r;
 	volume = strtok_r(list, ",", &next);
 	for (size_t v = 0; !r && v + 1 < st.volumes && volume; v++) {
-		r = attach_one(paths.nbd, v, volume, d->disks[v].device,
-			sizeof(d->disks[v].device), why);
+		r = attach_one(
+			paths.nbd, v, volume, d->disks[v].device, sizeof(d->disks[v].device), why);
 		d->disks[v].minor = st.volume[v].minor;
 		d->n += !r;
 		volume = strtok_r(NULL, ",", &next);

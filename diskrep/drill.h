@@ -22,8 +22,8 @@ struct diskrep_drill {
 
 /*
  * Attach all volumes of @resource but the marker's. @volumes: the real disks, comma between, the
- * marker's last; their sector sizes count. Each device is in *d as soon as it is attached, also when
- * a later one fails: 0 or a negative errno.
+ * marker's last; their sector sizes count. Each device is in *d as soon as it is attached, also
+ * when a later one fails: 0 or a negative errno.
  */
 int diskrep_drill_attach(const char *resource, const char *run_dir, const char *volumes,
 	struct diskrep_drill *d, struct why *why);

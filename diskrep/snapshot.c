@@ -64,8 +64,8 @@ bool diskrep_snapshot_has(const struct diskrep_snapshot *p, uint32_t volume, uin
 int diskrep_snapshot_put(struct diskrep_snapshot *p, uint32_t volume, uint64_t block,
 	const void *content, uint32_t length)
 {
-	const ssize_t n = pwrite(p->volumes[volume].fd, content, length,
-		(off_t)(block * DISKREP_UNDO_BLOCK));
+	const ssize_t n =
+		pwrite(p->volumes[volume].fd, content, length, (off_t)(block * DISKREP_UNDO_BLOCK));
 
 	if (n != (ssize_t)length)
 		return n < 0 ? -errno : -ENOSPC;

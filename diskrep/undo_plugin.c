@@ -2,7 +2,8 @@
 /*
  * The undo store as an nbdkit plugin: romulus-undo.so volume=PATH... marker=PATH undo-limit=BYTES
  * control=PATH. Exports "0", "1", ... are the volumes in order, "marker" is the marker; "drill-0",
- * ... are the volumes of a snapshot while there is one. Only the translation between nbdkit and undo_store.h is here.
+ * ... are the volumes of a snapshot while there is one. Only the translation between nbdkit and
+ * undo_store.h is here.
  */
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
@@ -260,9 +261,9 @@ static int undo_pread(void *handle, void *buf, uint32_t count, uint64_t offset, 
 {
 	const uint32_t volume = volume_of(handle);
 
-	return done(is_drill(handle) ? diskrep_undo_store_drill_read(
-					       &store, volume, buf, count, offset)
-				     : diskrep_undo_store_read(&store, volume, buf, count, offset),
+	return done(is_drill(handle)
+			    ? diskrep_undo_store_drill_read(&store, volume, buf, count, offset)
+			    : diskrep_undo_store_read(&store, volume, buf, count, offset),
 		"read", handle);
 }
 
@@ -271,10 +272,10 @@ static int undo_pwrite(
 {
 	const uint32_t volume = volume_of(handle);
 
-	return done(is_drill(handle) ? diskrep_undo_store_drill_write(
-					       &store, volume, buf, count, offset)
-				     : diskrep_undo_store_write(&store, volume, buf, count, offset,
-					       flags & NBDKIT_FLAG_FUA),
+	return done(is_drill(handle)
+			    ? diskrep_undo_store_drill_write(&store, volume, buf, count, offset)
+			    : diskrep_undo_store_write(
+				      &store, volume, buf, count, offset, flags & NBDKIT_FLAG_FUA),
 		"write", handle);
 }
 
@@ -285,9 +286,9 @@ static int undo_zero(void *handle, uint32_t count, uint64_t offset, uint32_t fla
 
 static int undo_flush(void *handle, uint32_t flags)
 {
-	return is_drill(handle) ? 0 /* nothing of a drill is to last */
-				: done(diskrep_undo_store_flush(&store, volume_of(handle)), "flush",
-					  handle);
+	return is_drill(handle)
+		       ? 0 /* nothing of a drill is to last */
+		       : done(diskrep_undo_store_flush(&store, volume_of(handle)), "flush", handle);
 }
 
 static struct nbdkit_plugin plugin = {

@@ -31,10 +31,10 @@ typedef void diskrep_undo_store_news(void *data, const char *line);
 
 struct diskrep_undo_store {
 	/*
-	 * Lock order: barrier, drill, map, then what buffers and news have inside. A change of a volume
-	 * holds `barrier` shared from its first look at the map until it is on the disk; opening a
-	 * boundary, resetting and dumping hold it alone. `map` guards the undo map and `expected`;
-	 * `drill` the snapshot, for which no change of a volume ever waits.
+	 * Lock order: barrier, drill, map, then what buffers and news have inside. A change of a
+	 * volume holds `barrier` shared from its first look at the map until it is on the disk;
+	 * opening a boundary, resetting and dumping hold it alone. `map` guards the undo map and
+	 * `expected`; `drill` the snapshot, for which no change of a volume ever waits.
 	 */
 	pthread_rwlock_t barrier;
 	pthread_mutex_t map;
@@ -46,7 +46,7 @@ struct diskrep_undo_store {
 	pthread_mutex_t drill;
 	struct diskrep_snapshot *snapshot; /* NULL: there is none */
 	uint64_t snapshot_epoch;           /* its boundary */
-	bool spoiled; /* what it would need is lost; guarded by `map` */
+	bool spoiled;                      /* what it would need is lost; guarded by `map` */
 	struct diskrep_buffers buffers;
 	diskrep_undo_store_news *news;
 	void *news_data;

@@ -173,8 +173,8 @@ static int check_url(cfg_t *cfg, cfg_opt_t *opt)
 
 	if (strncmp(value, "http://", 7) == 0 || strncmp(value, "https://", 8) == 0)
 		return 0;
-	cfg_error(cfg, "%s is \"%s\", but must begin with http:// or https://",
-		cfg_opt_name(opt), value);
+	cfg_error(cfg, "%s is \"%s\", but must begin with http:// or https://", cfg_opt_name(opt),
+		value);
 	return -1;
 }
 

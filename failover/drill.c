@@ -27,7 +27,8 @@ static void on_swept(void *data, int status, const char *output)
 	d->drill.sweep = NULL;
 	if (status != 0)
 		EVENT(d, "failed",
-			"what a drill has left could not be removed: %.300s; `xl destroy %.60s--drill` "
+			"what a drill has left could not be removed: %.300s; `xl destroy "
+			"%.60s--drill` "
 			"if it is there; the next drill tries again",
 			output, NAME(d));
 }

@@ -77,8 +77,8 @@ static void looker_name(const char *uuid, char ret[IFNAMSIZ])
 /* @r of libnl's; an error of the kernel's is told by its number too. */
 static int failed(struct why *why, int r, const char *what, const char *name)
 {
-	return why_set(why, r == -NLE_NOMEM ? -ENOMEM : -EIO, "%s %s: %s", what, name,
-		nl_geterror(r));
+	return why_set(
+		why, r == -NLE_NOMEM ? -ENOMEM : -EIO, "%s %s: %s", what, name, nl_geterror(r));
 }
 
 /* The host itself has nothing to say there: no address of its own, so no neighbour discovery. */

@@ -46,6 +46,6 @@ int backup_take_over(struct backup *b);
 
 /* backup_main.c */
 void backup_begin_drill(struct backup *b, uint64_t epoch); /* which was acked right now */
-int backup_fail(struct backup *b, int err); /* report b->why; exit code */
+int backup_fail(struct backup *b, int err);                /* report b->why; exit code */
 
 #endif

@@ -68,8 +68,8 @@ static void order_drill(struct backup *b, const char *path)
 	struct why why;
 	int r = b->drill || !b->epoch.acked
 			? why_set(&why, -EBUSY, "there is one, or no checkpoint yet")
-			: drill_source_open(path, b->ops, b->standby.name, b->config_json,
-				  &b->drill, &why);
+			: drill_source_open(
+				  path, b->ops, b->standby.name, b->config_json, &b->drill, &why);
 
 	if (r)
 		log_warning("%s: no drill: %s", b->worker.domain, why.text);

@@ -26,7 +26,8 @@
 #include "common/log.h"
 #include "netbuf/bubble.h"
 
-#define COPY_NS (600 * NSEC_PER_SEC) /* until the memory is there; the backup breaks it off before */
+#define COPY_NS                                                                                    \
+	(600 * NSEC_PER_SEC) /* until the memory is there; the backup breaks it off before */
 #define LOOK_MS 200
 #define RUNS_NS (5 * NSEC_PER_SEC) /* without a check: it has not crashed by then */
 #define GRACE_NS (5 * NSEC_PER_SEC)
@@ -73,7 +74,8 @@ static int await(struct drill *d, int fd, uint64_t until_ns)
 
 /* ---- room ------------------------------------------------------------------------------------ */
 
-/* While it is there, there may be something to remove. Whoever starts drills starts one at a time. */
+/* While it is there, there may be something to remove. Whoever starts drills starts one at a time.
+ */
 static void lock_path(const struct drill *d, char ret[PATH_MAX])
 {
 	snprintf(ret, PATH_MAX, "%s/drill-%s", d->worker.run_dir, d->worker.domain);
@@ -100,9 +102,9 @@ static void new_uuid(char ret[37])
 		abort();
 	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40); /* version 4, RFC 9562 */
 	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-	snprintf(ret, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0],
-		b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13],
-		b[14], b[15]);
+	snprintf(ret, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+		b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12],
+		b[13], b[14], b[15]);
 }
 
 static int destroy(struct drill *d, struct why *why)
@@ -118,7 +120,8 @@ static int note_disks(struct drill *d)
 {
 	for (size_t i = 0; i < d->disks.n; i++)
 		if (dprintf(d->lock_fd, "%s\n", d->disks.disks[i].device) < 0)
-			return why_set(&d->why, -errno, "cannot note the disks: %s", strerror(errno));
+			return why_set(
+				&d->why, -errno, "cannot note the disks: %s", strerror(errno));
 	return 0;
 }
 
@@ -209,7 +212,8 @@ static int read_all(struct drill *d, int fd, void *to, size_t n, uint64_t until_
 			why_set(&d->why, r, "no checkpoint came in time: is the primary heard?");
 		if (!r && got <= 0)
 			r = why_set(&d->why, -ECONNRESET,
-				"the backup's worker has broken off: `journalctl -t romulus-backup` "
+				"the backup's worker has broken off: `journalctl -t "
+				"romulus-backup` "
 				"says why");
 		if (r)
 			return r;
@@ -371,8 +375,9 @@ static int watch_check(struct drill *d, pid_t pid, int out, uint64_t until)
 		if (!r && !take_output(d, out))
 			poll(NULL, 0, 10); /* it is ending */
 		if (r == -ETIMEDOUT)
-			r = clock_now_ns() < until ? look(d)
-						   : why_set(&d->why, r, "the check did not end in time");
+			r = clock_now_ns() < until
+				    ? look(d)
+				    : why_set(&d->why, r, "the check did not end in time");
 	}
 	if (r) {
 		kill(-pid, SIGKILL);
@@ -481,15 +486,16 @@ static double seconds(uint64_t ns)
 
 static void describe(struct drill *d, int r, char *ret, size_t size)
 {
-	size_t n = (size_t)snprintf(ret, size, r ? "the drill of %s %s: %s" : "the drill of %s has passed%s%s",
-		d->worker.domain,
-		!r		? ""
+	size_t n = (size_t)snprintf(ret, size,
+		r ? "the drill of %s %s: %s" : "the drill of %s has passed%s%s", d->worker.domain,
+		!r              ? ""
 		: d->called_off ? "was broken off"
 				: "has FAILED",
 		r ? d->why.text : "");
 
 	if (n < size && d->head.epoch)
-		n += (size_t)snprintf(ret + n, size - n, "; checkpoint %llu, %.1f s old when it was there",
+		n += (size_t)snprintf(ret + n, size - n,
+			"; checkpoint %llu, %.1f s old when it was there",
 			(unsigned long long)d->head.epoch, seconds(d->age_ns));
 	for (size_t i = 0; n < size && i < DRILL_PHASES; i++)
 		n += (size_t)snprintf(ret + n, size - n, "%s%s %.1f s", i ? ", " : "; ",

@@ -35,7 +35,7 @@ struct drill {
 	char name[256]; /* of the instance */
 	char uuid[37];  /* of its own */
 	int lock_fd, listen_fd;
-	int source_fd;                /* open as long as the disks are needed; -1 */
+	int source_fd; /* open as long as the disks are needed; -1 */
 	struct diskrep_drill disks;
 	char path[108]; /* of the socket */
 	struct standby standby;
@@ -54,8 +54,8 @@ int drill_run(struct drill *d);
 int drill_clean(struct drill *d);
 
 /* drill_domain.c: how the instance differs from @config_json; the caller's to free, or NULL. */
-char *drill_domain(const struct drill *d, const char *config_json, unsigned int *ret_bridges,
-	struct why *why);
+char *drill_domain(
+	const struct drill *d, const char *config_json, unsigned int *ret_bridges, struct why *why);
 
 /*
  * drill_check.c: in the namespace of the bubble, with its address. 0, or a negative errno. Blocks

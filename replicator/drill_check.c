@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Whether the instance of a drill does what it is there for: asked again until it does, or time is up. */
+/* Whether the instance of a drill does what it is there for: asked again until it does, or time is
+ * up. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -80,8 +81,9 @@ static int run(const struct drill *d, uint64_t until_ns, struct why *why)
 	}
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
-	return why_set(why, -EIO, WIFEXITED(status) ? "%s exits with %d" : "%s was killed by signal %d",
-		program, WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+	return why_set(why, -EIO,
+		WIFEXITED(status) ? "%s exits with %d" : "%s was killed by signal %d", program,
+		WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 }
 
 static int once(const struct drill *d, uint64_t until_ns, struct why *why)

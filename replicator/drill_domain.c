@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The instance of a drill, as libxl's configuration has it: the domain's, but with a name and a
- * uuid of its own, its interfaces on bridges that lead nowhere, its disks those of the snapshot, and
- * nothing that starts it again.
+ * uuid of its own, its interfaces on bridges that lead nowhere, its disks those of the snapshot,
+ * and nothing that starts it again.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -58,8 +58,8 @@ static int move_disk(json_t *disk, const struct diskrep_drill *disks, struct why
 	return 0;
 }
 
-char *drill_domain(const struct drill *d, const char *config_json, unsigned int *ret_bridges,
-	struct why *why)
+char *drill_domain(
+	const struct drill *d, const char *config_json, unsigned int *ret_bridges, struct why *why)
 {
 	json_t *config = json_loads(config_json, 0, NULL), *seen = json_array(), *nic, *disk;
 	json_t *info = json_object_get(config, "c_info");

@@ -78,7 +78,8 @@ static int write_head(const struct drill_source *s, const struct replica *replic
 }
 
 /* As `xl save` would write it: the records of libxc's, its end, and the end of libxl's. */
-static int write_stream(const struct drill_source *s, const struct replica *replica, struct why *why)
+static int write_stream(
+	const struct drill_source *s, const struct replica *replica, struct why *why)
 {
 	int r = write_begin(s->fd, why);
 

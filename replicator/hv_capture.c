@@ -452,8 +452,8 @@ static int copy_pages(struct hv_capture *c, const struct replica *replica, int f
 	return r;
 }
 
-int hv_xen_copy_out(struct hv *hv, const char *name, const struct replica *replica, int fd,
-	struct why *why)
+int hv_xen_copy_out(
+	struct hv *hv, const char *name, const struct replica *replica, int fd, struct why *why)
 {
 	struct hv_capture *c = calloc(1, sizeof(*c));
 	int r;

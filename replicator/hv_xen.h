@@ -67,8 +67,8 @@ int hv_xen_restore(struct hv *hv, const char *config_json, const char *name, int
 	uint32_t *ret_domid, struct why *why);
 int hv_xen_read_in(struct hv *hv, const char *config_json, const char *name, int stream_fd,
 	uint32_t *ret_domid, struct why *why);
-int hv_xen_copy_out(struct hv *hv, const char *name, const struct replica *replica, int fd,
-	struct why *why);
+int hv_xen_copy_out(
+	struct hv *hv, const char *name, const struct replica *replica, int fd, struct why *why);
 int hv_xen_write_out(struct hv *hv, uint32_t domid, int fd, bool live, struct why *why);
 int hv_xen_resume(struct hv *hv, uint32_t domid, struct why *why);
 int hv_xen_take_back(struct hv *hv, uint32_t domid, struct why *why);

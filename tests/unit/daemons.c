@@ -250,7 +250,8 @@ static void prepare_host(const struct host *h)
 	rig_shell(
 		"cd %s && mkdir -p %s/auto %s/libexec && cd %s && ln -s %s libexec/romulus-primary "
 		"&& "
-		"ln -s %s libexec/romulus-backup && ln -s %s libexec/romulus-facts && ln -s %s libexec/romulus-drill && "
+		"ln -s %s libexec/romulus-backup && ln -s %s libexec/romulus-facts && ln -s %s "
+		"libexec/romulus-drill && "
 		"echo XENDOMAINS_AUTO=$PWD/auto >xendomains",
 		dir, h->name, h->name, h->name, self, self, self, self);
 	daemons_configure(h, "", "");

@@ -49,7 +49,7 @@ static struct {
 	bool whole, runs, crashes, full, fails;
 	unsigned int destroyed;
 	char config[2048];
-} *xen;
+} * xen;
 
 static char dir[32], script[64];
 static struct why why;
@@ -104,7 +104,8 @@ static int activate(struct hv *hv, uint32_t domid, const char *standby, const ch
 	return 0;
 }
 
-static int look(struct hv *hv, const char *uuid, uint32_t domid, struct hv_sight *ret, struct why *w)
+static int look(
+	struct hv *hv, const char *uuid, uint32_t domid, struct hv_sight *ret, struct why *w)
 {
 	assert_int_equal(domid, DOMID);
 	*ret = (struct hv_sight){
@@ -120,8 +121,8 @@ static int destroy(struct hv *hv, const char *name, struct why *w)
 	return 0;
 }
 
-static int copy_out(struct hv *hv, const char *name, const struct replica *replica, int fd,
-	struct why *w)
+static int copy_out(
+	struct hv *hv, const char *name, const struct replica *replica, int fd, struct why *w)
 {
 	struct made m = {.bytes = malloc(MADE_MAX)};
 	int r;
@@ -256,8 +257,8 @@ static int serve(const char *call_off, char text[WHY_MAX])
 
 	text[0] = '\0';
 	order.kind = PROTO_ORDER_DISCARD;
-	while (proto_session_receive(daemon_end,
-		       clock_now_ns() + PATIENCE_MS * NSEC_PER_MSEC, &frame, &why) > 0) {
+	while (proto_session_receive(daemon_end, clock_now_ns() + PATIENCE_MS * NSEC_PER_MSEC,
+		       &frame, &why) > 0) {
 		const Romulus__Report *r = (const Romulus__Report *)frame.message;
 
 		if (r->kind == PROTO_REPORT_LISTENING)
@@ -344,9 +345,11 @@ static void the_check_has_the_bubble_and_nothing_else(void **state)
 	char text[WHY_MAX];
 
 	write_script("[ $(ip -o link | wc -l) = 2 ] || { echo more than the bubble; exit 1; }\n"
-		     "ip -o address show dev drill | grep -q 192.0.2.9/24 || { echo no address; exit 1; }\n"
+		     "ip -o address show dev drill | grep -q 192.0.2.9/24 || { echo no address; "
+		     "exit 1; }\n"
 		     "ping -c 1 -W 10 -q 192.0.2.1 >/dev/null || { echo no guest; exit 1; }\n"
-		     "echo $ROMULUS_DOMAIN $ROMULUS_DRILL $ROMULUS_CHECKPOINT; [ $ROMULUS_DOMAIN = db ]");
+		     "echo $ROMULUS_DOMAIN $ROMULUS_DRILL $ROMULUS_CHECKPOINT; [ $ROMULUS_DOMAIN = "
+		     "db ]");
 	checks.address = "192.0.2.9/24";
 	assert_int_equal(drill_with("", NULL, text), EXIT_CODE_OK);
 	assert_noted("\"said\":\"db db--drill 7\"");
@@ -369,7 +372,8 @@ static void what_accepts_is_enough_and_what_does_not_fails(void **state)
 	close(fd);
 	checks.limit_s = 1;
 	assert_int_equal(drill_with("", NULL, text), EXIT_CODE_FAILED);
-	assert_non_null(strstr(text, "the drill of db has FAILED: the check has failed: http://192.0.2.1:"));
+	assert_non_null(strstr(
+		text, "the drill of db has FAILED: the check has failed: http://192.0.2.1:"));
 	assert_nothing_left();
 	assert_noted("\"result\":\"failed\"");
 }

@@ -120,7 +120,8 @@ static void what_no_domain_can_be_made_of_is_said(void **state)
 	replica_clear(&r);
 
 	pages(&senseless, near, 1);
-	bytes_put_le32(senseless.bytes + 40 + 8, 0x10000); /* entries, more than there is room for */
+	bytes_put_le32(
+		senseless.bytes + 40 + 8, 0x10000); /* entries, more than there is room for */
 	feed_in_pieces(&r, &senseless, MADE_MAX);
 	assert_non_null(strstr(r.broken, "no sense"));
 	replica_clear(&r);

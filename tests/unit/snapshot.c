@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A drill's disks against a simple model: at random, the real disks are written, boundaries come and
- * are committed, a drill takes a snapshot of one of them, reads it, writes to it and gives it up.
- * Whatever happens to the real disks, the drill's are those of its boundary and what it has written;
- * and what the drill writes is nowhere else.
+ * A drill's disks against a simple model: at random, the real disks are written, boundaries come
+ * and are committed, a drill takes a snapshot of one of them, reads it, writes to it and gives it
+ * up. Whatever happens to the real disks, the drill's are those of its boundary and what it has
+ * written; and what the drill writes is nowhere else.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -252,8 +252,7 @@ static void where_there_is_no_room_only_the_drill_ends(void **state)
 
 	open_store(64u << 20);
 	send_boundary();
-	assert_int_not_equal(
-		diskrep_undo_store_snapshot(&store, 1, "/proc/self", &why), 0);
+	assert_int_not_equal(diskrep_undo_store_snapshot(&store, 1, "/proc/self", &why), 0);
 	assert_int_equal(diskrep_undo_store_drill_read(&store, 0, got, SECTOR, 0), -EIO);
 	take_snapshot();
 	assert_true(snapshot);
