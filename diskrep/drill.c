@@ -39,14 +39,11 @@ int diskrep_drill_attach(const char *resource, const char *run_dir, const char *
 	CLEANUP_FREE char *list = strdup(volumes);
 	struct diskrep_drbd_status st;
 	struct store_paths paths;
-	char *next, *volume;
-	int r = list ? diskrep_drbd_status(resource, &st, why) : -ENOMEM;
+	char *next, *volume = list ? strtok_r(list, ",", &next) : NULL;
+	int r = diskrep_drbd_status(resource, &st, why);
 
 	if (!r)
 		r = store_paths_set(&paths, &spec, why);
-	if (r)
-		return r;
-	volume = strtok_r(list, ",", &next);
 	for (size_t v = 0; !r && v + 1 < st.volumes && volume; v++) {
 		r = attach_one(
 			paths.nbd, v, volume, d->disks[v].device, sizeof(d->disks[v].device), why);

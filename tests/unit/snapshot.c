@@ -61,8 +61,9 @@ static void any_range(uint32_t *ret_offset, uint32_t *ret_length)
 static void expect(void)
 {
 	static uint64_t nonce;
-	const struct diskrep_marker m = {.nonce = ++nonce, .generation = 1};
+	struct diskrep_marker m = {.generation = 1};
 
+	m.nonce = ++nonce;
 	diskrep_undo_store_expect(&store, &m);
 	oldest = newest = 0;
 	overflow = false;
