@@ -31,6 +31,7 @@
 #define LOOK_MS 200
 #define RUNS_NS (5 * NSEC_PER_SEC) /* without a check: it has not crashed by then */
 #define GRACE_NS (5 * NSEC_PER_SEC)
+#define LEAVES_NS (60 * NSEC_PER_SEC) /* what removing all of it may take */
 
 const char *const drill_phase_names[DRILL_PHASES] = {
 	[DRILL_ROOM] = "room",
@@ -74,23 +75,30 @@ static int await(struct drill *d, int fd, uint64_t until_ns)
 
 /* ---- room ------------------------------------------------------------------------------------ */
 
-/* While it is there, there may be something to remove. Whoever starts drills starts one at a time.
+/*
+ * While it is there, there may be something to remove. Whoever starts drills starts one at a time;
+ * but one may be removing its own when the next daemon's sweep begins: @wait.
  */
 static void lock_path(const struct drill *d, char ret[PATH_MAX])
 {
 	snprintf(ret, PATH_MAX, "%s/drill-%s", d->worker.run_dir, d->worker.domain);
 }
 
-static int lock(struct drill *d)
+static int lock(struct drill *d, bool wait)
 {
+	const uint64_t until = clock_now_ns() + (wait ? LEAVES_NS : 0);
 	char path[PATH_MAX];
 
 	lock_path(d, path);
 	d->lock_fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
 	if (d->lock_fd < 0)
 		return why_set(&d->why, -errno, "%s cannot be made: %s", path, strerror(errno));
-	if (flock(d->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return why_set(&d->why, -EBUSY, "a drill of '%s' is under way", d->worker.domain);
+	while (flock(d->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+		if (clock_now_ns() >= until)
+			return why_set(
+				&d->why, -EBUSY, "a drill of '%s' is under way", d->worker.domain);
+		poll(NULL, 0, LOOK_MS);
+	}
 	return 0;
 }
 
@@ -452,7 +460,7 @@ static const struct step {
 	[DRILL_CHECK] = {"it runs, and is looked at", check, FAULT_DRILL_CHECKED},
 };
 
-static int init(struct drill *d)
+static int init(struct drill *d, bool wait)
 {
 	d->lock_fd = d->listen_fd = d->source_fd = -1;
 	snprintf(d->name, sizeof(d->name), "%.240s--drill", d->worker.domain);
@@ -460,7 +468,7 @@ static int init(struct drill *d)
 	if ((size_t)snprintf(d->path, sizeof(d->path), "%s/drill-%s.sock", d->worker.run_dir,
 		    d->worker.uuid) >= sizeof(d->path))
 		return why_set(&d->why, -ENAMETOOLONG, "run-dir is too long for a socket's name");
-	return lock(d);
+	return lock(d, wait);
 }
 
 static int step_through(struct drill *d)
@@ -507,7 +515,7 @@ int drill_run(struct drill *d)
 	char text[WHY_MAX];
 	struct why why;
 	uint64_t began;
-	int r = init(d);
+	int r = init(d, false);
 
 	if (r) {
 		worker_say(&d->worker, PROTO_REPORT_FAILED, d->why.text, worker_exit_code(r));
@@ -531,7 +539,7 @@ int drill_run(struct drill *d)
 
 int drill_clean(struct drill *d)
 {
-	int r = init(d);
+	int r = init(d, true);
 
 	if (!r)
 		r = leave(d, &d->why);
