@@ -45,7 +45,8 @@ int backup_read_boundaries(struct backup *b); /* negative errno: the disks follo
 int backup_take_over(struct backup *b);
 
 /* backup_main.c */
-void backup_begin_drill(struct backup *b, uint64_t epoch); /* which was acked right now */
+/* If one waits for a checkpoint: @epoch, which was acked and fed right now, is the one. */
+void backup_begin_drill(struct backup *b, uint64_t epoch);
 int backup_fail(struct backup *b, int err);                /* report b->why; exit code */
 
 #endif

@@ -79,6 +79,8 @@ void backup_begin_drill(struct backup *b, uint64_t epoch)
 {
 	struct why why;
 
+	if (!b->drill || drill_source_begun(b->drill))
+		return;
 	if (!b->disks || diskrep_backup_snapshot(b->disks, epoch, &why) == 0) {
 		drill_source_begin(b->drill, b->feed, epoch);
 		return;

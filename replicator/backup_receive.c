@@ -102,7 +102,7 @@ static int commit(struct backup *b, uint64_t epoch)
 			b->stream, PROTO_ACK, &ack.base, clock_now_ns() + SEND_TIMEOUT_NS, &b->why);
 	}
 	feed_push(b->feed, receive_take(&b->rx), epoch > 0);
-	if (epoch > 0 && b->drill && !drill_source_begun(b->drill))
+	if (epoch > 0)
 		backup_begin_drill(b, epoch);
 	if (epoch > 0)
 		report_epoch(b); /* first: now the undo store holds most */
