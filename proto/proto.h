@@ -235,6 +235,9 @@ int proto_session_establish(struct proto_session *s, uint64_t deadline_ns, struc
 int proto_session_receive(
 	struct proto_session *s, uint64_t deadline_ns, struct proto_frame *ret, struct why *why);
 
+/* The peer has said Bye FAILED: it cannot go on, and that is not this side's doing. */
+bool proto_session_gave_up(const struct proto_session *s);
+
 /* True when a whole frame is already buffered: epoll would not report it. */
 bool proto_session_pending(const struct proto_session *s);
 
