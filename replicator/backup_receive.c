@@ -109,9 +109,8 @@ static int commit(struct backup *b, uint64_t epoch)
 	feed_push(b->feed, receive_take(&b->rx), epoch > 0);
 	if (epoch == 0) /* of a small guest there was no piece before */
 		return claim(b);
-	if (epoch > 0)
-		report_epoch(b); /* first: now the undo store holds most */
-	if (epoch > 0 && b->disks && diskrep_backup_commit(b->disks, epoch, &b->why))
+	report_epoch(b); /* first: now the undo store holds most */
+	if (b->disks && diskrep_backup_commit(b->disks, epoch, &b->why))
 		r = -EIO;
 	return r;
 }
