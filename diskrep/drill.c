@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -17,7 +15,6 @@
 #include "diskrep/store.h"
 #include "diskrep/store_process.h"
 
-#define DRBD_MAJOR 147 /* Linux: Documentation/admin-guide/devices.txt */
 #define CLOSE_NS (60 * NSEC_PER_SEC)
 #define AGAIN_MS 200
 
@@ -37,17 +34,14 @@ int diskrep_drill_attach(const char *resource, const char *run_dir, const char *
 {
 	const struct diskrep_store_spec spec = {.name = resource, .run_dir = run_dir};
 	CLEANUP_FREE char *list = strdup(volumes);
-	struct diskrep_drbd_status st;
 	struct store_paths paths;
 	char *next, *volume = list ? strtok_r(list, ",", &next) : NULL;
-	int r = diskrep_drbd_status(resource, &st, why);
+	int r = diskrep_drbd_status(resource, &d->status, why);
 
 	if (!r)
 		r = store_paths_set(&paths, &spec, why);
-	for (size_t v = 0; !r && v + 1 < st.volumes && volume; v++) {
-		r = attach_one(
-			paths.nbd, v, volume, d->disks[v].device, sizeof(d->disks[v].device), why);
-		d->disks[v].minor = st.volume[v].minor;
+	for (size_t v = 0; !r && v + 1 < d->status.volumes && volume; v++) {
+		r = attach_one(paths.nbd, v, volume, d->devices[v], sizeof(d->devices[v]), why);
 		d->n += !r;
 		volume = strtok_r(NULL, ",", &next);
 	}
@@ -56,14 +50,9 @@ int diskrep_drill_attach(const char *resource, const char *run_dir, const char *
 
 const char *diskrep_drill_device(const struct diskrep_drill *d, const char *path)
 {
-	struct stat st;
+	const int v = diskrep_drbd_volume(&d->status, path);
 
-	if (stat(path, &st) < 0 || !S_ISBLK(st.st_mode) || major(st.st_rdev) != DRBD_MAJOR)
-		return NULL;
-	for (size_t i = 0; i < d->n; i++)
-		if (d->disks[i].minor == (int)minor(st.st_rdev))
-			return d->disks[i].device;
-	return NULL;
+	return v >= 0 && (size_t)v < d->n ? d->devices[v] : NULL;
 }
 
 int diskrep_drill_detach(const char *device, struct why *why)

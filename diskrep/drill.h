@@ -14,10 +14,8 @@
 
 struct diskrep_drill {
 	size_t n;
-	struct {
-		int minor;       /* of the DRBD device that it stands for */
-		char device[64]; /* "/dev/nbd3" */
-	} disks[DISKREP_MAX_VOLUMES];
+	char devices[DISKREP_MAX_VOLUMES][64]; /* "/dev/nbd3", by volume */
+	struct diskrep_drbd_status status;
 };
 
 /*

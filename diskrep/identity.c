@@ -5,12 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -54,6 +56,14 @@ static int read_samples(int fd, uint64_t bytes, uint64_t *ret)
 	return 0;
 }
 
+/* Reading these may do things, and a peer says which. */
+static bool is_of_kernel(const char *path)
+{
+	struct statfs fs;
+
+	return !statfs(path, &fs) && (fs.f_type == SYSFS_MAGIC || fs.f_type == PROC_SUPER_MAGIC);
+}
+
 int diskrep_identity_read(const char *path, struct diskrep_identity *ret, struct why *why)
 {
 	CLEANUP_CLOSE int fd = -1;
@@ -66,7 +76,7 @@ int diskrep_identity_read(const char *path, struct diskrep_identity *ret, struct
 	/* Before it is opened: opening some devices does things. */
 	if (stat(path, &st) < 0)
 		return why_set(why, -errno, "cannot look at %.200s: %s", path, strerror(errno));
-	if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
+	if ((!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode)) || is_of_kernel(path))
 		return why_set(why, -ENOTBLK, "%.200s is neither a disk nor a file", path);
 	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	ret->bytes = (uint64_t)st.st_size;
@@ -74,7 +84,6 @@ int diskrep_identity_read(const char *path, struct diskrep_identity *ret, struct
 		return why_set(why, -errno, "cannot open %.200s: %s", path, strerror(errno));
 	if (S_ISBLK(st.st_mode))
 		read_wwn(st.st_rdev, ret->wwn);
-	/* What has no size is empty, or one of proc's files, whose reading may do things. */
 	r = ret->bytes ? read_samples(fd, ret->bytes, &ret->fingerprint) : 0;
 	return r ? why_set(why, r, "cannot read %.200s: %s", path, strerror(-r)) : 0;
 }

@@ -13,6 +13,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/text.h"
 #include "failover/autostart.h"
 #include "failover/daemon.h"
 #include "failover/preflight.h"
@@ -88,6 +89,21 @@ static void finish(struct failover_check *c, enum exit_code code, const char *te
 	check_free(c);
 }
 
+static void show_stage(struct failover_client *client, const char *stage)
+{
+	failover_client_send(client, json_pack("{s:{s:s}}", "progress", "stage", stage));
+}
+
+static void note_unchecked(struct failover_client *client, const char *name, const char *why)
+{
+	char text[WHY_MAX];
+
+	snprintf(text, sizeof(text), "not checked beforehand: %.400s", why);
+	text_clean(text);
+	log_warning("%s: %s", name, text);
+	show_stage(client, text);
+}
+
 /* It could not be found out. */
 static void give_up(struct failover_check *c, enum exit_code code, const char *text)
 {
@@ -95,8 +111,11 @@ static void give_up(struct failover_check *c, enum exit_code code, const char *t
 		finish(c, code, text);
 		return;
 	}
-	log_warning("%s: not checked beforehand: %s", c->name, text);
-	go_on(c);
+	note_unchecked(c->client, c->name, text);
+	if (c->client)
+		go_on(c);
+	else /* it could not be told, and is gone */
+		check_free(c);
 }
 
 static ProtobufCMessage *copy(const ProtobufCMessage *m)
@@ -148,20 +167,33 @@ static void show(struct failover_check *c, const struct failover_check_row *rows
 	finish(c, fails ? EXIT_CODE_PREFLIGHT : EXIT_CODE_OK, fails ? text : NULL);
 }
 
-/* The first that nobody else would notice. */
-static void refuse_or_go_on(struct failover_check *c, const struct failover_check_row *rows)
+/* With the command that says all, whole: it is offered for copying. */
+static void refuse(struct failover_check *c, const struct failover_check_row *row)
 {
-	char text[WHY_MAX];
+	char text[WHY_MAX], command[2 * FAILOVER_NAME_MAX + 64];
 
+	snprintf(command, sizeof(command),
+		" (romulus check %s %.127s says all; --no-check goes on without)", c->name,
+		c->peer->conf->name);
+	snprintf(text, sizeof(text) - strlen(command), "%.200s; nothing was changed: %.250s",
+		row->found, row->todo);
+	memcpy(text + strlen(text), command, strlen(command) + 1);
+	finish(c, EXIT_CODE_PREFLIGHT, text);
+}
+
+/* The first that nobody else would notice. */
+static void refuse_or_go_on(
+	struct failover_check *c, const struct failover_check_row *rows, bool standby)
+{
 	for (size_t i = 0; i < FAILOVER_CHECKS; i++) {
 		if (!rows[i].refuses || rows[i].result != FAILOVER_FAIL)
 			continue;
-		snprintf(text, sizeof(text),
-			"%.200s; nothing was changed: %.150s (romulus check %.40s %.40s says all; "
-			"--no-check goes on without)",
-			rows[i].found, rows[i].todo, c->name, c->peer->conf->name);
-		finish(c, EXIT_CODE_PREFLIGHT, text);
-		return;
+		if (!rows[i].lets_go || !standby || c->then != failover_domain_migrate) {
+			refuse(c, &rows[i]);
+			return;
+		}
+		log_warning("%s is moved to its standby on %s all the same: %s: %s", c->name,
+			c->peer->conf->name, rows[i].found, rows[i].todo);
 	}
 	go_on(c);
 }
@@ -188,7 +220,7 @@ static void judge(struct failover_check *c, const Romulus__Checked *there)
 		},
 		rows);
 	if (c->then)
-		refuse_or_go_on(c, rows);
+		refuse_or_go_on(c, rows, there->standby);
 	else
 		show(c, rows, fails);
 }
@@ -329,20 +361,50 @@ void failover_check(
 	begin(c, client, name);
 }
 
+/* Where nobody can be asked, or nothing is to begin, @then says so at once. */
+static bool needs_none(
+	const struct failover_peer *peer, const char *name, failover_check_then *then)
+{
+	const struct failover_domain *d;
+
+	if (!peer || !failover_name_valid(name) || !failover_peer_alive(peer))
+		return true;
+	d = failover_domain_by_name(peer->fo, name);
+	return then != failover_domain_migrate && d && d->state == FAILOVER_PROTECTED &&
+	       d->peer == peer;
+}
+
 void failover_check_first(struct failover *fo, struct failover_client *client, const char *name,
 	const char *host, const struct failover_wishes *wishes, failover_check_then *then)
 {
 	struct failover_peer *peer = failover_peer_find(fo, host);
-	struct failover_check *c = peer && failover_name_valid(name) ? check_new(fo, peer) : NULL;
+	struct failover_check *c = NULL;
 
-	if (!c) { /* it says why not, or goes without */
+	if (!needs_none(peer, name, then)) {
+		c = peer->no_checks ? NULL : check_new(fo, peer);
+		if (!c)
+			note_unchecked(client, name,
+				peer->no_checks ? "the other host does not know that question: "
+						  "install the same Romulus on both"
+						: "too many checks are under way");
+	}
+	if (!c) {
 		then(fo, client, name, host, wishes);
 		return;
 	}
 	c->then = then;
 	if (wishes)
 		c->wishes = *wishes;
+	show_stage(client, "checking both hosts");
 	begin(c, client, name);
+}
+
+bool failover_check_awaited(const struct failover *fo, const char *name)
+{
+	for (const struct failover_check *c = fo->checks; c; c = c->next)
+		if (c->client && c->then && strcmp(c->name, name) == 0)
+			return true;
+	return false;
 }
 
 bool failover_check_call_off(struct failover *fo, const char *name, failover_check_then *then)

@@ -173,10 +173,11 @@ static void do_unprotect(struct failover_client *c, json_t *j)
 {
 	struct failover *fo = c->control->fo;
 	const char *name = json_string_value(json_object_get(j, "domain"));
-	const bool prepared = failover_check_call_off(fo, name, protect);
+	const bool protects = failover_check_call_off(fo, name, protect);
+	const bool moves = failover_check_call_off(fo, name, failover_domain_migrate);
 	const struct failover_domain *d = failover_domain_by_name(fo, name);
 
-	if (prepared && (!d || !d->recorded))
+	if ((protects || moves) && (!d || !d->recorded))
 		failover_client_exit(c, EXIT_CODE_OK, NULL);
 	else
 		failover_domain_unprotect(fo, c, name);

@@ -70,6 +70,7 @@ struct failover_peer {
 	char *says[FAILOVER_MAX_PATHS], *hears[FAILOVER_MAX_PATHS]; /* contexts of tags */
 	uint64_t forged, replayed; /* heartbeats from its addresses that were refused */
 	uint64_t forged_said_ns, old_boot_said_ns;
+	bool no_checks;     /* its last Hello did not say that it answers Check */
 	uint64_t refused;   /* sessions from its addresses */
 	struct why refusal; /* of the last of them: why */
 	uint64_t complained_ns, complaints_kept;
@@ -384,7 +385,7 @@ void failover_check(
 	struct failover *fo, struct failover_client *client, const char *name, const char *host);
 /*
  * What an operator asks of a guest begins with the same: @then when nothing is against it, else the
- * client hears what is. Nor is it held up by checks that could not be made.
+ * client hears what is. Nor is it held up by checks that could not be made, of which it hears.
  */
 typedef void failover_check_then(struct failover *fo, struct failover_client *client,
 	const char *name, const char *host, const struct failover_wishes *wishes);
@@ -393,6 +394,8 @@ void failover_check_first(struct failover *fo, struct failover_client *client, c
 	const char *host, const struct failover_wishes *wishes, failover_check_then *then);
 /* @then is not to happen to @name any more: false when nothing was about to. */
 bool failover_check_call_off(struct failover *fo, const char *name, failover_check_then *then);
+/* An operator has asked for something of @name, and is about to get it. */
+bool failover_check_awaited(const struct failover *fo, const char *name);
 /* A peer asks the same about a guest of its own. */
 void failover_check_asked(
 	struct failover *fo, struct failover_inbound *in, const Romulus__Check *m);

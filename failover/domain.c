@@ -262,7 +262,7 @@ static void keep_protected(struct failover_domain *d, uint64_t now_ns)
 			&p->detector, 0, d->fo->timeouts.reprotect_delay, now_ns) ||
 		!failover_decide_again(
 			d->state, &d->record, failover_peer_gossip(p, d->record.uuid)) ||
-		!failover_domain_reprotects(d))
+		!failover_domain_reprotects(d) || failover_check_awaited(d->fo, d->record.name))
 		return;
 	d->attempt_peer = p;
 	failover_domain_on(d, FAILOVER_ON_PROTECT);

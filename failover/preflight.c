@@ -265,21 +265,39 @@ static void judge_segment(struct failover_judgement *j)
 {
 	const Romulus__Check *g = j->p->guest;
 	struct failover_list deaf = {.n = 0}, heard = {.n = 0};
+	struct failover_list untried = {.n = 0}, filters = {.n = 0};
 
 	for (size_t i = 0; i < g->n_bridges; i++) {
+		const Romulus__CheckBridge *a = find_bridge(j->p->here, g->bridges[i]);
 		const Romulus__CheckBridge *b = find_bridge(j->p->there, g->bridges[i]);
 
-		if (is_present(j->p->here, g->bridges[i])) /* else nothing was sent */
-			failover_list(b && b->heard ? &heard : &deaf, g->bridges[i]);
+		if (!a || !a->present) /* nothing was sent */
+			continue;
+		failover_list(b && b->heard                                   ? &heard
+			      : !a->tried || (b && b->present && !b->tried)   ? &untried
+			      : a->filters || (b && b->present && b->filters) ? &filters
+									      : &deaf,
+			g->bridges[i]);
 	}
 	if (deaf.n) {
 		failover_found(j, FAILOVER_FAIL,
 			"no probe frame from %s has arrived on %s: " LIST_FMT, j->p->host,
 			j->p->peer, LIST_ARGS(&deaf));
 		failover_todo(j,
-			"the bridge must be up on both hosts and its uplinks in the same VLAN: "
-			"nobody would find the guest on %s",
-			j->p->peer);
+			"one of the two hosts is cut off on that bridge, or they are not in the "
+			"same VLAN there: look at the bridge and its uplink on both");
+	} else if (untried.n) {
+		failover_found(j, FAILOVER_WARN,
+			"the way from %s to %s could not be tried: " LIST_FMT, j->p->host,
+			j->p->peer, LIST_ARGS(&untried));
+		failover_todo(j, "see journalctl -u romulusd on both hosts for why");
+	} else if (filters.n) {
+		failover_found(j, FAILOVER_WARN,
+			"the way from %s to %s cannot be tried for the guest's own VLAN: " LIST_FMT,
+			j->p->host, j->p->peer, LIST_ARGS(&filters));
+		failover_todo(j,
+			"the bridge filters VLANs: see to it that its uplinks carry the guest's on "
+			"both hosts (bridge vlan show)");
 	} else if (heard.n) {
 		failover_found(j, FAILOVER_PASS, "probe frames from %s arrive on " LIST_FMT,
 			j->p->host, LIST_ARGS(&heard));
@@ -314,6 +332,15 @@ static void judge_space(struct failover_judgement *j)
 	const bool full = there < SPACE_LEAST || here < SPACE_LEAST;
 	const bool tight = there < undo || there - undo < SPACE_LEAST;
 
+	if (!j->p->here->space_known || !j->p->there->space_known) {
+		failover_found(j, FAILOVER_WARN, "%s does not tell how much is free in state-dir",
+			j->p->here->space_known ? j->p->peer : j->p->host);
+		failover_todo(j, "look at it there: df, journalctl -u romulusd");
+		return;
+	}
+	/* Where only this host is full, it notices when it has to write. */
+	if (full && there >= SPACE_LEAST)
+		j->row->refuses = false;
 	failover_found(j,
 		full    ? FAILOVER_FAIL
 		: tight ? FAILOVER_WARN
@@ -366,26 +393,26 @@ static void judge_arbiter(struct failover_judgement *j)
 static const struct {
 	const char *name;
 	void (*judge)(struct failover_judgement *j);
-	bool refuses;
+	bool refuses, lets_go;
 } checks[] = {
-	{"guest", judge_guest, false},
-	{"suspend", judge_suspend, false},
-	{"passthrough", judge_devices, true},
-	{"hypervisor", judge_hypervisor, true},
-	{"cpu", judge_cpu, true},
-	{"memory", judge_memory, false},
-	{"dom0-memory", judge_dom0, false},
-	{"name", judge_name, false},
-	{"bridge", judge_bridges, true},
-	{"segment", judge_segment, true},
-	{"disks", failover_judge_disks, false},
-	{"drbd", failover_judge_drbd, false},
-	{"disks-in-use", failover_judge_use, false},
-	{"read-only-disks", failover_judge_fixed, true},
-	{"clock", judge_clock, true},
-	{"space", judge_space, true},
-	{"autostart", judge_autostart, false},
-	{"arbiter", judge_arbiter, false},
+	{"guest", judge_guest, false, false},
+	{"suspend", judge_suspend, false, false},
+	{"passthrough", judge_devices, true, false},
+	{"hypervisor", judge_hypervisor, true, false},
+	{"cpu", judge_cpu, true, false},
+	{"memory", judge_memory, false, false},
+	{"dom0-memory", judge_dom0, false, false},
+	{"name", judge_name, false, false},
+	{"bridge", judge_bridges, true, false},
+	{"segment", judge_segment, true, true},
+	{"disks", failover_judge_disks, false, false},
+	{"drbd", failover_judge_drbd, false, false},
+	{"disks-in-use", failover_judge_use, false, false},
+	{"read-only-disks", failover_judge_fixed, true, false},
+	{"clock", judge_clock, true, true},
+	{"space", judge_space, true, true},
+	{"autostart", judge_autostart, false, false},
+	{"arbiter", judge_arbiter, false, false},
 };
 
 _Static_assert(ARRAY_SIZE(checks) == FAILOVER_CHECKS, "a row for each check");
@@ -398,8 +425,9 @@ size_t failover_preflight(
 	for (size_t i = 0; i < FAILOVER_CHECKS; i++) {
 		struct failover_judgement j = {p, &ret[i]};
 
-		ret[i] = (struct failover_check_row){
-			.name = checks[i].name, .refuses = checks[i].refuses};
+		ret[i] = (struct failover_check_row){.name = checks[i].name,
+			.refuses = checks[i].refuses,
+			.lets_go = checks[i].lets_go};
 		checks[i].judge(&j);
 		assert(ret[i].found[0] && !ret[i].todo[0] == (ret[i].result == FAILOVER_PASS));
 		fails += ret[i].result == FAILOVER_FAIL;

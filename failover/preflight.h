@@ -28,7 +28,8 @@ struct failover_preflight {
 
 struct failover_check_row {
 	const char *name;
-	bool refuses; /* nobody else looks at it when the guest is protected or moved */
+	bool refuses; /* nobody else looks at it when the guest is protected or moved; */
+	bool lets_go; /* but it keeps none from its standby: where it is may be what is wrong */
 	enum failover_result result;
 	char found[WHY_MAX]; /* a phrase */
 	char todo[WHY_MAX];  /* what to do; "" when it passes */

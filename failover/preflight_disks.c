@@ -195,27 +195,47 @@ static bool same_disk(const Romulus__CheckDisk *a, const Romulus__CheckDisk *b)
 	return a->bytes == b->bytes && a->fingerprint == b->fingerprint;
 }
 
-void failover_judge_fixed(struct failover_judgement *j)
+/* One that is not the same, or cannot be told to be: an empty drive, say. */
+static void note_fixed(struct failover_judgement *j, const Romulus__CheckDisk *a,
+	const Romulus__CheckDisk *b, bool readable)
 {
-	const Romulus__Check *g = j->p->guest;
-	size_t n = 0;
-
-	for (size_t i = 0; i < g->n_disks; i++) {
-		const Romulus__CheckDisk *a = g->disks[i], *b = find_disk(j->p->there, a->path);
-		const bool there = b && b->found;
-
-		if (a->writable || a->path[0] != '/') /* a name for a script, not for a file */
-			continue;
-		n++;
-		if (there && (!a->found || same_disk(a, b)))
-			continue;
+	if (readable) {
 		failover_found(j, FAILOVER_FAIL, "%.15s (%.200s) is %s on %s", a->vdev, a->path,
-			there ? "another one" : "missing", j->p->peer);
+			b ? "another one" : "missing", j->p->peer);
 		failover_todo(j,
 			"put the same disk or image under that path there, or take it out of the "
 			"guest");
 		return;
 	}
+	failover_found(j, FAILOVER_WARN,
+		"%.15s (%.200s) cannot be read on %s, and cannot be compared", a->vdev, a->path,
+		b->unreadable ? j->p->peer : j->p->host);
+	failover_todo(j, "look at it on both hosts; if the guest does not need it, take it out");
+}
+
+void failover_judge_fixed(struct failover_judgement *j)
+{
+	const Romulus__Check *g = j->p->guest;
+	const bool on_drbd = writes(g); /* what is covered is judged with it, and not read */
+	size_t n = 0;
+
+	for (size_t i = 0; i < g->n_disks && j->row->result != FAILOVER_FAIL; i++) {
+		const Romulus__CheckDisk *a = g->disks[i], *b = find_disk(j->p->there, a->path);
+		bool readable;
+
+		if (a->writable || a->path[0] != '/') /* a name for a script, not for a file */
+			continue;
+		if (a->covered && on_drbd)
+			continue;
+		n++;
+		if (b && !b->found && !b->unreadable)
+			b = NULL;
+		readable = !b || (a->found && b->found);
+		if (!b || !readable || !same_disk(a, b))
+			note_fixed(j, a, b, readable);
+	}
+	if (j->row->result != FAILOVER_PASS)
+		return;
 	if (n)
 		failover_found(j, FAILOVER_PASS, "%zu %s the same on both hosts", n,
 			n == 1 ? "disk or image is" : "disks or images are");

@@ -27,6 +27,7 @@ struct proto_identity;
 
 /* Caps on everything that a peer controls. */
 #define PROTO_MAX_CONTROL (256u * 1024u) /* payload of a control frame */
+#define PROTO_MAX_CHECK (32u * 1024u)    /* of a CHECK: a daemon hands it on at once */
 #define PROTO_MAX_PAGES (1024u * 1024u)  /* payload of a PAGES frame */
 #define PROTO_TAG_BYTES 32u              /* behind a heartbeat, unless plain: HMAC-SHA256 */
 #define PROTO_MAX_DATAGRAM 1400u         /* a heartbeat frame and its tag */
@@ -234,6 +235,9 @@ int proto_session_establish(struct proto_session *s, uint64_t deadline_ns, struc
  */
 int proto_session_receive(
 	struct proto_session *s, uint64_t deadline_ns, struct proto_frame *ret, struct why *why);
+
+/* The peer has said Bye FAILED: it cannot go on, and that is not this side's doing. */
+bool proto_session_gave_up(const struct proto_session *s);
 
 /* True when a whole frame is already buffered: epoll would not report it. */
 bool proto_session_pending(const struct proto_session *s);

@@ -84,6 +84,14 @@ static void count_order(struct backup *b, Romulus__Ack *ack)
 	ack->violations = figures.order.violations;
 }
 
+static int claim(struct backup *b)
+{
+	const struct worker *w = &b->worker;
+
+	return claim_try(
+		&b->claim, b->ops, b->hv, w->domain, b->standby.name, w->memory_kb, &b->why);
+}
+
 /*
  * Everything of the epoch is in RAM and verified. From the ack on this checkpoint is what a
  * takeover starts from, so it is handed to the feed whether or not the ack gets through.
@@ -102,11 +110,11 @@ static int commit(struct backup *b, uint64_t epoch)
 			b->stream, PROTO_ACK, &ack.base, clock_now_ns() + SEND_TIMEOUT_NS, &b->why);
 	}
 	feed_push(b->feed, receive_take(&b->rx), epoch > 0);
-	if (epoch > 0)
-		backup_begin_drill(b, epoch);
-	if (epoch > 0)
-		report_epoch(b); /* first: now the undo store holds most */
-	if (epoch > 0 && b->disks && diskrep_backup_commit(b->disks, epoch, &b->why))
+	if (epoch == 0) /* of a small guest there was no piece before */
+		return claim(b);
+	backup_begin_drill(b, epoch);
+	report_epoch(b); /* first: now the undo store holds most */
+	if (b->disks && diskrep_backup_commit(b->disks, epoch, &b->why))
 		r = -EIO;
 	return r;
 }
@@ -120,7 +128,7 @@ static int store(struct backup *b, const struct proto_frame *frame)
 		return r;
 	/* The initial copy is no checkpoint: it is handed on as it comes. */
 	feed_push(b->feed, receive_take(&b->rx), false);
-	return claim_try(&b->claim, b->ops, b->hv, b->standby.name, b->worker.memory_kb, &b->why);
+	return claim(b);
 }
 
 static int on_frame(struct backup *b, const struct proto_frame *frame)
@@ -173,8 +181,10 @@ static void lose_stream(struct backup *b, int err)
 {
 	int actions = backup_epoch_step(&b->epoch, BACKUP_EV_STREAM_LOST, 0);
 
-	if (err == -EBADMSG || err == -ENOSPC || err == -ENOMEM)
+	if (err == -EBADMSG)
 		proto_session_bye(b->stream, PROTO_BYE_MALFORMED, b->why.text);
+	else if (err == -ENOSPC || err == -ENOMEM)
+		proto_session_bye(b->stream, PROTO_BYE_FAILED, b->why.text);
 	b->stream = proto_session_free(b->stream);
 	if (actions > 0 && actions & BACKUP_DROP)
 		receive_begin(&b->rx);

@@ -9,8 +9,8 @@
 
 #define TRIES 256u /* each with a piece of the copy: by then it is there, or never can be */
 
-int claim_try(struct claim *c, const struct hv_ops *ops, struct hv *hv, const char *standby,
-	uint64_t memory_kb, struct why *why)
+int claim_try(struct claim *c, const struct hv_ops *ops, struct hv *hv, const char *domain,
+	const char *standby, uint64_t memory_kb, struct why *why)
 {
 	int r;
 
@@ -20,8 +20,14 @@ int claim_try(struct claim *c, const struct hv_ops *ops, struct hv *hv, const ch
 	c->settled = r != -EAGAIN || ++c->tries == TRIES;
 	if (r == -EAGAIN)
 		return 0;
-	if (!r || r == -ENOMEM)
-		return r;
+	if (!r)
+		return 0;
+	if (r == -ENOMEM)
+		return why_set(why, r,
+			"no room for '%s' on the backup host any more: another domain has taken "
+			"memory that was free when its protection began; shrink or move other "
+			"domains there",
+			domain);
 	log_warning("%s: %s; the copy goes on without", standby, why->text);
 	return 0;
 }

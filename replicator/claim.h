@@ -20,10 +20,10 @@ struct claim {
 };
 
 /*
- * 0, also while there is nothing to claim for, or -ENOMEM with a sentence: there is no room any
- * more. Costs nothing when it is settled.
+ * 0, also while there is nothing to claim for, or -ENOMEM with a sentence for the primary's
+ * operator: there is no room any more. Costs nothing when it is settled.
  */
-int claim_try(struct claim *c, const struct hv_ops *ops, struct hv *hv, const char *standby,
-	uint64_t memory_kb, struct why *why);
+int claim_try(struct claim *c, const struct hv_ops *ops, struct hv *hv, const char *domain,
+	const char *standby, uint64_t memory_kb, struct why *why);
 
 #endif

@@ -127,7 +127,7 @@ static int destroy(struct drill *d, struct why *why)
 static int note_disks(struct drill *d)
 {
 	for (size_t i = 0; i < d->disks.n; i++)
-		if (dprintf(d->lock_fd, "%s\n", d->disks.disks[i].device) < 0)
+		if (dprintf(d->lock_fd, "%s\n", d->disks.devices[i]) < 0)
 			return why_set(
 				&d->why, -errno, "cannot note the disks: %s", strerror(errno));
 	return 0;

@@ -102,11 +102,16 @@ int facts_of_guest(struct facts *f)
 
 /* ---- the host -------------------------------------------------------------------------------- */
 
-static uint64_t space_in(const char *directory)
+static void add_space(struct facts *f)
 {
 	struct statvfs st;
 
-	return statvfs(directory, &st) ? 0 : (uint64_t)st.f_bavail * st.f_frsize;
+	f->checked.space_known = !statvfs(f->worker.state_dir, &st);
+	if (f->checked.space_known)
+		f->checked.space = (uint64_t)st.f_bavail * st.f_frsize;
+	else
+		log_warning("cannot tell how much is free in %s: %s", f->worker.state_dir,
+			strerror(errno));
 }
 
 static uint64_t dom0_available_kb(void)
@@ -127,6 +132,8 @@ static void add_bridges(struct facts *f, const Romulus__Check *q)
 		romulus__check_bridge__init(&f->bridge[i]);
 		f->bridge[i].name = q->bridges[i];
 		f->bridge[i].present = segment_is_bridge(q->bridges[i]);
+		f->bridge[i].tried = f->listening[i] >= 0;
+		f->bridge[i].filters = f->bridge[i].present && segment_filters(q->bridges[i]);
 		f->bridges[i] = &f->bridge[i];
 		f->checked.n_bridges++;
 	}
@@ -157,7 +164,7 @@ int facts_of_host(struct facts *f, const Romulus__Check *q)
 	c->free_kb = f->host.free_kb;
 	c->features = f->host.features;
 	c->n_features = f->host.features_n;
-	c->space = space_in(f->worker.state_dir);
+	add_space(f);
 	c->dom0_kb = dom0_available_kb();
 	c->undo_limit = f->worker.resource ? f->worker.undo_limit : 0;
 	add_bridges(f, q);
@@ -176,10 +183,31 @@ int facts_of_host(struct facts *f, const Romulus__Check *q)
 
 void facts_listen(struct facts *f, const Romulus__Check *q)
 {
-	for (size_t i = 0; i < HV_MAX_NICS; i++)
-		f->listening[i] = i < q->n_bridges && segment_is_bridge(q->bridges[i])
-					  ? segment_open(q->bridges[i], NULL)
-					  : -1;
+	struct why why;
+
+	for (size_t i = 0; i < HV_MAX_NICS; i++) {
+		f->listening[i] = -1;
+		if (i >= q->n_bridges || !segment_is_bridge(q->bridges[i]))
+			continue;
+		f->listening[i] = segment_open(q->bridges[i], &why);
+		if (f->listening[i] < 0)
+			log_warning("%s: %s", f->worker.domain, why.text);
+	}
+}
+
+void facts_send(struct facts *f)
+{
+	for (size_t i = 0; i < f->checked.n_bridges; i++) {
+		Romulus__CheckBridge *b = &f->bridge[i];
+		int r = f->listening[i] < 0 ? 0 : segment_send(f->listening[i], b->name, f->nonce);
+
+		/* From one that is down nothing arrives, and that is what is wrong with it. */
+		if (!r || r == -ENETDOWN || !b->tried)
+			continue;
+		log_warning("%s: cannot send probe frames from %.15s: %s", f->worker.domain,
+			b->name, strerror(-r));
+		b->tried = false;
+	}
 }
 
 size_t facts_hear(struct facts *f, const Romulus__Check *q)

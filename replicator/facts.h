@@ -43,10 +43,16 @@ struct facts {
 
 /* Fill f->check with the guest --domain of this host. 0 or a negative errno with a sentence. */
 int facts_of_guest(struct facts *f);
-/* Fill f->checked with this host, for the guest of @q: that is f->check, or another host's. */
+/*
+ * Fill f->checked with this host, for the guest of @q: that is f->check, or another host's. After
+ * facts_listen().
+ */
 int facts_of_host(struct facts *f, const Romulus__Check *q);
-/* Hear probe frames on the bridges of @q; how many of them have not got one yet. */
+/* Open the bridges of @q for probe frames. */
 void facts_listen(struct facts *f, const Romulus__Check *q);
+/* One from each. */
+void facts_send(struct facts *f);
+/* Hear them; how many bridges of @q have not got one yet. */
 size_t facts_hear(struct facts *f, const Romulus__Check *q);
 
 /* ---- facts_disks.c --------------------------------------------------------------------------- */

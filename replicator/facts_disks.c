@@ -2,16 +2,13 @@
 /* romulus-facts: the domain's DRBD resource as it is on this host, and disks outside of it. */
 #include "replicator/facts.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include "common/log.h"
 #include "diskrep/lineage.h"
 #include "diskrep/resource.h"
-
-#define DRBD_MAJOR 147
 
 static void of_volume(struct facts *f, size_t v, const char *real)
 {
@@ -71,29 +68,25 @@ void facts_of_resource(struct facts *f)
 	ret->n_volumes = f->drbd.volumes;
 }
 
-/* The marker is none of the guest's. */
 bool facts_covers(const struct facts *f, const char *path)
 {
-	struct stat st;
-
-	if (stat(path, &st) || !S_ISBLK(st.st_mode) || major(st.st_rdev) != DRBD_MAJOR)
-		return false;
-	for (size_t v = 0; v + 1 < f->resource.n_volumes; v++)
-		if (minor(st.st_rdev) == f->volume[v].minor)
-			return true;
-	return false;
+	return f->resource.up && diskrep_drbd_volume(&f->drbd, path) >= 0;
 }
 
 void facts_of_disk(struct facts *f, size_t i, const char *vdev, const char *path)
 {
 	Romulus__CheckDisk *ret = &f->disk[i];
 	struct why why;
+	int r;
 
 	romulus__check_disk__init(ret);
 	f->disks[i] = ret;
 	ret->vdev = (char *)vdev;
 	ret->path = (char *)path;
-	ret->found = !diskrep_identity_read(path, &f->identity[i], &why);
+	ret->covered = facts_covers(f, path);
+	r = diskrep_identity_read(path, &f->identity[i], &why);
+	ret->found = !r;
+	ret->unreadable = r && r != -ENOENT && r != -ENOTDIR;
 	ret->wwn = f->identity[i].wwn;
 	ret->bytes = f->identity[i].bytes;
 	ret->fingerprint = f->identity[i].fingerprint;

@@ -14,7 +14,6 @@
 #include "common/exit_codes.h"
 #include "common/log.h"
 #include "replicator/facts.h"
-#include "replicator/segment.h"
 
 #define PROBE_NS (100 * NSEC_PER_MSEC) /* between two frames */
 #define PROBES_NS (60 * NSEC_PER_SEC)  /* for longer nobody asks */
@@ -34,26 +33,26 @@ static int report(struct facts *f, bool guest)
 static void probe(struct facts *f)
 {
 	const uint64_t until = clock_now_ns() + PROBES_NS;
-	const Romulus__Check *c = &f->check;
 
-	facts_listen(f, c);
-	do {
-		for (size_t i = 0; i < c->n_bridges; i++)
-			if (f->listening[i] >= 0)
-				segment_send(f->listening[i], c->bridges[i], f->nonce);
-	} while (clock_now_ns() < until &&
-		 worker_order(&f->worker, clock_now_ns() + PROBE_NS, NULL) == 0);
+	while (clock_now_ns() < until &&
+		worker_order(&f->worker, clock_now_ns() + PROBE_NS, NULL) == 0)
+		facts_send(f);
 }
 
 static int about_own(struct facts *f)
 {
 	int r = facts_of_guest(f);
 
-	if (!r)
-		r = facts_of_host(f, &f->check);
-	if (!r && !report(f, true))
+	if (r)
+		return r;
+	facts_listen(f, &f->check);
+	r = facts_of_host(f, &f->check);
+	if (r)
+		return r;
+	facts_send(f); /* whether that can be done is a fact too */
+	if (!report(f, true))
 		probe(f);
-	return r;
+	return 0;
 }
 
 /* What another host sends may be anything. */

@@ -43,10 +43,7 @@ int hv_xen_claim(struct hv *hv, const char *name, uint64_t memory_kb, struct why
 	if (errno == EINVAL)
 		return -EAGAIN;
 	if (errno == ENOMEM)
-		return why_set(why, -ENOMEM,
-			"no room for '%s' any more: another domain has taken memory that was free "
-			"when its protection began; shrink or move other domains here",
-			name);
+		return why_set(why, -ENOMEM, "the hypervisor has no room for '%s' any more", name);
 	return why_set(why, -EIO, "its memory cannot be claimed: %s", strerror(errno));
 }
 

@@ -8,6 +8,7 @@
 #include <linux/sockios.h>
 #include <net/ethernet.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -50,6 +51,18 @@ bool segment_is_bridge(const char *bridge)
 	memcpy(ask.ifr_name, bridge, strlen(bridge));
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	return fd >= 0 && ioctl(fd, SIOCETHTOOL, &ask) == 0 && !strcmp(driver.driver, "bridge");
+}
+
+bool segment_filters(const char *bridge)
+{
+	CLEANUP_FCLOSE FILE *f = NULL;
+	char path[64];
+
+	if (!segment_is_name(bridge))
+		return false;
+	snprintf(path, sizeof(path), "/sys/class/net/%s/bridge/vlan_filtering", bridge);
+	f = fopen(path, "re");
+	return f && fgetc(f) == '1';
 }
 
 void segment_frame(uint8_t ret[SEGMENT_FRAME_BYTES], const uint8_t from[SEGMENT_MAC_BYTES],

@@ -23,6 +23,9 @@ bool segment_is_name(const char *bridge);
 /* Is it a Linux bridge of this host? */
 bool segment_is_bridge(const char *bridge);
 
+/* Does that bridge filter VLANs? Then what it sends itself is in its own, not in its ports'. */
+bool segment_filters(const char *bridge);
+
 /* A descriptor for the probe frames of @bridge, both ways, or a negative errno with a sentence. */
 int segment_open(const char *bridge, struct why *why);
 /* Send one. 0 or a negative errno: -ENETDOWN. */

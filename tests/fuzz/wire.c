@@ -23,6 +23,7 @@
 #define STREAM_MAX 65536u
 #define UNPACKED_MAX (1024u * 1024u)
 #define HEARTBEAT_MAX 1344
+#define CHECK_MAX 32768
 
 unsigned long fuzz_accepted;
 
@@ -33,7 +34,9 @@ static uint32_t cap_of(unsigned int type)
 {
 	if (type == PROTO_PAGES || type == PROTO_PACKED_PAGES)
 		return UNPACKED_MAX;
-	return type == PROTO_HEARTBEAT ? HEARTBEAT_MAX : 256 * 1024;
+	return type == PROTO_HEARTBEAT ? HEARTBEAT_MAX
+	       : type == PROTO_CHECK   ? CHECK_MAX
+				       : 256 * 1024;
 }
 
 static uint32_t checksum(const uint8_t *f, size_t payload)
@@ -424,6 +427,10 @@ static void peer_seed(fuzz_put *put)
 	add(PROTO_CHECKED, &checked.base);
 	add(PROTO_BYE, &bye.base);
 	put("good-peer", seed, seed_n);
+	begin(0);
+	add(PROTO_CHECK, &check.base);
+	fuzz_put32(seed + 1 + 8, CHECK_MAX + 1);
+	put("check-over-its-cap", seed, seed_n);
 }
 
 static void daemon_seed(fuzz_put *put)

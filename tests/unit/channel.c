@@ -87,6 +87,14 @@ static void a_peer_is_answered(void **state)
 	assert_int_equal(peer_of(&alpha)->refused, 0);
 }
 
+/* It was installed anew meanwhile: both sides of a session say what they can do. */
+static void what_a_peer_has_learnt_it_is_asked(void **state)
+{
+	peer_of(&alpha)->no_checks = peer_of(&beta)->no_checks = true;
+	ask(&beta);
+	assert_false(peer_of(&alpha)->no_checks || peer_of(&beta)->no_checks);
+}
+
 /* Beta's certificate becomes that of another host, or another cluster: both sides say why. */
 static void expect_refused_request(
 	struct proto_identity *id, const char *asker_hears, const char *asked_says)
@@ -342,6 +350,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CHANNEL_TEST(a_peer_is_answered),
+		CHANNEL_TEST(what_a_peer_has_learnt_it_is_asked),
 		cmocka_unit_test(what_a_peer_does_not_know_is_not_asked),
 		CHANNEL_TEST(strangers_touch_nothing),
 		CHANNEL_TEST(plain_and_tls_say_what_differs),

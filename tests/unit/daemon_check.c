@@ -152,6 +152,73 @@ static void a_guest_that_nobody_protects_is_checked_too(void **state)
 	daemon_end(&host_beta);
 }
 
+/* Where it is may be what is cut off: its standby is the way out. Nobody else goes there. */
+static void a_guest_is_let_go_to_its_standby(void **state)
+{
+	CLEANUP_FREE char *refused = NULL, *protect = NULL, *moved = NULL;
+
+	both_up();
+	rig_shell("touch %s", rig_path(&host_beta, "libexec/romulus-facts.deaf"));
+	refused = daemon_answer(MIGRATE(&host_alpha, "beta", ""));
+	expect_in(refused, "\"exit\":4");
+	expect_in(refused, "one of the two hosts is cut off");
+	free(refused);
+	refused = daemon_answer(PROTECT(&host_alpha));
+	expect_in(refused, "\"exit\":4");
+	rig_shell("rm %s", rig_path(&host_beta, "libexec/romulus-facts.deaf"));
+	protect = daemon_answer(PROTECT(&host_alpha));
+	expect_in(protect, "{\"exit\":0}");
+	expect_in(protect, "checking both hosts");
+	daemon_await(&host_beta, "\"state\":\"ready\"");
+	rig_shell("touch %s", rig_path(&host_beta, "libexec/romulus-facts.deaf"));
+	moved = daemon_answer(MIGRATE(&host_alpha, "beta", ""));
+	expect_in(moved, "{\"exit\":0}");
+	daemon_await(&host_beta, "\"state\":\"taken-over\"");
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
+}
+
+#define LONG_NAME "a-domain-with-a-name-of-more-than-forty-letters-1"
+
+/* It is offered for copying. */
+static void the_command_that_says_all_is_whole(void **state)
+{
+	CLEANUP_FREE char *text = NULL;
+
+	both_up();
+	rig_shell("touch %s", rig_path(&host_beta, "libexec/romulus-facts.older"));
+	text = daemon_command(&host_alpha,
+		"{\"command\":\"protect\",\"domain\":\"" LONG_NAME "\",\"host\":\"beta\"}\n");
+	expect_in(text, "\"exit\":4");
+	expect_in(text, "(romulus check " LONG_NAME " beta says all; --no-check goes on without)");
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
+}
+
+#define ASKED rig_path(&host_alpha, "libexec/romulus-facts.arguments")
+
+/* Neither who is protected there already, nor where nobody would answer. */
+static void what_needs_no_checks_is_answered_at_once(void **state)
+{
+	CLEANUP_FREE char *alone = NULL, *protect = NULL, *again = NULL;
+
+	daemon_run(&host_alpha);
+	daemon_await(&host_alpha, "\"alive\":false");
+	alone = daemon_answer(PROTECT(&host_alpha));
+	expect_in(alone, "\"exit\":6");
+	assert_int_equal(access(ASKED, F_OK), -1);
+	daemon_run(&host_beta);
+	daemon_await(&host_alpha, "\"alive\":true");
+	protect = daemon_answer(PROTECT(&host_alpha));
+	expect_in(protect, "{\"exit\":0}");
+	assert_int_equal(unlink(ASKED), 0);
+	again = daemon_answer(PROTECT(&host_alpha));
+	expect_in(again, "\"exit\":9");
+	assert_int_equal(access(ASKED, F_OK), -1);
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
+}
+
 /* Until the checks have begun there. */
 static void await_facts(const struct host *h)
 {
@@ -164,10 +231,44 @@ static void await_facts(const struct host *h)
 	}
 }
 
+/* What an operator has asked for is not overtaken by what would begin by itself. */
+static void nothing_else_begins_meanwhile(void **state)
+{
+	CLEANUP_FREE char *protect = NULL, *lost = NULL, *moved = NULL;
+	uint64_t until;
+	int mover;
+
+	both_up();
+	protect = daemon_answer(PROTECT(&host_alpha));
+	expect_in(protect, "{\"exit\":0}");
+	daemon_await(&host_beta, "\"state\":\"ready\"");
+	unlink(rig_path(&host_alpha, "libexec/romulus-facts.arguments"));
+	rig_shell("touch %s", rig_path(&host_alpha, "libexec/romulus-facts.lingers"));
+	mover = MIGRATE(&host_alpha, "beta", "");
+	await_facts(&host_alpha);
+	rig_shell("touch %s", rig_path(&host_alpha, "libexec/romulus-primary.loses"));
+	lost = daemon_answer(MIGRATE(&host_alpha, "beta", ",\"check\":false"));
+	expect_in(lost, "\"exit\":1");
+	daemon_await(&host_alpha, "\"state\":\"solo\"");
+	for (until = clock_now_ns() + NSEC_PER_SEC; clock_now_ns() < until; usleep(10000)) {
+		CLEANUP_FREE char *status =
+			daemon_command(&host_alpha, "{\"command\":\"status\"}\n");
+
+		expect_in(status, "\"state\":\"solo\"");
+	}
+	rig_shell("rm %s %s", rig_path(&host_alpha, "libexec/romulus-facts.lingers"),
+		rig_path(&host_alpha, "libexec/romulus-primary.loses"));
+	moved = daemon_answer(mover);
+	expect_in(moved, "{\"exit\":0}");
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
+}
+
 /* While the facts are still awaited: what was to follow them does not. */
 static void what_is_being_checked_is_called_off(void **state)
 {
 	CLEANUP_FREE char *off = NULL, *moved = NULL, *wrong = NULL, *ended = NULL, *left = NULL;
+	CLEANUP_FREE char *stays = NULL, *kept = NULL;
 	int mover, protector;
 
 	both_up();
@@ -179,6 +280,12 @@ static void what_is_being_checked_is_called_off(void **state)
 	moved = daemon_answer(mover);
 	expect_in(moved, "\"exit\":1");
 	expect_in(moved, "called off");
+	mover = MIGRATE(&host_alpha, "beta", "");
+	await_facts(&host_alpha);
+	stays = daemon_answer(UNPROTECT(&host_alpha));
+	expect_in(stays, "{\"exit\":0}");
+	kept = daemon_answer(mover);
+	expect_in(kept, "called off");
 	protector = PROTECT(&host_alpha);
 	await_facts(&host_alpha);
 	wrong = daemon_command(&host_alpha, "{\"command\":\"cancel\",\"domain\":\"db\"}\n");
@@ -202,10 +309,12 @@ static void nothing_is_held_up_by_checks_that_cannot_be_made(void **state)
 	rig_shell("touch %s", rig_path(&host_beta, "libexec/romulus-facts.full"));
 	protect = daemon_answer(PROTECT(&host_alpha));
 	expect_in(protect, "{\"exit\":0}");
+	expect_in(protect, "not checked beforehand: beta could not be checked");
 	daemon_await(&host_beta, "\"state\":\"ready\"");
 	rig_shell("rm %s", rig_path(&host_alpha, "libexec/romulus-facts"));
 	moved = daemon_answer(MIGRATE(&host_alpha, "beta", ",\"protect\":false"));
 	expect_in(moved, "{\"exit\":0}");
+	expect_in(moved, "not checked beforehand: ");
 	daemon_await(&host_beta, "\"state\":\"taken-over\""); /* its wish was not forgotten */
 	daemon_end(&host_alpha);
 	daemon_end(&host_beta);
@@ -214,7 +323,7 @@ static void nothing_is_held_up_by_checks_that_cannot_be_made(void **state)
 /* Those that nobody waits for any more make room for others. */
 static void who_goes_away_leaves_nothing_behind(void **state)
 {
-	CLEANUP_FREE char *text = NULL, *more = NULL;
+	CLEANUP_FREE char *text = NULL, *more = NULL, *protect = NULL;
 	int waiting[8];
 
 	both_up();
@@ -223,6 +332,8 @@ static void who_goes_away_leaves_nothing_behind(void **state)
 		waiting[i] = CHECK(&host_alpha, "db", "beta");
 	more = daemon_answer(CHECK(&host_alpha, "db", "beta"));
 	expect_in(more, "\"exit\":9");
+	protect = daemon_answer(PROTECT(&host_alpha));
+	expect_in(protect, "not checked beforehand: too many checks are under way");
 	rig_shell("rm %s", rig_path(&host_alpha, "libexec/romulus-facts.silent"));
 	for (size_t i = 0; i < ARRAY_SIZE(waiting); i++)
 		close(waiting[i]);
@@ -245,6 +356,10 @@ int main(int argc, char **argv)
 		TEST(what_cannot_be_checked_is_said),
 		TEST(who_protects_or_moves_hears_of_it),
 		TEST(a_guest_that_nobody_protects_is_checked_too),
+		TEST(a_guest_is_let_go_to_its_standby),
+		TEST(the_command_that_says_all_is_whole),
+		TEST(what_needs_no_checks_is_answered_at_once),
+		TEST(nothing_else_begins_meanwhile),
 		TEST(what_is_being_checked_is_called_off),
 		TEST(nothing_is_held_up_by_checks_that_cannot_be_made),
 		TEST(who_goes_away_leaves_nothing_behind),

@@ -94,12 +94,13 @@ static void note_arguments(const char *path, char **argv)
 		fprintf(f, "%s ", *a);
 }
 
-/* A guest without disks and network, and a host that has room, unless a file says that it is full.
- */
+/* A guest without disks, and a host that has room, unless a file says that it is full. */
 static void say_facts(struct proto_session *s, const char *path, bool elsewhere)
 {
 	static uint32_t features[] = {0xff, 0xff};
 	static uint8_t nonce[PROTO_NONCE_BYTES];
+	static char *names[] = {"xenbr0"};
+	Romulus__CheckBridge bridge = ROMULUS__CHECK_BRIDGE__INIT, *bridges[] = {&bridge};
 	Romulus__Report report = ROMULUS__REPORT__INIT;
 	Romulus__Check check = ROMULUS__CHECK__INIT;
 	Romulus__Checked checked = ROMULUS__CHECKED__INIT;
@@ -113,9 +114,16 @@ static void say_facts(struct proto_session *s, const char *path, bool elsewhere)
 	check.features = checked.features = features;
 	check.n_features = checked.n_features = ARRAY_SIZE(features);
 	check.nonce = (ProtobufCBinaryData){sizeof(nonce), nonce};
+	check.bridges = names;
+	checked.bridges = bridges;
+	check.n_bridges = checked.n_bridges = 1;
+	bridge.name = names[0];
+	bridge.present = bridge.tried = true;
+	bridge.heard = elsewhere && !is_file(path, "deaf");
 	checked.hypervisor = is_file(path, "older") ? "4.16" : "4.17";
 	checked.free_kb = is_file(path, "full") ? 65535 : 65536;
 	checked.space = checked.dom0_kb = 1u << 30;
+	checked.space_known = true;
 	report.kind = PROTO_REPORT_FACTS;
 	report.check = elsewhere ? NULL : &check;
 	report.checked = &checked;
@@ -134,6 +142,8 @@ static int be_facts(const char *path, int argc, char **argv)
 	if (!s || is_file(path, "dies"))
 		return 1;
 	note_arguments(path, argv);
+	while (is_file(path, "lingers"))
+		usleep(10000);
 	if (!elsewhere && !is_file(path, "silent"))
 		say_facts(s, path, false);
 	while (!asked && proto_session_receive(s, UINT64_MAX, &frame, &why) > 0) {

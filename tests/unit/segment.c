@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -248,6 +250,36 @@ static void a_bridge_that_is_down(void **state)
 	assert_false(arrives("xenbr0", nonce, nonce, QUIET_NS));
 }
 
+/* In a world of its own, where /sys is that of the network namespace. */
+static bool filters(void)
+{
+	const pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+			mount("sysfs", "/sys", "sysfs", 0, NULL))
+			_exit(2);
+		_exit(segment_filters("xenbr0"));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+	return WEXITSTATUS(status) == 1;
+}
+
+static void a_bridge_that_filters_vlans(void **state)
+{
+	enter(host[0]);
+	if (!missing && run("ip link add xenbr1 type bridge vlan_filtering 1"))
+		missing = "bridges that filter VLANs";
+	need_hosts();
+	assert_false(filters());
+	on(0, "ip link set xenbr0 type bridge vlan_filtering 1");
+	assert_true(filters());
+	assert_false(segment_filters("up0"));
+	assert_false(segment_filters("../../etc"));
+}
+
 #define NET(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -260,6 +292,7 @@ int main(void)
 		NET(a_cut_cable),
 		NET(another_vlan),
 		NET(a_bridge_that_is_down),
+		NET(a_bridge_that_filters_vlans),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

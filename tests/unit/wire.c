@@ -201,6 +201,7 @@ static void caps_hold_when_packing(void **state)
 {
 	Romulus__DomainConfig config = ROMULUS__DOMAIN_CONFIG__INIT;
 	Romulus__Heartbeat beat = ROMULUS__HEARTBEAT__INIT;
+	Romulus__Check check = ROMULUS__CHECK__INIT;
 	CLEANUP_FREE char *json = malloc(PROTO_MAX_CONTROL + 1);
 	uint8_t *frame = NULL;
 	size_t length;
@@ -213,6 +214,9 @@ static void caps_hold_when_packing(void **state)
 	json[PROTO_MAX_CONTROL - 16] = '\0';
 	assert_int_equal(proto_pack(PROTO_DOMAIN_CONFIG, 0, &config.base, &frame, &length), 0);
 	free(frame);
+	json[PROTO_MAX_CHECK] = '\0';
+	check.unfit = json;
+	assert_int_equal(proto_pack(PROTO_CHECK, 0, &check.base, &frame, &length), -EMSGSIZE);
 	json[PROTO_MAX_DATAGRAM - PROTO_HEADER_BYTES - PROTO_TAG_BYTES] = '\0';
 	beat.host = json;
 	assert_int_equal(proto_pack(PROTO_HEARTBEAT, 0, &beat.base, &frame, &length), -EMSGSIZE);
