@@ -60,6 +60,12 @@ void cli_status_line(FILE *out, const json_t *domain);
 /* The lines for the host, its peers where something is wrong with them, and its domains. */
 void cli_status_print(FILE *out, const json_t *status);
 
+/* ---- check.c -------------------------------------------------------------------------------- */
+
+/* A line for each row of a check object, in columns; below one that does not pass, what to do. */
+void cli_check_print(FILE *out, const json_t *check);
+void cli_drill_line(FILE *out, const json_t *drill); /* one of `romulus drills` */
+
 /* ---- progress.c ----------------------------------------------------------------------------- */
 
 /*

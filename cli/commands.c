@@ -33,6 +33,8 @@ static const struct flag flags[] = {
 	{'j', "json", NULL, "print JSON instead of lines for a person", NULL, OWN},
 	{'p', "protect", NULL, "protect it in the other direction afterwards", "protect", SAYS_YES},
 	{'n', "no-protect", NULL, "do not, though it is protected now", "protect", SAYS_NO},
+	{'k', "no-check", NULL, "do not look first whether it can work: see romulus check", "check",
+		SAYS_NO},
 	{'r', "max-rounds", "N", "after so many rounds of copying the next is the last",
 		"max-rounds", NUMBER},
 	{'t', "dirty-threshold", "PAGES", "fewer pages than that are not worth a round",
@@ -100,6 +102,34 @@ static void show_status(struct cli *cli, struct view *view, const json_t *status
 	json_decref(kept);
 }
 
+static void show_check(struct cli *cli, struct view *view, const json_t *check)
+{
+	if (!cli->json) {
+		cli_check_print(cli->out, check);
+		return;
+	}
+	json_dumpf(check, cli->out, JSON_INDENT(2));
+	fputc('\n', cli->out);
+}
+
+static void show_note(struct cli *cli, struct view *view, const json_t *note)
+{
+	if (view->bar)
+		fputs("\r\033[K", cli->out);
+	view->bar = false;
+	fprintf(cli->out, "%s\n", json_string_value(note));
+}
+
+static void show_drill(struct cli *cli, struct view *view, const json_t *drill)
+{
+	if (cli->json) {
+		json_dumpf(drill, cli->out, JSON_COMPACT);
+		fputc('\n', cli->out);
+		return;
+	}
+	cli_drill_line(cli->out, drill);
+}
+
 static void show_version(struct cli *cli, struct view *view, const json_t *version)
 {
 	fprintf(cli->out, "romulusd %s, protocol %u\n", cli_text(version, "romulus"),
@@ -114,6 +144,9 @@ static const struct {
 	{"progress", JSON_OBJECT, show_progress},
 	{"event", JSON_OBJECT, show_event},
 	{"status", JSON_OBJECT, show_status},
+	{"check", JSON_OBJECT, show_check},
+	{"note", JSON_STRING, show_note},
+	{"drill", JSON_OBJECT, show_drill},
 	{"version", JSON_OBJECT, show_version},
 };
 
@@ -283,18 +316,26 @@ static int run_pki(struct cli *cli, const struct command *c)
 }
 
 static const struct command commands[] = {
-	{"protect", "DOMAIN HOST", "replicate a running domain to HOST and keep doing so", "", 2, 2,
-		run_protect},
+	{"protect", "DOMAIN HOST", "replicate a running domain to HOST and keep doing so", "k", 2,
+		2, run_protect},
 	{"unprotect", "DOMAIN", "end the protection; the domain runs on unharmed", "", 1, 1,
 		run_call},
 	{"migrate", "DOMAIN HOST", "move a running domain to HOST, its backup if it has one",
-		"pnrtdbl", 2, 2, run_migrate},
+		"pnkrtdbl", 2, 2, run_migrate},
 	{"cancel", "DOMAIN", "call its move off: it stays where it is", "", 1, 1, run_call},
+	{"check", "DOMAIN HOST",
+		"can it be protected on HOST or moved there: a line for each check; changes "
+		"nothing",
+		"j", 2, 2, run_call},
 	{"status", "[DOMAIN]", "protected or not, why not, role, peer, age of the last commit", "j",
 		0, 1, run_status},
 	{"events", "[DOMAIN]", "what happened, oldest first", "jf", 0, 1, run_events},
 	{"failover", "DOMAIN", "grant this host the domain: say it only when the peer is off", "",
 		1, 1, run_call},
+	{"drill", "DOMAIN", "rehearse its takeover on its backup, this host; nothing else notices",
+		"", 1, 1, run_call},
+	{"drills", "[DOMAIN]", "the drills that there were on this host, oldest first", "j", 0, 1,
+		run_call},
 	{"confirm-dead", "HOST", "HOST is off, I have made sure: what waits for it may go on", "",
 		1, 1, run_confirm_dead},
 	{"disk", "VERB DOMAIN", "prepare, check, up, down, status: the replication of its disks",
@@ -462,7 +503,7 @@ static int parse_and_run(struct cli *cli, int argc, char **argv)
 	cli->socket = CLI_SOCKET;
 	optind = 0; /* glibc: start afresh */
 	opterr = 0;
-	while ((letter = getopt_long(argc, argv, ":s:jpnr:t:d:b:lfhV", options, NULL)) != -1) {
+	while ((letter = getopt_long(argc, argv, ":s:jpnkr:t:d:b:lfhV", options, NULL)) != -1) {
 		if (letter == '?' || letter == ':')
 			return usage_error(cli, NULL,
 				letter == ':' ? "an argument is missing after" : "unknown option",

@@ -35,6 +35,10 @@ static const char *const fault_names[FAULT_COUNT] = {
 	[FAULT_SAVE_NAMED] = "save-named",
 	[FAULT_SAVE_KEPT] = "save-kept",
 	[FAULT_RESTORE_BUILT] = "restore-built",
+	[FAULT_DRILL_ROOM] = "drill-room",
+	[FAULT_DRILL_COPIED] = "drill-copied",
+	[FAULT_DRILL_STARTED] = "drill-started",
+	[FAULT_DRILL_CHECKED] = "drill-checked",
 };
 
 static struct {

@@ -39,6 +39,10 @@ enum fault {
 	FAULT_SAVE_NAMED,       /* save: the file has its name, which is not on disk yet */
 	FAULT_SAVE_KEPT,        /* save: the file is there, and so is the domain */
 	FAULT_RESTORE_BUILT,    /* restore: the domain is built and has not run */
+	FAULT_DRILL_ROOM,       /* drill: nothing is there yet but a socket */
+	FAULT_DRILL_COPIED,     /* drill: the instance is built, and stands */
+	FAULT_DRILL_STARTED,    /* drill: it runs */
+	FAULT_DRILL_CHECKED,    /* drill: it was looked at, nothing is removed */
 	FAULT_COUNT,
 };
 

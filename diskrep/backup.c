@@ -335,6 +335,16 @@ int diskrep_backup_commit(struct diskrep_backup *b, uint64_t epoch, struct why *
 	return diskrep_store_commit(b->store, epoch, why);
 }
 
+int diskrep_backup_snapshot(struct diskrep_backup *b, uint64_t epoch, struct why *why)
+{
+	return diskrep_store_snapshot(b->store, epoch, b->spec->state_dir, why);
+}
+
+int diskrep_backup_release(struct diskrep_backup *b, struct why *why)
+{
+	return diskrep_store_release(b->store, why);
+}
+
 /* ---- taking over ----------------------------------------------------------------------------- */
 
 static int disconnect(struct diskrep_backup *b, struct why *why)

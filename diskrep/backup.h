@@ -61,6 +61,13 @@ int diskrep_backup_figures(
 int diskrep_backup_commit(struct diskrep_backup *b, uint64_t epoch, struct why *why);
 
 /*
+ * For a drill: the disks of checkpoint @epoch, which has just been acknowledged, as exports of the
+ * store (see store.h) until the release. What it takes on disk is in `state_dir`.
+ */
+int diskrep_backup_snapshot(struct diskrep_backup *b, uint64_t epoch, struct why *why);
+int diskrep_backup_release(struct diskrep_backup *b, struct why *why);
+
+/*
  * Make the disks those of checkpoint @epoch and this host their primary: disconnect, persist what
  * is to be rolled back, promote, roll back through DRBD. @ret_bytes: rolled back. After a failure
  * it can be repeated; the guest must not start.

@@ -15,6 +15,8 @@ static const struct {
 	[DISKREP_CONTROL_EXPECT] = {"expect", 3},
 	[DISKREP_CONTROL_COMMIT] = {"commit", 1},
 	[DISKREP_CONTROL_DUMP] = {"dump", 2},
+	[DISKREP_CONTROL_SNAPSHOT] = {"snapshot", 2},
+	[DISKREP_CONTROL_RELEASE] = {"release", 0},
 	[DISKREP_CONTROL_STATUS] = {"status", 0},
 	[DISKREP_CONTROL_STOP] = {"stop", 0},
 };
@@ -73,6 +75,7 @@ static int parse_arguments(char *const *args, struct diskrep_control_request *re
 			r = diskrep_control_number(args[2], &ret->expected.generation);
 		return r || ret->expected.nonce ? r : -EINVAL;
 	case DISKREP_CONTROL_DUMP:
+	case DISKREP_CONTROL_SNAPSHOT:
 		if (args[1][0] != '/' || strlen(args[1]) >= sizeof(ret->path))
 			return -EINVAL;
 		strcpy(ret->path, args[1]);
@@ -80,6 +83,7 @@ static int parse_arguments(char *const *args, struct diskrep_control_request *re
 	case DISKREP_CONTROL_COMMIT:
 		r = diskrep_control_number(args[0], &ret->epoch);
 		return r || ret->epoch ? r : -EINVAL;
+	case DISKREP_CONTROL_RELEASE:
 	case DISKREP_CONTROL_STATUS:
 	case DISKREP_CONTROL_STOP:
 		return 0;

@@ -7,6 +7,8 @@
  *   expect UUID NONCE GENERATION         ok       forget everything, wait for boundary 1
  *   commit EPOCH                         ok       drop what is older than boundary EPOCH
  *   dump EPOCH PATH                      ok BYTES rollback file to boundary EPOCH
+ *   snapshot EPOCH DIRECTORY             ok       exports drill-N are the disks of boundary EPOCH
+ *   release                              ok       and are not any more
  *   status                               ok STATE OLDEST NEWEST USED LARGEST LIMIT LOCKED
  *                                           PROBES ALL VIOLATIONS (of each way, in order)
  *   stop                                 ok       then exit
@@ -32,6 +34,8 @@ enum diskrep_control_verb {
 	DISKREP_CONTROL_EXPECT,
 	DISKREP_CONTROL_COMMIT,
 	DISKREP_CONTROL_DUMP,
+	DISKREP_CONTROL_SNAPSHOT,
+	DISKREP_CONTROL_RELEASE,
 	DISKREP_CONTROL_STATUS,
 	DISKREP_CONTROL_STOP,
 };
@@ -39,8 +43,8 @@ enum diskrep_control_verb {
 struct diskrep_control_request {
 	enum diskrep_control_verb verb;
 	struct diskrep_marker expected; /* expect */
-	uint64_t epoch;                 /* commit, dump; never 0 */
-	char path[PATH_MAX];            /* dump; absolute, printable */
+	uint64_t epoch;                 /* commit, dump, snapshot; never 0 */
+	char path[PATH_MAX];            /* dump, snapshot; absolute, printable */
 };
 
 struct diskrep_control_status {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,6 +33,18 @@ int diskrep_drbd_version(char *text, size_t size, struct why *why)
 		return why_set(why, -ENOENT, "the kernel module drbd is not loaded");
 	snprintf(text, size, "%s", version);
 	return 0;
+}
+
+int diskrep_drbd_volume(const struct diskrep_drbd_status *status, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) || !S_ISBLK(st.st_mode) || major(st.st_rdev) != DISKREP_DRBD_MAJOR)
+		return -1;
+	for (size_t i = 0; i + 1 < status->volumes; i++)
+		if (minor(st.st_rdev) == (unsigned int)status->volume[i].minor)
+			return (int)i;
+	return -1;
 }
 
 int diskrep_drbd_status(const char *resource, struct diskrep_drbd_status *ret, struct why *why)

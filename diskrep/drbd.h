@@ -15,6 +15,7 @@
 
 #define DISKREP_MAX_VOLUMES 16u /* of a resource, the marker among them */
 #define DISKREP_DRBD_SUMMARY_MAX 96
+#define DISKREP_DRBD_MAJOR 147 /* Linux: Documentation/admin-guide/devices.txt */
 
 enum diskrep_drbd_connection {
 	DISKREP_DRBD_STANDALONE, /* and will not connect by itself */
@@ -49,6 +50,9 @@ int diskrep_drbd_status_parse(const char *text, size_t length, const char *resou
 
 /* The state of @resource now. A resource that the kernel does not know is no error: !ret->up. */
 int diskrep_drbd_status(const char *resource, struct diskrep_drbd_status *ret, struct why *why);
+
+/* Which volume of it @path is, or -1. Not the marker, which is none of the guest's. */
+int diskrep_drbd_volume(const struct diskrep_drbd_status *status, const char *path);
 
 /* One phrase for `status`: "connected, up to date", "resync to the peer 37 %". Returns @text. */
 const char *diskrep_drbd_summary(

@@ -50,7 +50,7 @@ int diskrep_lineage_generation(const char *text, uint64_t *ret)
 	return 0;
 }
 
-static int read_generation(int minor, uint64_t *ret, struct why *why)
+int diskrep_lineage_current(int minor, uint64_t *ret, struct why *why)
 {
 	char path[64], text[256];
 	int r;
@@ -91,7 +91,7 @@ int diskrep_lineage_check(const struct diskrep_lineage *l, struct why *why)
 		if (!diskrep_lineage_in_step(states, l->minor[v]))
 			return broken(l->minor[v], "is not connected, or not up to date", why);
 	for (size_t v = 0; v < l->volumes; v++) {
-		r = read_generation(l->minor[v], &now, why);
+		r = diskrep_lineage_current(l->minor[v], &now, why);
 		if (r)
 			return r;
 		if (now != l->generation[v])
@@ -108,7 +108,7 @@ int diskrep_lineage_begin(
 	ret->volumes = status->volumes;
 	for (size_t v = 0; v < ret->volumes && !r; v++) {
 		ret->minor[v] = status->volume[v].minor;
-		r = read_generation(ret->minor[v], &ret->generation[v], why);
+		r = diskrep_lineage_current(ret->minor[v], &ret->generation[v], why);
 	}
 	if (!r)
 		r = diskrep_lineage_check(ret, why);

@@ -32,6 +32,9 @@ struct diskrep_lineage {
 int diskrep_lineage_begin(
 	const struct diskrep_drbd_status *status, struct diskrep_lineage *ret, struct why *why);
 
+/* The data generation of /dev/drbd@minor now. 0 or a negative errno with a sentence. */
+int diskrep_lineage_current(int minor, uint64_t *ret, struct why *why);
+
 /* 0 when nothing has broken since; -ESTALE when something has, with a sentence. Reads files only.
  */
 int diskrep_lineage_check(const struct diskrep_lineage *l, struct why *why);

@@ -33,7 +33,7 @@ diskrep_primary_src := diskrep/primary.c diskrep/selftest.c \
 
 plugins += romulus-undo.so
 diskrep_undo_src := diskrep/undo_store.c diskrep/undo.c diskrep/backing.c diskrep/buffers.c \
-	diskrep/rollback_write.c diskrep/directory.c diskrep/marker.c diskrep/probe.c \
+	diskrep/snapshot.c diskrep/rollback_write.c diskrep/directory.c diskrep/marker.c diskrep/probe.c \
 	diskrep/order.c
 romulus-undo.so_src := diskrep/undo_plugin.c diskrep/confine.c diskrep/undo_control.c diskrep/control.c \
 	$(diskrep_undo_src) $(common_src)
@@ -55,6 +55,10 @@ tests/unit/undo_store_src := tests/unit/undo_store.c diskrep/rollback.c $(diskre
 	$(common_src)
 tests/unit/undo_store_pkg := cmocka
 tests/unit/undo_store_lib := -lpthread -Wl,--wrap=diskrep_backing_read
+unit_tests += tests/unit/snapshot
+tests/unit/snapshot_src := tests/unit/snapshot.c $(diskrep_undo_src) $(common_src)
+tests/unit/snapshot_pkg := cmocka
+tests/unit/snapshot_lib := -lpthread
 store_rig_src := tests/unit/store_rig.c tests/unit/nbd_client.c $(diskrep_store_src) diskrep/probe.c $(common_src)
 tests/unit/store_src := tests/unit/store.c $(store_rig_src)
 tests/unit/store_pkg := cmocka

@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -21,8 +19,6 @@
 #include "diskrep/marker.h"
 #include "diskrep/marker_write.h"
 #include "diskrep/selftest.h"
-
-#define DRBD_MAJOR 147 /* Linux: Documentation/admin-guide/devices.txt */
 
 struct diskrep_primary {
 	char resource[64];
@@ -127,15 +123,10 @@ struct diskrep_primary *diskrep_primary_close(struct diskrep_primary *p)
 
 int diskrep_primary_covers(struct diskrep_primary *p, const char *path, struct why *why)
 {
-	struct stat st;
-	size_t i;
-
-	if (stat(path, &st))
+	if (access(path, F_OK))
 		return why_set(why, -errno, "cannot look at disk %s: %s", path, strerror(errno));
-	for (i = 0; i + 1 < p->status.volumes; i++)
-		if (S_ISBLK(st.st_mode) && major(st.st_rdev) == DRBD_MAJOR &&
-			minor(st.st_rdev) == (unsigned int)p->status.volume[i].minor)
-			return 0;
+	if (diskrep_drbd_volume(&p->status, path) >= 0)
+		return 0;
 	return why_set(why, -EOPNOTSUPP,
 		"disk %s is not a volume of DRBD resource '%s': the backup would not have it. "
 		"Nothing was changed; add it with `romulus disk prepare`",

@@ -18,7 +18,6 @@
 
 #define DRBDSETUP "/usr/sbin/drbdsetup"
 #define QUERY_MS 10000
-#define DRBD_MAJOR 147
 
 struct check {
 	const struct diskrep_resource *res;
@@ -172,7 +171,7 @@ static void check_write_cache(struct check *c)
 	int minor_number = c->status.volume[c->status.volumes - 1].minor;
 	char value[32];
 
-	if (diskrep_device_attribute(makedev(DRBD_MAJOR, (unsigned int)minor_number),
+	if (diskrep_device_attribute(makedev(DISKREP_DRBD_MAJOR, (unsigned int)minor_number),
 		    "queue/write_cache", value, sizeof(value)))
 		deviates(c, "the write cache of /dev/drbd%d is not known", minor_number);
 	else if (strcmp(value, "write back") != 0)

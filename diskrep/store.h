@@ -92,6 +92,15 @@ int diskrep_store_commit(struct diskrep_store *st, uint64_t epoch, struct why *w
  */
 int diskrep_store_dump(struct diskrep_store *st, uint64_t epoch, const char *path, struct why *why);
 
+/*
+ * The disks of boundary @epoch become the exports "drill-0", "drill-1", ..., which can be written
+ * as well and change nothing; what that takes is kept in @dir. They end with the release, the
+ * session or the store.
+ */
+int diskrep_store_snapshot(
+	struct diskrep_store *st, uint64_t epoch, const char *dir, struct why *why);
+int diskrep_store_release(struct diskrep_store *st, struct why *why);
+
 int diskrep_store_status(
 	struct diskrep_store *st, struct diskrep_control_status *ret, struct why *why);
 

@@ -244,6 +244,64 @@ static int check_boundary(const struct diskrep_undo *u, uint64_t epoch)
 	return u->state == DISKREP_UNDO_SAVING && epoch >= 1 && epoch <= u->newest ? 0 : -EINVAL;
 }
 
+static struct diskrep_undo_item item_of(const struct diskrep_undo *u, uint32_t entry)
+{
+	const uint64_t key = u->entries[entry].key;
+	const uint64_t block = key & ((UINT64_C(1) << VOLUME_SHIFT) - 1);
+	const uint32_t volume = (uint32_t)(key >> VOLUME_SHIFT);
+
+	return (struct diskrep_undo_item){
+		.volume = volume,
+		.length = diskrep_undo_length(u, volume, block),
+		.offset = block * DISKREP_UNDO_BLOCK,
+		.content = u->content + (size_t)entry * DISKREP_UNDO_BLOCK,
+	};
+}
+
+const uint8_t *diskrep_undo_content(
+	const struct diskrep_undo *u, uint32_t volume, uint64_t block, uint64_t epoch)
+{
+	const uint64_t key = key_of(volume, block);
+	uint32_t i = find(u, key, *bucket_of(u, key)), oldest = NIL;
+
+	for (; i != NIL && u->entries[i].boundary >= epoch; i = find(u, key, u->entries[i].chain))
+		oldest = i;
+	return oldest == NIL ? NULL : u->content + (size_t)oldest * DISKREP_UNDO_BLOCK;
+}
+
+/* The generation that a commit of @epoch drops next, or @epoch. */
+static uint64_t dropped_generation(const struct diskrep_undo *u, uint64_t epoch)
+{
+	uint64_t e = u->oldest;
+
+	while (e < epoch && u->first[e % GENERATIONS] == NIL)
+		e++;
+	return e;
+}
+
+bool diskrep_undo_dropped(const struct diskrep_undo *u, uint64_t epoch, uint64_t *ret_boundary,
+	struct diskrep_undo_item *ret)
+{
+	if (check_boundary(u, epoch) || epoch < u->oldest)
+		return false;
+	*ret_boundary = dropped_generation(u, epoch);
+	if (*ret_boundary == epoch)
+		return false;
+	*ret = item_of(u, u->first[*ret_boundary % GENERATIONS]);
+	return true;
+}
+
+void diskrep_undo_drop(struct diskrep_undo *u)
+{
+	const uint64_t e = u->state == DISKREP_UNDO_SAVING ? dropped_generation(u, u->newest) : 0;
+	const uint32_t i = e && e < u->newest ? u->first[e % GENERATIONS] : NIL;
+
+	if (i == NIL)
+		return;
+	u->first[e % GENERATIONS] = u->entries[i].sibling;
+	release_entry(u, i);
+}
+
 int diskrep_undo_commit(struct diskrep_undo *u, uint64_t epoch)
 {
 	int r = check_boundary(u, epoch);
@@ -295,17 +353,7 @@ int diskrep_undo_rollback(struct diskrep_undo *u, uint64_t epoch, size_t *ret_n)
 
 struct diskrep_undo_item diskrep_undo_item(const struct diskrep_undo *u, size_t i)
 {
-	const uint32_t entry = u->order[i];
-	const uint64_t key = u->entries[entry].key;
-	const uint64_t block = key & ((UINT64_C(1) << VOLUME_SHIFT) - 1);
-	const uint32_t volume = (uint32_t)(key >> VOLUME_SHIFT);
-
-	return (struct diskrep_undo_item){
-		.volume = volume,
-		.length = diskrep_undo_length(u, volume, block),
-		.offset = block * DISKREP_UNDO_BLOCK,
-		.content = u->content + (size_t)entry * DISKREP_UNDO_BLOCK,
-	};
+	return item_of(u, u->order[i]);
 }
 
 void diskrep_undo_info(const struct diskrep_undo *u, struct diskrep_undo_info *ret)

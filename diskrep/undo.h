@@ -75,6 +75,19 @@ uint32_t diskrep_undo_length(const struct diskrep_undo *u, uint32_t volume, uint
  */
 int diskrep_undo_save(struct diskrep_undo *u, uint32_t volume, uint64_t block, const void *content);
 
+/* What a block had at boundary @epoch, if it was overwritten since (the map's); else NULL. */
+const uint8_t *diskrep_undo_content(
+	const struct diskrep_undo *u, uint32_t volume, uint64_t block, uint64_t epoch);
+
+/*
+ * The commit of boundary @epoch in single steps, for who wants what it drops: the next content that
+ * it would, of generation *ret_boundary, or false when it would drop nothing. Such a content stays
+ * where it is until diskrep_undo_drop, whatever is saved meanwhile, or until a reset or overflow.
+ */
+bool diskrep_undo_dropped(const struct diskrep_undo *u, uint64_t epoch, uint64_t *ret_boundary,
+	struct diskrep_undo_item *ret);
+void diskrep_undo_drop(struct diskrep_undo *u); /* that one */
+
 /*
  * Drop what is older than boundary @epoch, which becomes the oldest. 0, also when it was dropped
  * already; -EINVAL for a boundary that has not come; -ENOSPC after an overflow.

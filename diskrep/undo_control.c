@@ -102,6 +102,16 @@ static void do_dump(struct diskrep_undo_control *c, const struct diskrep_control
 	diskrep_undo_control_news(c, line);
 }
 
+static void do_snapshot(struct diskrep_undo_control *c, const struct diskrep_control_request *req)
+{
+	struct why why;
+
+	if (diskrep_undo_store_snapshot(c->store, req->epoch, req->path, &why))
+		answer_failed(c, why.text);
+	else
+		diskrep_undo_control_news(c, "ok");
+}
+
 static void do_status(struct diskrep_undo_control *c)
 {
 	struct diskrep_control_status status;
@@ -130,6 +140,13 @@ static void handle(struct diskrep_undo_control *c, const char *line, size_t leng
 		break;
 	case DISKREP_CONTROL_DUMP:
 		do_dump(c, &req);
+		break;
+	case DISKREP_CONTROL_SNAPSHOT:
+		do_snapshot(c, &req);
+		break;
+	case DISKREP_CONTROL_RELEASE:
+		diskrep_undo_store_release(c->store);
+		diskrep_undo_control_news(c, "ok");
 		break;
 	case DISKREP_CONTROL_STATUS:
 		do_status(c);

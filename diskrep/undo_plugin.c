@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The undo store as an nbdkit plugin: romulus-undo.so volume=PATH... marker=PATH undo-limit=BYTES
- * control=PATH. Exports "0", "1", ... are the volumes in order, "marker" is the marker. Only the
- * translation between nbdkit and undo_store.h is here.
+ * control=PATH. Exports "0", "1", ... are the volumes in order, "marker" is the marker; "drill-0",
+ * ... are the volumes of a snapshot while there is one. Only the translation between nbdkit and
+ * undo_store.h is here.
  */
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
@@ -175,22 +176,32 @@ static int undo_list_exports(int readonly, int is_tls, struct nbdkit_exports *ex
 
 /* A handle is a pointer to the volume's number; it lives as long as the process. */
 static const uint32_t marker_handle = DISKREP_STORE_MARKER;
-static uint32_t volume_handles[DISKREP_UNDO_VOLUMES_MAX];
+static uint32_t volume_handles[DISKREP_UNDO_VOLUMES_MAX], drill_handles[DISKREP_UNDO_VOLUMES_MAX];
+
+#define DRILL_PREFIX "drill-"
+
+static bool is_number(const char *name, size_t number)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%zu", number);
+	return strcmp(name, text) == 0;
+}
 
 static void *undo_open(int readonly)
 {
 	const char *name = nbdkit_export_name();
-	char number[24];
+	const bool drill = name && !strncmp(name, DRILL_PREFIX, strlen(DRILL_PREFIX));
+	const char *number = drill ? name + strlen(DRILL_PREFIX) : name;
 
 	if (name && !strcmp(name, "marker"))
 		return (void *)&marker_handle;
-	for (size_t i = 0; name && i < config.volumes_n; i++) {
-		snprintf(number, sizeof(number), "%zu", i);
-		if (!strcmp(name, number)) {
+	for (size_t i = 0; name && i < config.volumes_n; i++)
+		if (is_number(number, i)) {
 			volume_handles[i] = (uint32_t)i;
-			return &volume_handles[i];
+			drill_handles[i] = (uint32_t)i;
+			return drill ? &drill_handles[i] : &volume_handles[i];
 		}
-	}
 	nbdkit_error("there is no export '%s'", name ? name : "");
 	nbdkit_set_error(ENOENT);
 	return NULL;
@@ -199,6 +210,12 @@ static void *undo_open(int readonly)
 static uint32_t volume_of(const void *handle)
 {
 	return *(const uint32_t *)handle;
+}
+
+static bool is_drill(const void *handle)
+{
+	return handle >= (const void *)drill_handles &&
+	       handle < (const void *)(drill_handles + DISKREP_UNDO_VOLUMES_MAX);
 }
 
 static int64_t undo_get_size(void *handle)
@@ -242,28 +259,36 @@ static int done(int r, const char *what, const void *handle)
 
 static int undo_pread(void *handle, void *buf, uint32_t count, uint64_t offset, uint32_t flags)
 {
-	return done(diskrep_undo_store_read(&store, volume_of(handle), buf, count, offset), "read",
-		handle);
+	const uint32_t volume = volume_of(handle);
+
+	return done(is_drill(handle)
+			    ? diskrep_undo_store_drill_read(&store, volume, buf, count, offset)
+			    : diskrep_undo_store_read(&store, volume, buf, count, offset),
+		"read", handle);
 }
 
 static int undo_pwrite(
 	void *handle, const void *buf, uint32_t count, uint64_t offset, uint32_t flags)
 {
-	return done(diskrep_undo_store_write(
-			    &store, volume_of(handle), buf, count, offset, flags & NBDKIT_FLAG_FUA),
+	const uint32_t volume = volume_of(handle);
+
+	return done(is_drill(handle)
+			    ? diskrep_undo_store_drill_write(&store, volume, buf, count, offset)
+			    : diskrep_undo_store_write(
+				      &store, volume, buf, count, offset, flags & NBDKIT_FLAG_FUA),
 		"write", handle);
 }
 
 static int undo_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
-	return done(diskrep_undo_store_write(&store, volume_of(handle), NULL, count, offset,
-			    flags & NBDKIT_FLAG_FUA),
-		"zero", handle);
+	return undo_pwrite(handle, NULL, count, offset, flags);
 }
 
 static int undo_flush(void *handle, uint32_t flags)
 {
-	return done(diskrep_undo_store_flush(&store, volume_of(handle)), "flush", handle);
+	return is_drill(handle)
+		       ? 0 /* nothing of a drill is to last */
+		       : done(diskrep_undo_store_flush(&store, volume_of(handle)), "flush", handle);
 }
 
 static struct nbdkit_plugin plugin = {

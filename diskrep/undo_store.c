@@ -77,15 +77,18 @@ int diskrep_undo_store_open(struct diskrep_undo_store *s, const char *const *vol
 	pthread_rwlock_init(&s->barrier, &attr);
 	pthread_rwlockattr_destroy(&attr);
 	pthread_mutex_init(&s->map, NULL);
+	pthread_mutex_init(&s->drill, NULL);
 	return 0;
 }
 
 void diskrep_undo_store_close(struct diskrep_undo_store *s)
 {
+	diskrep_snapshot_close(s->snapshot);
 	close_disks(s);
 	diskrep_buffers_close(&s->buffers);
 	pthread_rwlock_destroy(&s->barrier);
 	pthread_mutex_destroy(&s->map);
+	pthread_mutex_destroy(&s->drill);
 }
 
 static struct diskrep_backing *backing_of(struct diskrep_undo_store *s, uint32_t volume)
@@ -131,6 +134,7 @@ static void save_blocks(struct diskrep_undo_store *s, uint32_t volume, uint64_t 
 	for (uint64_t block = from; block < to && !overflow; block++)
 		overflow = diskrep_undo_save(s->undo, volume, block,
 				   content + (block - from) * BLOCK) == -ENOSPC;
+	s->spoiled |= overflow;
 	pthread_mutex_unlock(&s->map);
 	if (overflow)
 		s->news(s->news_data, "overflow");
@@ -188,6 +192,7 @@ static void open_boundary(struct diskrep_undo_store *s, const struct diskrep_mar
 	diskrep_undo_info(s->undo, &info);
 	overflowed = info.state == DISKREP_UNDO_OVERFLOW;
 	r = diskrep_undo_boundary(s->undo, m->epoch);
+	s->spoiled |= r == -ENOSPC;
 	pthread_mutex_unlock(&s->map);
 
 	snprintf(line, sizeof(line), "boundary %llu", (unsigned long long)m->epoch);
@@ -278,15 +283,52 @@ void diskrep_undo_store_expect(struct diskrep_undo_store *s, const struct diskre
 	s->expected = *expected;
 	s->order = (struct diskrep_order){0};
 	diskrep_undo_reset(s->undo);
+	s->spoiled = true;
 	pthread_mutex_unlock(&s->map);
 	s->news(s->news_data, "ok");
 	pthread_rwlock_unlock(&s->barrier);
 }
 
+/* What a commit of @epoch drops and the snapshot lacks; the map's lock is not held for a file. */
+static void keep_dropped(struct diskrep_undo_store *s, uint64_t epoch, uint8_t *content)
+{
+	struct diskrep_undo_item item;
+	uint64_t boundary, block;
+
+	pthread_mutex_lock(&s->map);
+	while (!s->spoiled && diskrep_undo_dropped(s->undo, epoch, &boundary, &item)) {
+		memcpy(content, item.content, item.length);
+		pthread_mutex_unlock(&s->map);
+		block = item.offset / BLOCK;
+		pthread_mutex_lock(&s->drill);
+		if (s->snapshot && boundary >= s->snapshot_epoch &&
+			!diskrep_snapshot_has(s->snapshot, item.volume, block) &&
+			diskrep_snapshot_put(s->snapshot, item.volume, block, content, item.length))
+			s->snapshot = diskrep_snapshot_close(s->snapshot);
+		pthread_mutex_unlock(&s->drill);
+		pthread_mutex_lock(&s->map);
+		diskrep_undo_drop(s->undo);
+	}
+	pthread_mutex_unlock(&s->map);
+}
+
+static bool has_snapshot(struct diskrep_undo_store *s)
+{
+	bool has;
+
+	pthread_mutex_lock(&s->drill);
+	has = s->snapshot;
+	pthread_mutex_unlock(&s->drill);
+	return has;
+}
+
 int diskrep_undo_store_commit(struct diskrep_undo_store *s, uint64_t epoch)
 {
+	uint8_t content[BLOCK];
 	int r;
 
+	if (has_snapshot(s))
+		keep_dropped(s, epoch, content);
 	pthread_mutex_lock(&s->map);
 	r = diskrep_undo_commit(s->undo, epoch);
 	pthread_mutex_unlock(&s->map);
@@ -330,4 +372,114 @@ void diskrep_undo_store_order(struct diskrep_undo_store *s, struct diskrep_order
 	pthread_mutex_lock(&s->map);
 	*ret = s->order.count;
 	pthread_mutex_unlock(&s->map);
+}
+
+/* ---- a drill --------------------------------------------------------------------------------- */
+
+int diskrep_undo_store_snapshot(
+	struct diskrep_undo_store *s, uint64_t epoch, const char *dir, struct why *why)
+{
+	uint64_t sizes[DISKREP_UNDO_VOLUMES_MAX];
+	struct diskrep_snapshot *p = NULL;
+	struct diskrep_undo_info info;
+	int r;
+
+	for (size_t v = 0; v < s->volumes_n; v++)
+		sizes[v] = s->volumes[v].size;
+	r = diskrep_snapshot_open(sizes, s->volumes_n, dir, &p, why);
+	pthread_mutex_lock(&s->drill);
+	pthread_mutex_lock(&s->map);
+	diskrep_undo_info(s->undo, &info);
+	if (!r && s->snapshot)
+		r = why_set(why, -EBUSY, "there is a snapshot of the disks already");
+	if (!r && (info.state != DISKREP_UNDO_SAVING || epoch < info.oldest || epoch > info.newest))
+		r = why_set(why, -EINVAL, "boundary %llu is not kept any more",
+			(unsigned long long)epoch);
+	if (!r) {
+		s->snapshot = p;
+		s->snapshot_epoch = epoch;
+		s->spoiled = false;
+		p = NULL;
+	}
+	pthread_mutex_unlock(&s->map);
+	pthread_mutex_unlock(&s->drill);
+	diskrep_snapshot_close(p);
+	return r;
+}
+
+void diskrep_undo_store_release(struct diskrep_undo_store *s)
+{
+	pthread_mutex_lock(&s->drill);
+	s->snapshot = diskrep_snapshot_close(s->snapshot);
+	pthread_mutex_unlock(&s->drill);
+}
+
+/*
+ * A block as the drill sees it. The disk is read before the map is asked: what is not in the map
+ * then had not been overwritten when it was read. With `drill` held.
+ */
+static int drill_block(struct diskrep_undo_store *s, uint32_t volume, uint64_t block,
+	uint32_t length, uint8_t *ret, uint8_t *bounce)
+{
+	const uint8_t *old;
+	int r;
+
+	if (!s->snapshot)
+		return -EIO;
+	if (diskrep_snapshot_has(s->snapshot, volume, block))
+		return diskrep_snapshot_get(s->snapshot, volume, block, ret, length);
+	r = diskrep_backing_read(&s->volumes[volume], ret, length, block * BLOCK, bounce);
+	pthread_mutex_lock(&s->map);
+	old = diskrep_undo_content(s->undo, volume, block, s->snapshot_epoch);
+	if (s->spoiled)
+		r = -EIO;
+	else if (old)
+		memcpy(ret, old, length);
+	pthread_mutex_unlock(&s->map);
+	return r;
+}
+
+/* Block by block; @to and @from: what is read into, or written (both NULL: zeros). */
+static int drill_range(struct diskrep_undo_store *s, uint32_t volume, uint8_t *to,
+	const uint8_t *from, uint32_t length, uint64_t offset)
+{
+	uint8_t *bounce, *content;
+	uint32_t at, n, whole;
+	int r = 0;
+
+	for (uint32_t done = 0; !r && done < length; done += n) {
+		const uint64_t block = (offset + done) / BLOCK;
+
+		at = (uint32_t)((offset + done) % BLOCK);
+		n = BLOCK - at < length - done ? BLOCK - at : length - done;
+		whole = diskrep_undo_length(s->undo, volume, block);
+		pthread_mutex_lock(&s->drill);
+		bounce = diskrep_buffer_get(&s->buffers); /* one at most for all of a drill */
+		content = bounce + BLOCK;
+		r = drill_block(s, volume, block, whole, content, bounce);
+		if (!r && to) {
+			memcpy(to + done, content + at, n);
+		} else if (!r) {
+			if (from)
+				memcpy(content + at, from + done, n);
+			else
+				memset(content + at, 0, n);
+			r = diskrep_snapshot_put(s->snapshot, volume, block, content, whole);
+		}
+		diskrep_buffer_put(&s->buffers, bounce);
+		pthread_mutex_unlock(&s->drill);
+	}
+	return r;
+}
+
+int diskrep_undo_store_drill_read(
+	struct diskrep_undo_store *s, uint32_t volume, void *ret, uint32_t length, uint64_t offset)
+{
+	return drill_range(s, volume, ret, NULL, length, offset);
+}
+
+int diskrep_undo_store_drill_write(struct diskrep_undo_store *s, uint32_t volume, const void *data,
+	uint32_t length, uint64_t offset)
+{
+	return drill_range(s, volume, NULL, data, length, offset);
 }

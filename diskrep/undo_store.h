@@ -19,6 +19,7 @@
 #include "diskrep/buffers.h"
 #include "diskrep/marker.h"
 #include "diskrep/order.h"
+#include "diskrep/snapshot.h"
 #include "diskrep/undo.h"
 
 struct why;
@@ -30,9 +31,10 @@ typedef void diskrep_undo_store_news(void *data, const char *line);
 
 struct diskrep_undo_store {
 	/*
-	 * Lock order: barrier, map, then what buffers and news have inside. A change of a volume
-	 * holds `barrier` shared from its first look at the map until it is on the disk; opening a
-	 * boundary, resetting and dumping hold it alone. `map` guards the undo map and `expected`.
+	 * Lock order: barrier, drill, map, then what buffers and news have inside. A change of a
+	 * volume holds `barrier` shared from its first look at the map until it is on the disk;
+	 * opening a boundary, resetting and dumping hold it alone. `map` guards the undo map and
+	 * `expected`; `drill` the snapshot, for which no change of a volume ever waits.
 	 */
 	pthread_rwlock_t barrier;
 	pthread_mutex_t map;
@@ -41,6 +43,10 @@ struct diskrep_undo_store {
 	struct diskrep_order order;     /* of the probes of `expected`; guarded by `map` */
 	struct diskrep_backing volumes[DISKREP_UNDO_VOLUMES_MAX], marker;
 	size_t volumes_n;
+	pthread_mutex_t drill;
+	struct diskrep_snapshot *snapshot; /* NULL: there is none */
+	uint64_t snapshot_epoch;           /* its boundary */
+	bool spoiled;                      /* what it would need is lost; guarded by `map` */
 	struct diskrep_buffers buffers;
 	diskrep_undo_store_news *news;
 	void *news_data;
@@ -75,6 +81,20 @@ void diskrep_undo_store_expect(struct diskrep_undo_store *s, const struct diskre
 int diskrep_undo_store_commit(struct diskrep_undo_store *s, uint64_t epoch);
 int diskrep_undo_store_dump(struct diskrep_undo_store *s, uint64_t epoch, const char *path,
 	uint64_t *ret_bytes, struct why *why);
+/*
+ * From here on the disks at boundary @epoch, which can still be rolled back to, can be read and
+ * written as a drill's, whatever is committed later: what a commit drops goes to files in @dir
+ * first. There is one at a time, and it ends with the session. 0 or a negative errno.
+ */
+int diskrep_undo_store_snapshot(
+	struct diskrep_undo_store *s, uint64_t epoch, const char *dir, struct why *why);
+void diskrep_undo_store_release(struct diskrep_undo_store *s); /* also when there is none */
+/* As those of the disks' user, of a volume's snapshot; -EIO when there is none, or no more. */
+int diskrep_undo_store_drill_read(
+	struct diskrep_undo_store *s, uint32_t volume, void *ret, uint32_t length, uint64_t offset);
+int diskrep_undo_store_drill_write(struct diskrep_undo_store *s, uint32_t volume, const void *data,
+	uint32_t length, uint64_t offset);
+
 /* Before the process ends: let what is being written end, begin nothing more, sync the disks. */
 void diskrep_undo_store_settle(struct diskrep_undo_store *s);
 void diskrep_undo_store_info(struct diskrep_undo_store *s, struct diskrep_undo_info *ret);

@@ -58,6 +58,10 @@ struct failover_config *failover_config_free(struct failover_config *c)
 	}
 	for (size_t i = 0; c->domains && i < c->domains_n; i++) {
 		free(c->domains[i].start);
+		free(c->domains[i].drill.address);
+		free(c->domains[i].drill.command);
+		free(c->domains[i].drill.tcp);
+		free(c->domains[i].drill.http);
 		free_list(c->domains[i].addresses, c->domains[i].addresses_n);
 		free_list(c->domains[i].disks.volumes, c->domains[i].disks.volumes_n);
 		free(c->domains[i].disks.resource);

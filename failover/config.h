@@ -81,9 +81,19 @@ struct failover_disks_config {
 	long minor;         /* of volume 0; the others follow */
 };
 
+/* What is asked of the instance of a drill; NULL: nothing. */
+struct failover_drill_config {
+	char *address; /* of who asks, with its prefix length */
+	char *command; /* absolute path */
+	char *tcp;     /* "ADDRESS:PORT" */
+	char *http;    /* URL */
+	long limit_s;
+};
+
 struct failover_domain_config {
 	char *name;
 	struct failover_disks_config disks;
+	struct failover_drill_config drill;
 	long interval_ms; /* 0: not set here */
 	long staging_mb;
 	char *start;      /* xl's configuration, to start it from its disks; NULL: nobody does */

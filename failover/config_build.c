@@ -191,6 +191,28 @@ static int build_disks(cfg_t *sec, const char *file, const char *domain,
 	return 0;
 }
 
+static char *copy_if_set(cfg_t *sec, const char *key)
+{
+	return cfg_size(sec, key) ? copy(cfg_getstr(sec, key)) : NULL;
+}
+
+static int build_drill(cfg_t *sec, const char *file, const char *domain,
+	struct failover_drill_config *d, struct why *why)
+{
+	char where[160];
+
+	d->limit_s = 60;
+	if (!sec)
+		return 0;
+	d->address = copy_if_set(sec, "address");
+	d->command = copy_if_set(sec, "command");
+	d->tcp = copy_if_set(sec, "tcp");
+	d->http = copy_if_set(sec, "http");
+	d->limit_s = cfg_getint(sec, "limit");
+	snprintf(where, sizeof(where), "domain \"%.100s\" drill", domain);
+	return (d->tcp || d->http) && !d->address ? lacks(file, where, "address", why) : 0;
+}
+
 static int build_domain(
 	cfg_t *sec, const char *file, struct failover_domain_config *d, struct why *why)
 {
@@ -200,6 +222,10 @@ static int build_domain(
 	r = check_name(file, "a domain", d->name, why);
 	if (!r && cfg_size(sec, "disks"))
 		r = build_disks(cfg_getsec(sec, "disks"), file, d->name, &d->disks, why);
+	if (r < 0)
+		return r;
+	r = build_drill(cfg_size(sec, "drill") ? cfg_getsec(sec, "drill") : NULL, file, d->name,
+		&d->drill, why);
 	if (r < 0)
 		return r;
 	if (cfg_size(sec, "interval"))

@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/cleanup.h"
@@ -133,6 +134,50 @@ static int check_prefix(cfg_t *cfg, cfg_opt_t *opt)
 	return -1;
 }
 
+/* "192.0.2.9/24" */
+static int check_prefixed(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const char *value = cfg_opt_getnstr(opt, cfg_opt_size(opt) - 1);
+	const size_t n = strcspn(value, "/");
+	char address[INET6_ADDRSTRLEN];
+	struct in6_addr any;
+	char *end = "";
+	long bits;
+
+	snprintf(address, sizeof(address), "%.*s", (int)n, value);
+	bits = value[n] ? strtol(value + n + 1, &end, 10) : 0;
+	if (n < sizeof(address) && value[n] && value[n + 1] && !*end && bits > 0 &&
+		((inet_pton(AF_INET, address, &any) == 1 && bits <= 32) ||
+			(inet_pton(AF_INET6, address, &any) == 1 && bits <= 128)))
+		return 0;
+	cfg_error(cfg, "%s is \"%s\", but must read ADDRESS/BITS, as 192.0.2.9/24",
+		cfg_opt_name(opt), value);
+	return -1;
+}
+
+static int check_service(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const char *value = cfg_opt_getnstr(opt, cfg_opt_size(opt) - 1);
+	const char *port = strrchr(value, ':');
+
+	if (port && port > value && port[1] && strspn(port + 1, "0123456789") == strlen(port + 1) &&
+		strspn(value, HOST_CHARS) == strlen(value) && strlen(value) <= ENDPOINT_MAX)
+		return 0;
+	cfg_error(cfg, "%s is \"%s\", but must read ADDRESS:PORT", cfg_opt_name(opt), value);
+	return -1;
+}
+
+static int check_url(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const char *value = cfg_opt_getnstr(opt, cfg_opt_size(opt) - 1);
+
+	if (strncmp(value, "http://", 7) == 0 || strncmp(value, "https://", 8) == 0)
+		return 0;
+	cfg_error(cfg, "%s is \"%s\", but must begin with http:// or https://", cfg_opt_name(opt),
+		value);
+	return -1;
+}
+
 static int check_etcd_timeout(cfg_t *cfg, cfg_opt_t *opt)
 {
 	return in_range(
@@ -160,6 +205,7 @@ static int check_section_number(cfg_t *cfg, cfg_opt_t *opt)
 		const char *unit;
 	} ranges[] = {
 		{"timeout", 1, 3600, " s"},
+		{"limit", 1, 3600, " s"},
 		{"fence-delay", 0, 60000, " ms"},
 		{"undo-limit", 1, 65536, " MB"},
 		{"port", 1, 65535, ""},
@@ -261,8 +307,17 @@ static cfg_opt_t disks_options[] = {
 	CFG_INT("minor", 10, CFGF_NONE),
 	CFG_END(),
 };
+static cfg_opt_t drill_options[] = {
+	CFG_STR("address", NULL, CFGF_NODEFAULT),
+	CFG_STR("command", NULL, CFGF_NODEFAULT),
+	CFG_STR("tcp", NULL, CFGF_NODEFAULT),
+	CFG_STR("http", NULL, CFGF_NODEFAULT),
+	CFG_INT("limit", 60, CFGF_NONE),
+	CFG_END(),
+};
 static cfg_opt_t domain_options[] = {
 	CFG_SEC("disks", disks_options, CFGF_NODEFAULT),
+	CFG_SEC("drill", drill_options, CFGF_NODEFAULT),
 	CFG_INT("interval", 0, CFGF_NODEFAULT),
 	CFG_INT("staging", 0, CFGF_NODEFAULT),
 	CFG_STR_LIST("addresses", NULL, CFGF_NODEFAULT),
@@ -301,6 +356,11 @@ static const struct {
 	{"domain|start", check_absolute},
 	{"domain|reprotect", check_word},
 	{"domain|on-backup-lost", check_word},
+	{"domain|drill|address", check_prefixed},
+	{"domain|drill|command", check_absolute},
+	{"domain|drill|tcp", check_service},
+	{"domain|drill|http", check_url},
+	{"domain|drill|limit", check_section_number},
 	{"domain|disks|volumes", check_device},
 	{"domain|disks|marker", check_device},
 	{"domain|disks|meta", check_device},

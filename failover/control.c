@@ -145,16 +145,42 @@ void failover_client_keep(struct failover_client *c, struct failover_client **sl
 
 /* ---- commands -------------------------------------------------------------------------------- */
 
+static void protect(struct failover *fo, struct failover_client *c, const char *name,
+	const char *host, const struct failover_wishes *unused)
+{
+	failover_domain_protect(fo, c, name, host);
+}
+
+/* Unless the client says that it wants no checks. */
+static void after_checks(struct failover_client *c, json_t *j, failover_check_then *then,
+	const struct failover_wishes *wishes)
+{
+	const char *name = json_string_value(json_object_get(j, "domain"));
+	const char *host = json_string_value(json_object_get(j, "host"));
+
+	if (json_is_false(json_object_get(j, "check")))
+		then(c->control->fo, c, name, host, wishes);
+	else
+		failover_check_first(c->control->fo, c, name, host, wishes, then);
+}
+
 static void do_protect(struct failover_client *c, json_t *j)
 {
-	failover_domain_protect(c->control->fo, c, json_string_value(json_object_get(j, "domain")),
-		json_string_value(json_object_get(j, "host")));
+	after_checks(c, j, protect, NULL);
 }
 
 static void do_unprotect(struct failover_client *c, json_t *j)
 {
-	failover_domain_unprotect(
-		c->control->fo, c, json_string_value(json_object_get(j, "domain")));
+	struct failover *fo = c->control->fo;
+	const char *name = json_string_value(json_object_get(j, "domain"));
+	const bool protects = failover_check_call_off(fo, name, protect);
+	const bool moves = failover_check_call_off(fo, name, failover_domain_migrate);
+	const struct failover_domain *d = failover_domain_by_name(fo, name);
+
+	if ((protects || moves) && (!d || !d->recorded))
+		failover_client_exit(c, EXIT_CODE_OK, NULL);
+	else
+		failover_domain_unprotect(fo, c, name);
 }
 
 /* A limit that is not given is @otherwise. */
@@ -188,19 +214,39 @@ static void do_migrate(struct failover_client *c, json_t *j)
 			.no_live = json_is_false(json_object_get(j, "live"))},
 	};
 
-	failover_domain_migrate(c->control->fo, c, json_string_value(json_object_get(j, "domain")),
-		json_string_value(json_object_get(j, "host")), &wishes);
+	after_checks(c, j, failover_domain_migrate, &wishes);
 }
 
 static void do_cancel(struct failover_client *c, json_t *j)
 {
-	failover_domain_cancel(c->control->fo, c, json_string_value(json_object_get(j, "domain")));
+	const char *name = json_string_value(json_object_get(j, "domain"));
+
+	if (failover_check_call_off(c->control->fo, name, failover_domain_migrate))
+		failover_client_exit(c, EXIT_CODE_OK, NULL);
+	else
+		failover_domain_cancel(c->control->fo, c, name);
+}
+
+static void do_check(struct failover_client *c, json_t *j)
+{
+	failover_check(c->control->fo, c, json_string_value(json_object_get(j, "domain")),
+		json_string_value(json_object_get(j, "host")));
 }
 
 static void do_failover(struct failover_client *c, json_t *j)
 {
 	failover_domain_failover(
 		c->control->fo, c, json_string_value(json_object_get(j, "domain")));
+}
+
+static void do_drill(struct failover_client *c, json_t *j)
+{
+	failover_drill(c->control->fo, c, json_string_value(json_object_get(j, "domain")));
+}
+
+static void do_drills(struct failover_client *c, json_t *j)
+{
+	failover_drill_list(c->control->fo, c, json_string_value(json_object_get(j, "domain")));
 }
 
 static void do_confirm_dead(struct failover_client *c, json_t *j)
@@ -258,7 +304,10 @@ static const struct {
 	{"unprotect", true, {"domain"}, do_unprotect},
 	{"migrate", true, {"domain", "host"}, do_migrate},
 	{"cancel", true, {"domain"}, do_cancel},
+	{"check", true, {"domain", "host"}, do_check},
 	{"failover", true, {"domain"}, do_failover},
+	{"drill", true, {"domain"}, do_drill},
+	{"drills", false, {NULL}, do_drills},
 	{"confirm-dead", true, {"host"}, do_confirm_dead},
 	{"status", false, {NULL}, do_status},
 	{"events", false, {NULL}, do_events},

@@ -23,6 +23,7 @@
 #include "failover/detector.h"
 #include "failover/domain_machine.h"
 #include "failover/domain_plan.h"
+#include "failover/drill.h"
 #include "failover/events.h"
 #include "failover/replay.h"
 #include "failover/state.h"
@@ -69,6 +70,7 @@ struct failover_peer {
 	char *says[FAILOVER_MAX_PATHS], *hears[FAILOVER_MAX_PATHS]; /* contexts of tags */
 	uint64_t forged, replayed; /* heartbeats from its addresses that were refused */
 	uint64_t forged_said_ns, old_boot_said_ns;
+	bool no_checks;     /* its last Hello did not say that it answers Check */
 	uint64_t refused;   /* sessions from its addresses */
 	struct why refusal; /* of the last of them: why */
 	uint64_t complained_ns, complaints_kept;
@@ -104,6 +106,8 @@ struct failover {
 	size_t peers_n;
 	struct failover_domain *domains; /* linked list */
 	size_t domains_n, gossip_next;
+	struct failover_check *checks; /* linked list */
+	size_t checks_n;
 	sd_event_source *tick;
 	uint64_t malformed, strangers; /* datagrams dropped */
 	uint64_t expiry_ns;            /* when to look at the certificate's again */
@@ -250,6 +254,7 @@ struct failover_domain {
 	uint64_t memory_kb, staging_bytes;
 
 	struct failover_announcement *announcement;
+	struct failover_drill drill;
 };
 
 struct failover_domain *failover_domain_by_name(struct failover *fo, const char *name);
@@ -272,6 +277,8 @@ void failover_domains_reunited(struct failover_peer *peer);
 /* What a heartbeat says; compares every domain paired with @peer with its gossip. */
 void failover_domains_heard(struct failover_peer *peer);
 void failover_domains_free(struct failover *fo);
+/* The standby of @uuid is here, for its primary on @peer. */
+bool failover_domain_stands_by(const struct failover_peer *peer, const char *uuid);
 
 /* A checkpoint is held on the other host, or for a primary that is heard. */
 bool failover_domain_guarded(const struct failover_domain *d);
@@ -308,6 +315,19 @@ void failover_peer_confirm_dead(
 	struct failover *fo, struct failover_client *client, const char *host);
 
 /* ---- domain_work.c: workers, commands and their reports ------------------------------------- */
+
+/* What a worker has to know of the domain's disks; all NULL when it has none. */
+struct failover_disk_arguments {
+	char *resource, *volumes, *undo_limit;
+	char text[FAILOVER_MAX_VOLUMES * 128], limit[24];
+};
+
+const struct failover_disk_arguments *failover_disk_arguments(
+	const struct failover_config *c, const char *name, struct failover_disk_arguments *ret);
+/* At the end of an argument vector: without disks it ends here already. */
+#define FAILOVER_DISK_ARGUMENTS(d)                                                                 \
+	(d)->resource ? "--resource" : NULL, (d)->resource, "--volumes", (d)->volumes,             \
+		"--undo-limit", (d)->undo_limit, NULL
 
 int failover_domain_spawn_primary(struct failover_domain *d, struct why *why);
 int failover_domain_spawn_backup(struct failover_domain *d, struct why *why);
@@ -355,6 +375,34 @@ void failover_domain_guest_died(struct failover_domain *d);
 struct failover_announcement *failover_announcement_start(
 	struct failover_domain *d, const Romulus__Report *running);
 struct failover_announcement *failover_announcement_free(struct failover_announcement *a);
+
+/* ---- check.c: can a guest be protected on a peer, or moved there ----------------------------- */
+
+struct failover_check;
+
+/* A command of an operator: the rows of preflight.h, then the last line. */
+void failover_check(
+	struct failover *fo, struct failover_client *client, const char *name, const char *host);
+/*
+ * What an operator asks of a guest begins with the same: @then when nothing is against it, else the
+ * client hears what is. Nor is it held up by checks that could not be made, of which it hears.
+ */
+typedef void failover_check_then(struct failover *fo, struct failover_client *client,
+	const char *name, const char *host, const struct failover_wishes *wishes);
+/* @wishes: for @then, and copied; NULL: it has none. */
+void failover_check_first(struct failover *fo, struct failover_client *client, const char *name,
+	const char *host, const struct failover_wishes *wishes, failover_check_then *then);
+/* @then is not to happen to @name any more: false when nothing was about to. */
+bool failover_check_call_off(struct failover *fo, const char *name, failover_check_then *then);
+/* An operator has asked for something of @name, and is about to get it. */
+bool failover_check_awaited(const struct failover *fo, const char *name);
+/* A peer asks the same about a guest of its own. */
+void failover_check_asked(
+	struct failover *fo, struct failover_inbound *in, const Romulus__Check *m);
+/* Those that nobody waits for any more end, */
+void failover_checks_tick(struct failover *fo, uint64_t now_ns);
+/* or all. */
+void failover_checks_free(struct failover *fo);
 
 /* ---- control.c: the operator's socket ------------------------------------------------------- */
 

@@ -66,6 +66,7 @@ void failover_domain_free(struct failover_domain *d)
 	failover_child_free(d->command);
 	failover_request_free(d->request);
 	failover_announcement_free(d->announcement);
+	failover_drill_dispose(&d->drill);
 	free(d);
 }
 
@@ -73,6 +74,14 @@ void failover_domains_free(struct failover *fo)
 {
 	while (fo->domains)
 		failover_domain_free(fo->domains);
+}
+
+bool failover_domain_stands_by(const struct failover_peer *peer, const char *uuid)
+{
+	const struct failover_domain *d = failover_domain_by_uuid(peer->fo, uuid);
+
+	return d && d->peer == peer &&
+	       (d->state == FAILOVER_RECEIVING || d->state == FAILOVER_READY);
 }
 
 enum failover_state failover_domain_base(const struct failover_domain *d)
@@ -253,7 +262,7 @@ static void keep_protected(struct failover_domain *d, uint64_t now_ns)
 			&p->detector, 0, d->fo->timeouts.reprotect_delay, now_ns) ||
 		!failover_decide_again(
 			d->state, &d->record, failover_peer_gossip(p, d->record.uuid)) ||
-		!failover_domain_reprotects(d))
+		!failover_domain_reprotects(d) || failover_check_awaited(d->fo, d->record.name))
 		return;
 	d->attempt_peer = p;
 	failover_domain_on(d, FAILOVER_ON_PROTECT);
@@ -279,6 +288,7 @@ void failover_domains_tick(struct failover *fo, uint64_t now_ns)
 		ask_arbiter(d, now_ns);
 		failover_domain_await(d);
 		failover_domain_tend_move(d);
+		failover_drill_tend(d);
 		try_again(d, now_ns);
 		keep_protected(d, now_ns);
 		failover_domain_monitor(d, now_ns);
@@ -391,6 +401,7 @@ static void load_one(void *data, const struct failover_record *r, const struct w
 		failover_event(&fo->events, r->name, "failed",
 			"its peer %s is not in the configuration any more: it stays as it is",
 			r->peer);
+	failover_drill_resume(d);
 	resume(d);
 }
 

@@ -238,17 +238,10 @@ static int start(struct failover_domain *d, char *const argv[], struct why *why)
 	return failover_worker_start(d->fo->event, argv, &worker_ops, d, &d->worker, why);
 }
 
-/* What a worker has to know of the domain's disks; all NULL when it has none. */
-struct disk_arguments {
-	char *resource, *volumes, *undo_limit;
-	char text[FAILOVER_MAX_VOLUMES * 128], limit[24];
-};
-
-static const struct disk_arguments *disk_arguments(
-	const struct failover_domain *d, struct disk_arguments *ret)
+const struct failover_disk_arguments *failover_disk_arguments(
+	const struct failover_config *c, const char *name, struct failover_disk_arguments *ret)
 {
-	const struct failover_domain_config *conf =
-		failover_config_domain(d->fo->config, d->record.name);
+	const struct failover_domain_config *conf = failover_config_domain(c, name);
 	size_t n = 0;
 
 	if (!conf || !conf->disks.resource)
@@ -265,11 +258,6 @@ static const struct disk_arguments *disk_arguments(
 	return ret;
 }
 
-/* At the end of an argument vector: without disks it ends here already. */
-#define DISK_ARGUMENTS(d)                                                                          \
-	(d)->resource ? "--resource" : NULL, (d)->resource, "--volumes", (d)->volumes,             \
-		"--undo-limit", (d)->undo_limit, NULL
-
 /* Where the worker finds the certificate; "": the stream is plain. */
 static char *pki_argument(const struct failover_config *c)
 {
@@ -279,8 +267,8 @@ static char *pki_argument(const struct failover_config *c)
 int failover_domain_spawn_primary(struct failover_domain *d, struct why *why)
 {
 	const struct failover_config *c = d->fo->config;
-	const struct disk_arguments *disks =
-		disk_arguments(d, &(struct disk_arguments){.resource = NULL});
+	const struct failover_disk_arguments *disks = failover_disk_arguments(
+		d->fo->config, d->record.name, &(struct failover_disk_arguments){.resource = NULL});
 	char program[PATH_MAX];
 	NUMBER_TEXT(interval, "%ld", failover_config_interval_ms(c, d->record.name));
 	NUMBER_TEXT(staging, "%ld", failover_config_staging_mb(c, d->record.name));
@@ -295,7 +283,7 @@ int failover_domain_spawn_primary(struct failover_domain *d, struct why *why)
 		"--netbuf-limit", limit, "--ack-timeout", ack, "--max-rounds", rounds,
 		"--dirty-threshold", threshold, "--max-downtime", downtime, "--bandwidth",
 		bandwidth, "--no-live", d->copy.no_live ? "1" : "0", "--run-dir", c->run_dir,
-		"--pki", pki_argument(c), DISK_ARGUMENTS(disks)};
+		"--pki", pki_argument(c), FAILOVER_DISK_ARGUMENTS(disks)};
 
 	snprintf(program, sizeof(program), "%s/romulus-primary", d->fo->libexec);
 	return start(d, argv, why);
@@ -304,8 +292,8 @@ int failover_domain_spawn_primary(struct failover_domain *d, struct why *why)
 int failover_domain_spawn_backup(struct failover_domain *d, struct why *why)
 {
 	const struct failover_config *c = d->fo->config;
-	const struct disk_arguments *disks =
-		disk_arguments(d, &(struct disk_arguments){.resource = NULL});
+	const struct failover_disk_arguments *disks = failover_disk_arguments(
+		d->fo->config, d->record.name, &(struct failover_disk_arguments){.resource = NULL});
 	char program[PATH_MAX];
 	NUMBER_TEXT(generation, "%" PRIu64, d->attempt_generation);
 	NUMBER_TEXT(memory, "%" PRIu64, d->memory_kb);
@@ -315,7 +303,7 @@ int failover_domain_spawn_backup(struct failover_domain *d, struct why *why)
 		"--hypervisor", d->hypervisor, "--staging-bytes", staging, "--peer",
 		(char *)d->attempt_peer->conf->name, "--host", c->host, "--listen",
 		d->attempt_peer->conf->paths[0].local, "--run-dir", c->run_dir, "--state-dir",
-		c->state_dir, "--pki", pki_argument(c), DISK_ARGUMENTS(disks)};
+		c->state_dir, "--pki", pki_argument(c), FAILOVER_DISK_ARGUMENTS(disks)};
 
 	snprintf(program, sizeof(program), "%s/romulus-backup", d->fo->libexec);
 	return start(d, argv, why);
@@ -371,8 +359,8 @@ void failover_domain_sweep(struct failover_domain *d)
 
 void failover_domain_discard(struct failover_domain *d)
 {
-	const struct disk_arguments *disks =
-		disk_arguments(d, &(struct disk_arguments){.resource = NULL});
+	const struct failover_disk_arguments *disks = failover_disk_arguments(
+		d->fo->config, d->record.name, &(struct failover_disk_arguments){.resource = NULL});
 	const bool standby = failover_decide_standby(d->state);
 	char program[PATH_MAX], name[FAILOVER_NAME_MAX + sizeof(STANDBY_SUFFIX)];
 
@@ -381,5 +369,5 @@ void failover_domain_discard(struct failover_domain *d)
 	snprintf(name, sizeof(name), "%s%s", d->record.name, standby ? STANDBY_SUFFIX : "");
 	run_command(d, (char *const[]){program, "--discard", name, "--uuid", d->record.uuid,
 			       "--run-dir", d->fo->config->run_dir, "--state-dir",
-			       d->fo->config->state_dir, DISK_ARGUMENTS(disks)});
+			       d->fo->config->state_dir, FAILOVER_DISK_ARGUMENTS(disks)});
 }

@@ -45,3 +45,14 @@ int failover_hello_check(const struct proto_frame *frame, const char *host, stru
 			hello->host, host);
 	return 0;
 }
+
+int failover_hello_can(const struct proto_frame *frame, uint64_t capability, struct why *why)
+{
+	const Romulus__Hello *hello = (const Romulus__Hello *)frame->message;
+
+	if (hello->capabilities & capability)
+		return 0;
+	return why_set(why, -EPROTONOSUPPORT,
+		"%.64s (%.64s) does not know that question: install the same Romulus on both",
+		hello->host, hello->software);
+}

@@ -14,4 +14,7 @@ int failover_hello_send(
  */
 int failover_hello_check(const struct proto_frame *frame, const char *host, struct why *why);
 
+/* Does it state @capability? 0 or -EPROTONOSUPPORT with a sentence. */
+int failover_hello_can(const struct proto_frame *frame, uint64_t capability, struct why *why);
+
 #endif

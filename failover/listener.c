@@ -120,9 +120,11 @@ static bool take_frame(struct failover_inbound *in, const struct proto_frame *fr
 	failover_arbiter_heard(&in->peer->arbiter);
 	if (!in->greeted) {
 		r = failover_hello_check(frame, in->peer->conf->name, &why);
-		if (r == 0)
+		if (r == 0) {
+			in->peer->no_checks = failover_hello_can(frame, PROTO_CAN_CHECK, NULL) < 0;
 			r = failover_hello_send(
 				in->session, fo->config->host, clock_now_ns() + SEND_NS, &why);
+		}
 		if (r < 0) {
 			turn_away(in, r == -EPROTONOSUPPORT ? PROTO_BYE_VERSION : PROTO_BYE_REFUSED,
 				why.text);
@@ -144,8 +146,11 @@ static bool take_frame(struct failover_inbound *in, const struct proto_frame *fr
 	case PROTO_UNPROTECT:
 		failover_domain_unprotect_asked(fo, in, (const Romulus__Unprotect *)frame->message);
 		return false;
+	case PROTO_CHECK:
+		failover_check_asked(fo, in, (const Romulus__Check *)frame->message);
+		return false;
 	default:
-		turn_away(in, PROTO_BYE_MALFORMED, "neither Prepare nor Unprotect");
+		turn_away(in, PROTO_BYE_MALFORMED, "neither Prepare, Unprotect nor Check");
 		return false;
 	}
 }

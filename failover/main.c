@@ -77,6 +77,7 @@ static int on_tick(sd_event_source *s, uint64_t usec, void *data)
 	 * have a better priority than this timer. */
 	failover_peers_tick(fo, now);
 	failover_domains_tick(fo, now);
+	failover_checks_tick(fo, now);
 	failover_etcd_watch_tick(fo, now);
 	failover_peers_beat(fo);
 	failover_watchdog_tick(&fo->watchdog, watched(fo), now);
@@ -178,6 +179,7 @@ static void dispose(struct failover *fo)
 	sd_notify(0, "STOPPING=1");
 	failover_control_close(fo); /* clients and what peers have asked point into domains */
 	failover_listener_close(fo);
+	failover_checks_free(fo);
 	failover_domains_free(fo);
 	failover_peers_close(fo);
 	sd_event_source_disable_unref(fo->tick);

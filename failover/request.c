@@ -112,6 +112,10 @@ static bool take_frame(struct failover_request *r, const struct proto_frame *fra
 		return false;
 	if (r->step == GREETING) {
 		err = failover_hello_check(frame, r->peer->conf->name, &r->why);
+		if (err == 0)
+			r->peer->no_checks = failover_hello_can(frame, PROTO_CAN_CHECK, NULL) < 0;
+		if (err == 0 && r->type == PROTO_CHECK)
+			err = failover_hello_can(frame, PROTO_CAN_CHECK, &r->why);
 		if (err < 0) {
 			proto_session_bye(r->session,
 				err == -EPROTONOSUPPORT ? PROTO_BYE_VERSION : PROTO_BYE_REFUSED,

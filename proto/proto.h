@@ -27,14 +27,17 @@ struct proto_identity;
 
 /* Caps on everything that a peer controls. */
 #define PROTO_MAX_CONTROL (256u * 1024u) /* payload of a control frame */
+#define PROTO_MAX_CHECK (32u * 1024u)    /* of a CHECK: a daemon hands it on at once */
 #define PROTO_MAX_PAGES (1024u * 1024u)  /* payload of a PAGES frame */
 #define PROTO_TAG_BYTES 32u              /* behind a heartbeat, unless plain: HMAC-SHA256 */
 #define PROTO_MAX_DATAGRAM 1400u         /* a heartbeat frame and its tag */
 #define PROTO_TOKEN_BYTES 16u
 
 /* Of Hello: a session uses what both sides state. */
-#define PROTO_CAN_PACK UINT64_C(1) /* PACKED_PAGES in a stream */
-#define PROTO_CAPABILITIES PROTO_CAN_PACK
+#define PROTO_CAN_PACK (UINT64_C(1) << 0)  /* PACKED_PAGES in a stream */
+#define PROTO_CAN_CHECK (UINT64_C(1) << 1) /* answers CHECK */
+#define PROTO_CAPABILITIES (PROTO_CAN_PACK | PROTO_CAN_CHECK)
+#define PROTO_NONCE_BYTES 16u /* of a Check */
 
 /* Header of a frame, little endian on the wire, 24 bytes. */
 struct proto_header {
@@ -65,6 +68,8 @@ enum proto_type {
 	PROTO_REPORT = 14,
 	PROTO_ORDER = 15,
 	PROTO_PACKED_PAGES = 16, /* the same bytes as a frame of zstd; received as PAGES */
+	PROTO_CHECK = 17,
+	PROTO_CHECKED = 18,
 	PROTO_TYPE_COUNT,
 };
 
@@ -109,7 +114,7 @@ enum proto_guest {
 /* Report.kind, worker to daemon. */
 enum proto_report {
 	PROTO_REPORT_FOUND = 1, /* primary: domain checked (domain, uuid, memory_kb, type, ...) */
-	PROTO_REPORT_LISTENING = 2, /* backup: port, token */
+	PROTO_REPORT_LISTENING = 2, /* backup: port, token; drill: text: its socket */
 	PROTO_REPORT_PROGRESS = 3,  /* primary: initial copy (pages_done, pages_total, ...) */
 	PROTO_REPORT_PROTECTED = 4, /* first checkpoint committed (primary) or acked (backup) */
 	PROTO_REPORT_EPOCH = 5, /* at most a few per second: epoch and figures of the last one */
@@ -125,7 +130,8 @@ enum proto_report {
 	PROTO_REPORT_GUEST_RESTARTS = 14,  /* monitor: it has ended and is to start again (text) */
 	PROTO_REPORT_GUEST_RESTARTED = 15, /* monitor: it has; paused if so ordered */
 	PROTO_REPORT_COMPLETE =
-		16, /* primary: the last epoch is acked, the guest stands suspended */
+		16,              /* primary: the last epoch is acked, the guest stands suspended */
+	PROTO_REPORT_FACTS = 17, /* facts: check (where the guest is), checked */
 };
 
 /* Order.kind, daemon to worker. */
@@ -138,6 +144,8 @@ enum proto_order {
 	PROTO_ORDER_DISCARD = 5,  /* backup: destroy the standby, exit */
 	PROTO_ORDER_RESTRAIN = 6, /* monitor: a guest that starts again stays paused */
 	PROTO_ORDER_MOVE = 7, /* primary: one last epoch, then leave the guest suspended and wait */
+	PROTO_ORDER_CHECK = 8, /* facts: about the guest of another host, in check */
+	PROTO_ORDER_DRILL = 9, /* backup: address: socket that the next checkpoint is copied to */
 };
 
 const char *proto_type_name(unsigned int type);
@@ -227,6 +235,9 @@ int proto_session_establish(struct proto_session *s, uint64_t deadline_ns, struc
  */
 int proto_session_receive(
 	struct proto_session *s, uint64_t deadline_ns, struct proto_frame *ret, struct why *why);
+
+/* The peer has said Bye FAILED: it cannot go on, and that is not this side's doing. */
+bool proto_session_gave_up(const struct proto_session *s);
 
 /* True when a whole frame is already buffered: epoll would not report it. */
 bool proto_session_pending(const struct proto_session *s);

@@ -294,6 +294,11 @@ static int take_bye(struct proto_session *s, const Romulus__Bye *bye, struct why
 		reason[0] ? ": " : "", reason);
 }
 
+bool proto_session_gave_up(const struct proto_session *s)
+{
+	return s->bye_code == PROTO_BYE_FAILED;
+}
+
 int proto_session_receive(
 	struct proto_session *s, uint64_t deadline_ns, struct proto_frame *ret, struct why *why)
 {

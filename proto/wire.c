@@ -49,6 +49,8 @@ static const struct frame_type {
 	[PROTO_REPORT] = {"Report", &romulus__report__descriptor, PROTO_MAX_CONTROL},
 	[PROTO_ORDER] = {"Order", &romulus__order__descriptor, PROTO_MAX_CONTROL},
 	[PROTO_PACKED_PAGES] = {"PackedPages", NULL, PROTO_MAX_PAGES},
+	[PROTO_CHECK] = {"Check", &romulus__check__descriptor, PROTO_MAX_CHECK},
+	[PROTO_CHECKED] = {"Checked", &romulus__checked__descriptor, PROTO_MAX_CONTROL},
 };
 
 static const struct frame_type *find_type(unsigned int type)

@@ -8,6 +8,8 @@
 #include "common/why.h"
 #include "diskrep/backup.h"
 #include "replicator/backup_epoch.h"
+#include "replicator/claim.h"
+#include "replicator/drill_source.h"
 #include "replicator/feed.h"
 #include "replicator/hv.h"
 #include "replicator/receive.h"
@@ -23,6 +25,9 @@ struct backup {
 	struct feed *feed;
 	struct receive rx;
 	struct backup_epoch epoch;
+	struct claim claim;
+	char *config_json;          /* what the standby is made of */
+	struct drill_source *drill; /* NULL: there is none */
 	struct diskrep_backup_spec disk_spec;
 	struct diskrep_backup *disks; /* NULL: the domain has none */
 	uint64_t reported_ns, bytes;
@@ -40,6 +45,8 @@ int backup_read_boundaries(struct backup *b); /* negative errno: the disks follo
 int backup_take_over(struct backup *b);
 
 /* backup_main.c */
-int backup_fail(struct backup *b, int err); /* report b->why; exit code */
+/* If one waits for a checkpoint: @epoch, which was acked and fed right now, is the one. */
+void backup_begin_drill(struct backup *b, uint64_t epoch);
+int backup_fail(struct backup *b, int err);                /* report b->why; exit code */
 
 #endif

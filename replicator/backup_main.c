@@ -35,7 +35,10 @@ static int end_standby(struct backup *b)
 {
 	if (b->standby.pid && standby_destroy(&b->standby, b->ops, b->hv, &b->why))
 		log_error("%s", b->why.text);
+	if (b->drill)
+		drill_source_stop(b->drill);
 	b->feed = feed_free(b->feed);
+	b->drill = drill_source_free(b->drill);
 	if (b->stream)
 		proto_session_bye(b->stream, PROTO_BYE_DONE, "the standby was given up");
 	b->stream = proto_session_free(b->stream);
@@ -58,6 +61,54 @@ static int lose_standby(struct backup *b, const char *what)
 	return EXIT_CODE_FAILED;
 }
 
+/* ---- a drill of it --------------------------------------------------------------------------- */
+
+static void order_drill(struct backup *b, const char *path)
+{
+	struct why why;
+	int r = b->drill || !b->epoch.acked
+			? why_set(&why, -EBUSY, "there is one, or no checkpoint yet")
+			: drill_source_open(
+				  path, b->ops, b->standby.name, b->config_json, &b->drill, &why);
+
+	if (r)
+		log_warning("%s: no drill: %s", b->worker.domain, why.text);
+}
+
+void backup_begin_drill(struct backup *b, uint64_t epoch)
+{
+	struct why why;
+
+	if (!b->drill || drill_source_begun(b->drill))
+		return;
+	if (!b->disks || diskrep_backup_snapshot(b->disks, epoch, &why) == 0) {
+		drill_source_begin(b->drill, b->feed, epoch);
+		return;
+	}
+	log_warning("%s: no drill: %s", b->worker.domain, why.text);
+	b->drill = drill_source_free(b->drill);
+}
+
+/* The protection goes first: what it brings must not wait for a drill that is slow. */
+static void tend_drill(struct backup *b)
+{
+	struct why why;
+
+	if (!b->drill || !drill_source_begun(b->drill))
+		return;
+	if (feed_visiting(b->feed)) {
+		if (feed_has_room(b->feed))
+			return;
+		log_warning("%s: the drill is broken off: more has arrived than `staging` holds",
+			b->worker.domain);
+		drill_source_stop(b->drill);
+	} else if (drill_source_over(b->drill)) {
+		b->drill = drill_source_free(b->drill);
+		if (b->disks && diskrep_backup_release(b->disks, &why))
+			log_warning("%s: %s", b->worker.domain, why.text);
+	}
+}
+
 static int lose_restore(struct backup *b)
 {
 	struct standby_news news;
@@ -77,12 +128,14 @@ static int serve(struct backup *b)
 			{.fd = b->feed ? feed_event_fd(b->feed) : -1, .events = POLLIN},
 			{.fd = b->feed ? b->standby.news_fd : -1, .events = POLLIN},
 			{.fd = b->disks ? diskrep_backup_fd(b->disks) : -1, .events = POLLIN},
+			{.fd = b->drill ? drill_source_fd(b->drill) : -1, .events = POLLIN},
 		};
 		bool buffered = reading && proto_session_pending(b->stream);
+		const Romulus__Order *details = NULL;
 		int order;
 
 		poll(fds, ARRAY_SIZE(fds), buffered ? 0 : -1);
-		order = worker_order(&b->worker, 0, NULL);
+		order = worker_order(&b->worker, 0, &details);
 		if (order < 0) { /* daemon gone: nobody can grant anything any more */
 			end_standby(b);
 			return EXIT_CODE_FAILED;
@@ -100,8 +153,11 @@ static int serve(struct backup *b)
 			worker_say(&b->worker, PROTO_REPORT_DONE, "", 0);
 			return EXIT_CODE_OK;
 		}
+		if (order == PROTO_ORDER_DRILL)
+			order_drill(b, details->address);
 		if (b->feed && (feed_failed(b->feed) || fds[3].revents))
 			return lose_restore(b);
+		tend_drill(b);
 		if (b->disks && backup_read_boundaries(b) < 0)
 			return lose_standby(b, b->why.text);
 		if (reading && (buffered || fds[1].revents))

@@ -39,7 +39,10 @@ static int start_standby(struct backup *b, const Romulus__DomainConfig *config)
 		     : 0;
 	if (r)
 		return r;
-	r = standby_start(&b->standby, b->ops, b->worker.domain, config->json, &b->why);
+	b->config_json = strdup(config->json);
+	if (!b->config_json)
+		return why_set(&b->why, -ENOMEM, "no memory for the standby's configuration");
+	r = standby_start(&b->standby, b->ops, b->worker.domain, b->config_json, &b->why);
 	if (r)
 		return r;
 	b->feed = feed_start(b->standby.stream_fd, b->worker.staging_bytes);
@@ -81,6 +84,14 @@ static void count_order(struct backup *b, Romulus__Ack *ack)
 	ack->violations = figures.order.violations;
 }
 
+static int claim(struct backup *b)
+{
+	const struct worker *w = &b->worker;
+
+	return claim_try(
+		&b->claim, b->ops, b->hv, w->domain, b->standby.name, w->memory_kb, &b->why);
+}
+
 /*
  * Everything of the epoch is in RAM and verified. From the ack on this checkpoint is what a
  * takeover starts from, so it is handed to the feed whether or not the ack gets through.
@@ -99,9 +110,11 @@ static int commit(struct backup *b, uint64_t epoch)
 			b->stream, PROTO_ACK, &ack.base, clock_now_ns() + SEND_TIMEOUT_NS, &b->why);
 	}
 	feed_push(b->feed, receive_take(&b->rx), epoch > 0);
-	if (epoch > 0)
-		report_epoch(b); /* first: now the undo store holds most */
-	if (epoch > 0 && b->disks && diskrep_backup_commit(b->disks, epoch, &b->why))
+	if (epoch == 0) /* of a small guest there was no piece before */
+		return claim(b);
+	backup_begin_drill(b, epoch);
+	report_epoch(b); /* first: now the undo store holds most */
+	if (b->disks && diskrep_backup_commit(b->disks, epoch, &b->why))
 		r = -EIO;
 	return r;
 }
@@ -111,10 +124,11 @@ static int store(struct backup *b, const struct proto_frame *frame)
 	int r = receive_add(&b->rx, frame->data, frame->length, &b->why);
 
 	b->bytes += frame->length;
+	if (r || b->epoch.epoch > 0 || !b->rx.open || b->rx.open->length < COPY_PIECE)
+		return r;
 	/* The initial copy is no checkpoint: it is handed on as it comes. */
-	if (!r && b->epoch.epoch == 0 && b->rx.open && b->rx.open->length >= COPY_PIECE)
-		feed_push(b->feed, receive_take(&b->rx), false);
-	return r;
+	feed_push(b->feed, receive_take(&b->rx), false);
+	return claim(b);
 }
 
 static int on_frame(struct backup *b, const struct proto_frame *frame)
@@ -167,8 +181,10 @@ static void lose_stream(struct backup *b, int err)
 {
 	int actions = backup_epoch_step(&b->epoch, BACKUP_EV_STREAM_LOST, 0);
 
-	if (err == -EBADMSG || err == -ENOSPC || err == -ENOMEM)
+	if (err == -EBADMSG)
 		proto_session_bye(b->stream, PROTO_BYE_MALFORMED, b->why.text);
+	else if (err == -ENOSPC || err == -ENOMEM)
+		proto_session_bye(b->stream, PROTO_BYE_FAILED, b->why.text);
 	b->stream = proto_session_free(b->stream);
 	if (actions > 0 && actions & BACKUP_DROP)
 		receive_begin(&b->rx);

@@ -3,10 +3,13 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <linux/sockios.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,16 +20,20 @@ struct feed {
 	int event;
 	size_t limit;
 	pthread_t thread;
+	struct replica replica; /* the thread's */
+	feed_visitor *visit;
+	void *visit_opaque;
 
 	pthread_mutex_t lock; /* guards all below */
 	pthread_cond_t changed;
 	struct chunk *head, **tail;
 	size_t queued;
-	bool failed, ending;
+	bool failed, ending, visiting;
 };
 
-/* A chunk that ends a checkpoint is followed by an empty one with this epoch. */
+/* Empty chunks with these epochs: one follows what ends a checkpoint; here a visit is due. */
 #define CHECKPOINT_MARK UINT64_MAX
+#define VISIT_MARK (UINT64_MAX - 1)
 
 static bool write_all(struct feed *f, const void *data, size_t length)
 {
@@ -63,10 +70,55 @@ static bool write_header(struct feed *f)
 	       write_record(f, XENSTREAM_TYPE_LIBXC_CONTEXT);
 }
 
+/* It reads on while it has what it needs, so what it has not read yet it has not come to. */
+static bool is_read(struct feed *f)
+{
+	int unread = 0;
+
+	return ioctl(f->fd, SIOCOUTQ, &unread) == 0 && unread == 0;
+}
+
+static bool is_ending(struct feed *f)
+{
+	bool ending;
+
+	pthread_mutex_lock(&f->lock);
+	ending = f->ending;
+	pthread_mutex_unlock(&f->lock);
+	return ending;
+}
+
+/*
+ * A checkpoint is applied when the next record of libxc's is read, and what follows that until it
+ * ends is kept apart (xg_sr_restore.c, handle_checkpoint). So a checkpoint in which nothing has
+ * changed, and which has been read, stands for the one before being in the standby's memory.
+ */
+static bool visit(struct feed *f)
+{
+	struct pollfd gone = {.fd = f->fd};
+	bool read = false;
+
+	if (!write_record(f, XENSTREAM_RECORD_CHECKPOINT) ||
+		!write_record(f, XENSTREAM_TYPE_CHECKPOINT_END))
+		return false;
+	while (!is_ending(f) && !(read = is_read(f)))
+		if (poll(&gone, 1, 1) > 0)
+			return false;
+	if (read)
+		f->visit(f->visit_opaque, &f->replica);
+	pthread_mutex_lock(&f->lock);
+	f->visiting = false;
+	pthread_mutex_unlock(&f->lock);
+	return true;
+}
+
 static bool write_chunk(struct feed *f, const struct chunk *c)
 {
 	if (c->epoch == CHECKPOINT_MARK)
 		return write_record(f, XENSTREAM_TYPE_CHECKPOINT_END);
+	if (c->epoch == VISIT_MARK)
+		return visit(f);
+	replica_feed(&f->replica, c->data, c->length);
 	return write_all(f, c->data, c->length);
 }
 
@@ -94,6 +146,7 @@ static void *feed_thread(void *opaque)
 		eventfd_write(f->event, 1);
 	}
 	f->failed = !ok;
+	f->visiting = false; /* it is not come to any more */
 	pthread_mutex_unlock(&f->lock);
 	eventfd_write(f->event, 1);
 	return NULL;
@@ -145,6 +198,33 @@ void feed_push(struct feed *f, struct chunk *c, bool checkpoint)
 	}
 	pthread_cond_signal(&f->changed);
 	pthread_mutex_unlock(&f->lock);
+}
+
+bool feed_visit(struct feed *f, feed_visitor *visitor, void *opaque)
+{
+	struct chunk *mark = feed_visiting(f) ? NULL : calloc(1, sizeof(*mark));
+
+	if (!mark)
+		return false;
+	mark->epoch = VISIT_MARK;
+	pthread_mutex_lock(&f->lock);
+	f->visit = visitor;
+	f->visit_opaque = opaque;
+	f->visiting = !f->failed && !f->ending;
+	append(f, mark);
+	pthread_cond_signal(&f->changed);
+	pthread_mutex_unlock(&f->lock);
+	return true;
+}
+
+bool feed_visiting(struct feed *f)
+{
+	bool visiting;
+
+	pthread_mutex_lock(&f->lock);
+	visiting = f->visiting;
+	pthread_mutex_unlock(&f->lock);
+	return visiting;
 }
 
 bool feed_has_room(struct feed *f)
@@ -207,6 +287,7 @@ struct feed *feed_free(struct feed *f)
 		free(c);
 	}
 	close(f->event);
+	replica_clear(&f->replica);
 	pthread_mutex_destroy(&f->lock);
 	pthread_cond_destroy(&f->changed);
 	free(f);

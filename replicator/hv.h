@@ -15,9 +15,13 @@
 
 struct why;
 struct hv;
+struct replica;
 
 #define HV_MAX_NICS 16
 #define HV_MAX_DISKS 16
+#define HV_FEATURE_WORDS 64 /* of 32 processor features; Xen 4.17 has 19 */
+/* Beside the guest's own memory: page tables, vCPU and event structures, and Xen's rounding. */
+#define HV_OVERHEAD_KB 12288
 
 enum hv_type { HV_TYPE_PV, HV_TYPE_PVH, HV_TYPE_HVM };
 
@@ -46,6 +50,20 @@ struct hv_domain {
 		char vdev[16];  /* as the guest sees it: "xvda" */
 		char path[256]; /* in dom0 */
 	} disks[HV_MAX_DISKS];
+	size_t fixed_count; /* those that it cannot write, with something in them */
+	struct {
+		char vdev[16], path[256];
+	} fixed[HV_MAX_DISKS];
+	char passed_through[128]; /* devices of this host that it has; "": none */
+};
+
+/* What a host has to give. */
+struct hv_host {
+	char hypervisor[16]; /* "4.17" */
+	uint64_t free_kb;    /* and promised to nobody */
+	/* The most that a guest of the type asked about can be given, as Xen's featuresets are. */
+	uint32_t features[HV_FEATURE_WORDS];
+	size_t features_n;
 };
 
 void hv_domain_clear(struct hv_domain *dom);
@@ -137,6 +155,16 @@ struct hv_ops {
 	 */
 	int (*can_host)(struct hv *hv, const char *name, const char *uuid, uint64_t memory_kb,
 		const char *here, struct why *why);
+	/* Both halves of that: what has its name or uuid (-EEXIST), and what there is to give. */
+	int (*taken)(struct hv *hv, const char *name, const char *uuid, const char *here,
+		struct why *why);
+	int (*host)(struct hv *hv, enum hv_type type, struct hv_host *ret, struct why *why);
+	/*
+	 * The processor features that @dom sees and @host gives: those that Xen makes up for every
+	 * guest are not among them. As many words as in @host.
+	 */
+	int (*features)(struct hv *hv, const struct hv_domain *dom, const struct hv_host *host,
+		uint32_t ret[HV_FEATURE_WORDS], struct why *why);
 	/* Make ready to hear of its suspensions; undone by close. */
 	int (*attach)(struct hv *hv, const struct hv_domain *dom, struct why *why);
 	/*
@@ -163,6 +191,17 @@ struct hv_ops {
 	 */
 	int (*restore)(struct hv *hv, const char *config_json, const char *name, int stream_fd,
 		uint32_t *ret_domid, struct why *why);
+	/*
+	 * Have Xen keep what the domain called @name still lacks of @memory_kb for it; `activate`
+	 * ends that. -EAGAIN: it is not there yet; -ENOMEM: there is not so much.
+	 */
+	int (*claim)(struct hv *hv, const char *name, uint64_t memory_kb, struct why *why);
+	/*
+	 * Write the pages of @replica, as the standby called @name holds them, to @fd, as records
+	 * of libxc's. It must stand still meanwhile.
+	 */
+	int (*copy_out)(struct hv *hv, const char *name, const struct replica *replica, int fd,
+		struct why *why);
 	/*
 	 * Save @domid whole to @fd; @live: most of its memory while it still runs. It stands
 	 * suspended when this returns 0: `resume` or `kill` it. After a failure it runs on,

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -18,16 +19,16 @@
 #include "common/why.h"
 #include "replicator/dirty.h"
 #include "replicator/hv_xen.h"
+#include "replicator/replica.h"
+#include "replicator/xenstream.h"
 
 /* These two after Xen's other headers, whose names of fields they define away. */
 #include <xen/hvm/params.h>
 #include <xenforeignmemory.h>
 
-#define RECORD_PAGE_DATA 0x01u
 #define RECORD_TSC_INFO 0x08u
 #define RECORD_HVM_CONTEXT 0x09u
 #define RECORD_HVM_PARAMS 0x0au
-#define RECORD_CHECKPOINT 0x0eu
 
 #define PAGE_BYTES 4096u
 #define WORD_BITS 64u
@@ -293,7 +294,7 @@ static int write_batch(struct hv_capture *c, int fd, size_t first, size_t count,
 		uint32_t count, reserved;
 		uint64_t pfns[BATCH_PAGES];
 	} head = {.count = (uint32_t)count};
-	struct record record = {.type = RECORD_PAGE_DATA};
+	struct record record = {.type = XENSTREAM_RECORD_PAGE_DATA};
 	struct iovec iov[2 + BATCH_PAGES] = {
 		{&record, sizeof(record)},
 		{&head, 8 + count * 8},
@@ -428,5 +429,47 @@ int hv_capture_write(struct hv_capture *c, int fd, struct why *why)
 		r = write_context(c, fd, why);
 	if (!r)
 		r = write_params(c, fd, why);
-	return r ? r : write_record(c, fd, RECORD_CHECKPOINT, NULL, 0, why);
+	return r ? r : write_record(c, fd, XENSTREAM_RECORD_CHECKPOINT, NULL, 0, why);
+}
+
+/* ---- of a domain that stands still ---------------------------------------------------------- */
+
+static int copy_pages(struct hv_capture *c, const struct replica *replica, int fd, struct why *why)
+{
+	uint64_t page = replica_page(replica, 0);
+	int r = grow(c, BATCH_PAGES, why);
+
+	while (!r && page != UINT64_MAX) {
+		for (c->pages = 0; c->pages < BATCH_PAGES && page != UINT64_MAX; c->pages++) {
+			c->pfns[c->pages] = page;
+			page = replica_page(replica, page + 1);
+		}
+		r = map_dirty(c, why);
+		if (!r)
+			r = write_batch(c, fd, 0, c->pages, why);
+		hv_capture_unmap(c);
+	}
+	return r;
+}
+
+int hv_xen_copy_out(
+	struct hv *hv, const char *name, const struct replica *replica, int fd, struct why *why)
+{
+	struct hv_capture *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c)
+		return why_set(why, -ENOMEM, "no memory to copy '%s'", name);
+	c->hv = hv;
+	snprintf(hv->name, sizeof(hv->name), "%s", name);
+	c->memory = xenforeignmemory_open(hv->log, 0);
+	if (libxl_name_to_domid(hv->xl, name, &hv->domid))
+		r = why_set(why, -ENOENT, "there is no domain '%s' on this host", name);
+	else if (!c->memory)
+		r = why_set(why, -errno, "the memory of '%s' cannot be mapped: %s", name,
+			strerror(errno));
+	else
+		r = copy_pages(c, replica, fd, why);
+	hv_capture_close(c);
+	return r;
 }

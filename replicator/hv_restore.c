@@ -73,6 +73,10 @@ int hv_xen_activate(struct hv *hv, uint32_t domid, const char *standby, const ch
 	snprintf(path, sizeof(path), "/local/domain/%u/control/feature-suspend", domid);
 	xs_write(hv->xs, XBT_NULL, path, "1", 1);
 
+	/* What it has not taken of its claim it does not need: a guest may be smaller than it was
+	 * built for. */
+	xc_domain_claim_pages(hv->xc, domid, 0);
+
 	/* A guest under the wrong name serves its users; one that stays paused does not. */
 	if (libxl_domain_rename(hv->xl, domid, standby, name))
 		name = standby;

@@ -16,9 +16,6 @@
 #include "common/why.h"
 #include "replicator/saver.h"
 
-/* Beside the guest's own memory: page tables, vCPU and event structures, and Xen's rounding. */
-#define HV_OVERHEAD_KB 12288
-
 static struct hv *hv_xen_open(struct why *why)
 {
 	struct hv *hv = calloc(1, sizeof(*hv));
@@ -123,6 +120,38 @@ static void describe_nics(const libxl_domain_config *config, struct hv_domain *r
 	}
 }
 
+static void describe_fixed(const libxl_device_disk *disk, struct hv_domain *ret)
+{
+	size_t n = ret->fixed_count;
+
+	if (!disk->pdev_path || !disk->pdev_path[0] || n == HV_MAX_DISKS)
+		return;
+	ret->fixed_count++;
+	snprintf(
+		ret->fixed[n].vdev, sizeof(ret->fixed[n].vdev), "%s", disk->vdev ? disk->vdev : "");
+	snprintf(ret->fixed[n].path, sizeof(ret->fixed[n].path), "%s", disk->pdev_path);
+}
+
+/* A device of this host is not there on another one. */
+static void describe_passed_through(const libxl_domain_config *config, struct hv_domain *ret)
+{
+	char *text = ret->passed_through;
+	const size_t size = sizeof(ret->passed_through);
+	size_t n = 0;
+
+	for (int i = 0; i < config->num_pcidevs && n < size; i++)
+		n += (size_t)snprintf(text + n, size - n, "%sPCI %04x:%02x:%02x.%u", n ? ", " : "",
+			(unsigned int)config->pcidevs[i].domain, config->pcidevs[i].bus,
+			config->pcidevs[i].dev, config->pcidevs[i].func);
+	for (int i = 0; i < config->num_usbdevs && n < size; i++)
+		n += (size_t)snprintf(text + n, size - n, "%sUSB %u:%u", n ? ", " : "",
+			config->usbdevs[i].u.hostdev.hostbus,
+			config->usbdevs[i].u.hostdev.hostaddr);
+	for (int i = 0; i < config->num_dtdevs && n < size; i++)
+		n += (size_t)snprintf(text + n, size - n, "%s%s", n ? ", " : "",
+			config->dtdevs[i].path ? config->dtdevs[i].path : "a device");
+}
+
 static void describe_disks(const libxl_domain_config *config, struct hv_domain *ret)
 {
 	int i;
@@ -131,8 +160,10 @@ static void describe_disks(const libxl_domain_config *config, struct hv_domain *
 		const libxl_device_disk *disk = &config->disks[i];
 		size_t n = ret->disk_count;
 
-		if (!disk->readwrite || disk->is_cdrom)
+		if (!disk->readwrite || disk->is_cdrom) {
+			describe_fixed(disk, ret);
 			continue;
+		}
 		ret->disk_count++;
 		snprintf(ret->disks[n].vdev, sizeof(ret->disks[n].vdev), "%s",
 			disk->vdev ? disk->vdev : "");
@@ -185,6 +216,7 @@ int hv_xen_find(struct hv *hv, const char *name, struct hv_domain *ret, struct w
 			version->xen_version_major, version->xen_version_minor);
 	describe_nics(&config, ret);
 	describe_disks(&config, ret);
+	describe_passed_through(&config, ret);
 	ret->config_json = libxl_domain_config_to_json(hv->xl, &config);
 	if (!ret->config_json)
 		r = why_set(why, -ENOMEM, "no memory for the configuration of '%s'", name);
@@ -252,11 +284,9 @@ static int hv_xen_can_protect(struct hv *hv, const struct hv_domain *dom, struct
 	return 0;
 }
 
-static int hv_xen_can_host(struct hv *hv, const char *name, const char *uuid, uint64_t memory_kb,
-	const char *here, struct why *why)
+static int hv_xen_taken(
+	struct hv *hv, const char *name, const char *uuid, const char *here, struct why *why)
 {
-	uint64_t need = memory_kb + HV_OVERHEAD_KB, have;
-	libxl_physinfo phys;
 	libxl_dominfo *list;
 	uint32_t domid;
 	int i, n, taken = 0;
@@ -278,15 +308,20 @@ static int hv_xen_can_host(struct hv *hv, const char *name, const char *uuid, ui
 		return why_set(why, -EEXIST,
 			"a domain with the uuid %s already exists on %s; destroy it there", uuid,
 			here);
+	return 0;
+}
 
-	libxl_physinfo_init(&phys);
-	if (libxl_get_physinfo(hv->xl, &phys)) {
-		libxl_physinfo_dispose(&phys);
+static int hv_xen_can_host(struct hv *hv, const char *name, const char *uuid, uint64_t memory_kb,
+	const char *here, struct why *why)
+{
+	uint64_t need = memory_kb + HV_OVERHEAD_KB, have;
+	int r = hv_xen_taken(hv, name, uuid, here, why);
+
+	if (r)
+		return r;
+	if (hv_xen_free_kb(hv, &have, why))
 		return why_set(
 			why, -EIO, "the hypervisor of %s does not tell its free memory", here);
-	}
-	have = (phys.free_pages - phys.outstanding_pages) * 4;
-	libxl_physinfo_dispose(&phys);
 	if (have < need)
 		return why_set(why, -ENOMEM,
 			"no room for '%s' on %s: it needs %" PRIu64
@@ -323,6 +358,9 @@ const struct hv_ops hv_xen_ops = {
 	.find = hv_xen_find,
 	.can_protect = hv_xen_can_protect,
 	.can_host = hv_xen_can_host,
+	.taken = hv_xen_taken,
+	.host = hv_xen_host,
+	.features = hv_xen_features,
 	.attach = hv_xen_attach,
 	.watch_shape = hv_xen_watch_shape,
 	.changed = hv_xen_changed,
@@ -330,9 +368,11 @@ const struct hv_ops hv_xen_ops = {
 	.settle = hv_xen_settle,
 	.save = hv_xen_save,
 	.restore = hv_xen_restore,
+	.claim = hv_xen_claim,
 	.write_out = hv_xen_write_out,
 	.resume = hv_xen_resume,
 	.take_back = hv_xen_take_back,
+	.copy_out = hv_xen_copy_out,
 	.read_in = hv_xen_read_in,
 	.activate = hv_xen_activate,
 	.destroy = hv_xen_destroy,

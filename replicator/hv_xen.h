@@ -67,6 +67,8 @@ int hv_xen_restore(struct hv *hv, const char *config_json, const char *name, int
 	uint32_t *ret_domid, struct why *why);
 int hv_xen_read_in(struct hv *hv, const char *config_json, const char *name, int stream_fd,
 	uint32_t *ret_domid, struct why *why);
+int hv_xen_copy_out(
+	struct hv *hv, const char *name, const struct replica *replica, int fd, struct why *why);
 int hv_xen_write_out(struct hv *hv, uint32_t domid, int fd, bool live, struct why *why);
 int hv_xen_resume(struct hv *hv, uint32_t domid, struct why *why);
 int hv_xen_take_back(struct hv *hv, uint32_t domid, struct why *why);
@@ -87,6 +89,12 @@ int hv_xen_finish(
 	struct hv *hv, uint32_t domid, enum hv_then then, uint32_t *ret_domid, struct why *why);
 int hv_xen_pause(struct hv *hv, uint32_t domid, struct why *why);
 int hv_xen_unpause(struct hv *hv, uint32_t domid, struct why *why);
+
+int hv_xen_free_kb(struct hv *hv, uint64_t *ret, struct why *why);
+int hv_xen_host(struct hv *hv, enum hv_type type, struct hv_host *ret, struct why *why);
+int hv_xen_claim(struct hv *hv, const char *name, uint64_t memory_kb, struct why *why);
+int hv_xen_features(struct hv *hv, const struct hv_domain *dom, const struct hv_host *host,
+	uint32_t ret[HV_FEATURE_WORDS], struct why *why);
 
 int hv_xen_find(struct hv *hv, const char *name, struct hv_domain *ret, struct why *why);
 

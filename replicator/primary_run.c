@@ -368,8 +368,9 @@ int primary_replicate(struct primary *p)
 		restrain_let_go(p->ops, p->hv, p->worker.run_dir, p->dom.uuid, &(struct why){""});
 	if (!p->ops->settle(p->hv)) /* else a request of ours has not been answered yet */
 		asked_note(p->asked, 0);
+	/* Room that is taken during the copy is refused like room that was not there. */
 	if (p->copying && ship_copy_finish(&p->copy) && r != -ECANCELED)
-		why_set(&p->why, r,
+		r = why_set(&p->why, proto_session_gave_up(p->stream) ? -ENOMEM : r,
 			"the initial copy of '%s' failed: %s; the domain runs on, "
 			"unprotected",
 			p->dom.name, p->copy.why.text);

@@ -17,9 +17,9 @@
 #include "common/cleanup.h"
 #include "common/fault.h"
 #include "common/text.h"
+#include "diskrep/drbd.h"
 
 #define PIECE (1u << 20)
-#define DRBD_MAJOR 147 /* Linux: Documentation/admin-guide/devices.txt */
 #define SPOOL_DIR "/var/tmp"
 
 /* ---- the file ------------------------------------------------------------------------------- */
@@ -155,7 +155,7 @@ static int check_disk(const char *name, const char *path, struct why *why)
 
 	if (fd >= 0 || path[0] != '/') /* a target of libxl's, not a path: its own to judge */
 		return 0;
-	if (stat(path, &st) == 0 && S_ISBLK(st.st_mode) && major(st.st_rdev) == DRBD_MAJOR)
+	if (stat(path, &st) == 0 && S_ISBLK(st.st_mode) && major(st.st_rdev) == DISKREP_DRBD_MAJOR)
 		return why_set(why, -EBUSY,
 			"%s, a disk of '%s', is not primary here (DRBD: %s): nothing was restored. "
 			"Restore it on the host where it is, or make it primary with `drbdadm "

@@ -32,8 +32,11 @@ static void tell(int fd, enum standby_stage stage, const struct why *why, struct
 	(void)!write(fd, &news, sizeof(news));
 }
 
-static void run_child(const struct hv_ops *ops, const char *standby, const char *domain,
-	const char *config_json, int stream_fd, int news_fd)
+typedef int restore_fn(struct hv *hv, const char *config_json, const char *name, int stream_fd,
+	uint32_t *ret_domid, struct why *why);
+
+static void run_child(const struct hv_ops *ops, restore_fn *restore, const char *standby,
+	const char *domain, const char *config_json, int stream_fd, int news_fd)
 {
 	struct hv_domain dom = {0};
 	struct why why = {""};
@@ -42,7 +45,7 @@ static void run_child(const struct hv_ops *ops, const char *standby, const char 
 	int r;
 
 	hv = ops->open(&why);
-	r = hv ? ops->restore(hv, config_json, standby, stream_fd, &domid, &why) : -ENODEV;
+	r = hv ? restore(hv, config_json, standby, stream_fd, &domid, &why) : -ENODEV;
 	if (!r) {
 		tell(news_fd, STANDBY_RESTORED, NULL, NULL);
 		r = ops->activate(hv, domid, standby, domain, true, &dom, &why);
@@ -54,42 +57,65 @@ static void run_child(const struct hv_ops *ops, const char *standby, const char 
 	_exit(r ? 1 : 0);
 }
 
-int standby_start(struct standby *sb, const struct hv_ops *ops, const char *domain,
-	const char *config_json, struct why *why)
+/* @stream_fd becomes the child's. */
+static int start(struct standby *sb, const struct hv_ops *ops, restore_fn *restore,
+	const char *domain, const char *config_json, int stream_fd, struct why *why)
 {
-	const int buffer = STREAM_BUFFER;
-	int stream[2], news[2];
+	int news[2];
 
 	standby_name(sb->name, sizeof(sb->name), domain);
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream))
-		return why_set(why, -errno, "no socket pair for the standby of '%s'", domain);
-	/* A whole epoch at once, instead of a change of process every 200 KiB; capped by the
-	 * kernel. */
-	setsockopt(stream[1], SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof(buffer));
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, news)) {
-		close(stream[0]);
-		close(stream[1]);
-		return why_set(why, -errno, "no socket pair for the standby of '%s'", domain);
+		close(stream_fd);
+		return why_set(why, -errno, "no socket pair for the restore of '%s'", domain);
 	}
 	sb->pid = fork();
 	if (sb->pid < 0)
-		return why_set(why, -errno, "cannot fork the restore of '%s'", domain);
+		why_set(why, -errno, "cannot fork the restore of '%s'", domain);
 	if (sb->pid == 0) {
 		setpgid(0, 0); /* with libxl's save helper: killed as one */
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		signal(SIGTERM, SIG_DFL);
 		/* Only its own ends: a peer's stream held open here would outlive the worker. */
-		dup2(stream[0], 3);
+		dup2(stream_fd, 3);
 		dup2(news[1], 4);
 		close_range(5, ~0U, 0);
-		run_child(ops, sb->name, domain, config_json, 3, 4);
+		run_child(ops, restore, sb->name, domain, config_json, 3, 4);
+	}
+	close(stream_fd);
+	close(news[1]);
+	if (sb->pid < 0) {
+		close(news[0]);
+		return -EAGAIN;
 	}
 	setpgid(sb->pid, sb->pid);
-	close(stream[0]);
-	close(news[1]);
-	sb->stream_fd = stream[1];
 	sb->news_fd = news[0];
 	return 0;
+}
+
+int standby_start(struct standby *sb, const struct hv_ops *ops, const char *domain,
+	const char *config_json, struct why *why)
+{
+	const int buffer = STREAM_BUFFER;
+	int stream[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream))
+		return why_set(why, -errno, "no socket pair for the standby of '%s'", domain);
+	/* A whole epoch at once, instead of a change of process every 200 KiB; capped by the
+	 * kernel. */
+	setsockopt(stream[1], SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof(buffer));
+	r = start(sb, ops, ops->restore, domain, config_json, stream[0], why);
+	if (r)
+		close(stream[1]);
+	else
+		sb->stream_fd = stream[1];
+	return r;
+}
+
+int standby_start_whole(struct standby *sb, const struct hv_ops *ops, const char *domain,
+	const char *config_json, int stream_fd, struct why *why)
+{
+	sb->stream_fd = -1;
+	return start(sb, ops, ops->read_in, domain, config_json, stream_fd, why);
 }
 
 int standby_news(struct standby *sb, struct standby_news *ret)

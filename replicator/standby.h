@@ -37,6 +37,13 @@ void standby_name(char *out, size_t size, const char *domain);
 int standby_start(struct standby *sb, const struct hv_ops *ops, const char *domain,
 	const char *config_json, struct why *why);
 
+/*
+ * The same of one that was saved whole: its stream arrives at @stream_fd, which is owned from here
+ * on, and is not ours to write to.
+ */
+int standby_start_whole(struct standby *sb, const struct hv_ops *ops, const char *domain,
+	const char *config_json, int stream_fd, struct why *why);
+
 /* Next news. Returns 1, 0 when the child has ended without a word, or a negative errno. */
 int standby_news(struct standby *sb, struct standby_news *ret);
 

@@ -38,6 +38,10 @@ struct worker {
 	bool restrain;        /* monitor: a guest that starts again is paused */
 	bool adopt;           /* monitor: nobody else watches the guest */
 	bool unattended;      /* monitor: without a daemon, to the guest's end */
+	bool elsewhere;       /* facts: the guest is on the host that asks */
+	bool clean;           /* drill: remove what one that died has left, and exit */
+	const char *drill_address, *drill_command, *drill_tcp, *drill_http; /* see drill.h */
+	unsigned int drill_limit_s;
 
 	struct proto_session *daemon;
 	struct proto_identity *identity; /* NULL: the stream is plain */

@@ -11,7 +11,6 @@
 #define LIBXC_MARKER UINT64_MAX
 #define LIBXC_IDENT UINT32_C(0x58454e46) /* "XENF" */
 
-#define LIBXC_RECORD_END 0u
 #define RECORD_MAX (128u << 20) /* libxc's own limit (xg_sr_stream_format.h) */
 
 /* Version 2; options: little endian, perhaps converted from an older stream. */
@@ -68,7 +67,7 @@ static bool memory_domain(struct xenstream *s)
 
 static bool memory_record(struct xenstream *s)
 {
-	if (bytes_get_le32(s->head) != LIBXC_RECORD_END)
+	if (bytes_get_le32(s->head) != XENSTREAM_RECORD_END)
 		return body(s, bytes_get_le32(s->head + 4));
 	s->state = XENSTREAM_RECORD;
 	return bytes_get_le32(s->head + 4) == 0;

@@ -24,6 +24,11 @@ enum xenstream_type {
 	XENSTREAM_TYPE_CHECKPOINT_END = 4,
 };
 
+/* Of libxc's, which is in libxl's. */
+#define XENSTREAM_RECORD_END 0x00u
+#define XENSTREAM_RECORD_PAGE_DATA 0x01u
+#define XENSTREAM_RECORD_CHECKPOINT 0x0eu
+
 enum xenstream_state {
 	XENSTREAM_HEADER,
 	XENSTREAM_RECORD,

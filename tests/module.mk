@@ -55,7 +55,7 @@ $(foreach t,$(channel_tests),$(eval $(t)_lib := -Wl,--wrap=sendmsg))
 # Fuzz targets: tests/fuzz/NAME.c. Over their seeds they are unit tests; FUZZER is set by `make fuzz`.
 fuzz_targets := $(addprefix tests/fuzz/,marker rollback drbd_events undo_control wire \
 	record config control heartbeat question answer stream child_output netbuf_state \
-	drbd_status meta cli_reply etcd savefile)
+	drbd_status meta cli_reply etcd savefile preflight)
 unit_tests += $(fuzz_targets)
 fuzz_src := $(if $(FUZZER),,tests/fuzz/replay.c) tests/fuzz/log.c \
 	$(filter-out common/log.c,$(common_src))
@@ -93,8 +93,11 @@ tests/fuzz/drbd_status_src := tests/fuzz/drbd_status.c diskrep/command.c diskrep
 	diskrep/drbd_events.c diskrep/drbd_show.c diskrep/drbd_status.c diskrep/lineage.c \
 	$(fuzz_src)
 tests/fuzz/meta_src := tests/fuzz/meta.c diskrep/meta.c $(fuzz_src)
-tests/fuzz/cli_reply_src := tests/fuzz/cli_reply.c cli/status.c cli/progress.c cli/events.c $(fuzz_src)
+tests/fuzz/cli_reply_src := tests/fuzz/cli_reply.c cli/status.c cli/check.c cli/drills.c cli/progress.c cli/events.c $(fuzz_src)
 tests/fuzz/cli_reply_pkg := jansson
+tests/fuzz/preflight_src := tests/fuzz/preflight.c failover/preflight.c failover/preflight_disks.c failover/cpu_features.c failover/terms.c \
+	$(proto_src) $(fuzz_src)
+tests/fuzz/preflight_pkg := $(proto_pkg)
 tests/fuzz/etcd_src := tests/fuzz/etcd.c failover/etcd_message.c failover/state.c $(fuzz_src)
 tests/fuzz/etcd_pkg := jansson
 tests/fuzz/savefile_src := tests/fuzz/savefile.c $(savefile_src) $(fuzz_src)

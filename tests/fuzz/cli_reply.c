@@ -66,6 +66,11 @@ void fuzz_seeds(fuzz_put *put)
 			"\"\", \"peer\": \"beta\", \"generation\": 3, \"epoch\": 9, "
 			"\"commit_age_ms\": 12, \"pause_ms\": 1.5, \"undo_bytes\": 4096, "
 			"\"undo_limit\": 8192, \"boundary\": \"wait\"}]}}\n{\"exit\": 0}\n"},
+		{"good-check",
+			"\x04{\"check\": {\"domain\": \"db\", \"host\": \"beta\", \"checks\": "
+			"[{\"name\": \"cpu\", \"result\": \"fail\", \"found\": \"no AVX\", "
+			"\"do\": \"mask it\"}, {\"name\": \"clock\", \"result\": \"warn\"}]}}\n"
+			"{\"exit\": 0}\n"},
 		{"refused", "\x01{\"exit\": 3, \"error\": \"db is not known to this host\"}\n"},
 		{"numbers", "\x05{\"progress\": {\"pages\": 1e308, \"total\": -1, \"eta_s\": "
 			    "9223372036854775807}}\n{\"exit\": -1}\n"},

@@ -66,6 +66,26 @@ void failover_domain_cancel(struct failover *f, struct failover_client *client, 
 	refuse(client, name);
 }
 
+void failover_check_first(struct failover *f, struct failover_client *client, const char *name,
+	const char *host, const struct failover_wishes *wishes, failover_check_then *then)
+{
+	FUZZ_EXPECT(host);
+	then(f, client, name, host, wishes);
+}
+
+bool failover_check_call_off(struct failover *f, const char *name, failover_check_then *then)
+{
+	FUZZ_EXPECT(name && then);
+	return name[0] == 'd';
+}
+
+void failover_check(
+	struct failover *f, struct failover_client *client, const char *name, const char *host)
+{
+	FUZZ_EXPECT(host);
+	refuse(client, name);
+}
+
 /* Answered later, if whoever asked is still there. */
 void failover_domain_unprotect(struct failover *f, struct failover_client *client, const char *name)
 {
@@ -187,6 +207,8 @@ void fuzz_seeds(fuzz_put *put)
 		{"good-unprotect", "\x07{\"command\": \"unprotect\", \"domain\": \"db\"}\n"},
 		{"good-migrate", "\x40{\"command\": \"migrate\", \"domain\": \"db\", \"host\": "
 				 "\"beta\", \"protect\": false}\n"},
+		{"good-check", "\x40{\"command\": \"check\", \"domain\": \"db\", \"host\": "
+			       "\"beta\"}\n"},
 		{"good-failover", "\x40{\"command\": \"failover\", \"domain\": \"db\"}\n"},
 		{"good-confirm", "\x40{\"command\": \"confirm-dead\", \"host\": \"beta\"}\n"},
 		{"good-status", "\x40{\"command\": \"status\"}\n"},

@@ -61,7 +61,8 @@ static inline bool fuzz_frame_at(
 	ret->size = FUZZ_HEADER + ret->length;
 	return ret->type >= PROTO_HELLO && ret->type < PROTO_TYPE_COUNT && ret->size <= n &&
 	       ret->length <= (ret->type == PROTO_PAGES              ? PROTO_MAX_PAGES
-				      : ret->type == PROTO_HEARTBEAT ? 1400 - FUZZ_HEADER
+				      : ret->type == PROTO_HEARTBEAT ? 1344
+				      : ret->type == PROTO_CHECK     ? PROTO_MAX_CHECK
 								     : PROTO_MAX_CONTROL) &&
 	       fuzz_get64(f + 16) == sequence;
 }

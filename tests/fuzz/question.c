@@ -44,6 +44,12 @@ void failover_domain_unprotect_asked(
 	on_question(in, m->uuid);
 }
 
+void failover_check_asked(struct failover *f, struct failover_inbound *in, const Romulus__Check *m)
+{
+	FUZZ_EXPECT(m->domain && m->type && m->unfit);
+	on_question(in, m->uuid);
+}
+
 void failover_arbiter_heard(struct failover_arbiter *a)
 {
 	FUZZ_EXPECT(a == &peer.arbiter);
@@ -65,7 +71,8 @@ static bool asks(const uint8_t *f, size_t n)
 		!fuzz_frame_at(f + hello.size, n - hello.size, 1, &question))
 		return false;
 	greets = fuzz_greets(&hello, "peer", beta.name);
-	if (!greets || (question.type != PROTO_PREPARE && question.type != PROTO_UNPROTECT))
+	if (!greets || (question.type != PROTO_PREPARE && question.type != PROTO_UNPROTECT &&
+			       question.type != PROTO_CHECK))
 		return false;
 	return fuzz_unpacks(&question);
 }
@@ -108,7 +115,13 @@ void fuzz_seeds(fuzz_put *put)
 	Romulus__Hello hello = ROMULUS__HELLO__INIT;
 	Romulus__Prepare prepare = ROMULUS__PREPARE__INIT;
 	Romulus__Unprotect unprotect = ROMULUS__UNPROTECT__INIT;
+	Romulus__CheckDisk disk = ROMULUS__CHECK_DISK__INIT, *disks[] = {&disk};
+	Romulus__Check check = ROMULUS__CHECK__INIT;
 
+	check.domain = check.type = word;
+	check.uuid = uuid;
+	check.disks = disks;
+	check.n_disks = 1;
 	hello.version = hello.version_min = 1;
 	hello.host = host;
 	hello.software = word;
@@ -126,6 +139,10 @@ void fuzz_seeds(fuzz_put *put)
 	fuzz_seed_put(put, "good-unprotect-later");
 	fuzz_seed_add(PROTO_PREPARE, &prepare.base);
 	fuzz_seed_put(put, "good-second-question");
+	fuzz_seed_begin(0);
+	fuzz_seed_add(PROTO_HELLO, &hello.base);
+	fuzz_seed_add(PROTO_CHECK, &check.base);
+	fuzz_seed_put(put, "good-check");
 	fuzz_seed_begin(0);
 	fuzz_seed_add(PROTO_PREPARE, &prepare.base);
 	fuzz_seed_put(put, "no-hello");

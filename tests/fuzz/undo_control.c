@@ -54,6 +54,22 @@ int diskrep_undo_store_dump(struct diskrep_undo_store *s, uint64_t epoch, const 
 	return told.r ? why_set(why, told.r, "cannot write %s", path) : 0;
 }
 
+int diskrep_undo_store_snapshot(
+	struct diskrep_undo_store *s, uint64_t epoch, const char *dir, struct why *why)
+{
+	told.calls++;
+	told.verb = DISKREP_CONTROL_SNAPSHOT;
+	told.epoch = epoch;
+	snprintf(told.path, sizeof(told.path), "%s", dir);
+	return told.r ? why_set(why, told.r, "no snapshot in %s", dir) : 0;
+}
+
+void diskrep_undo_store_release(struct diskrep_undo_store *s)
+{
+	told.calls++;
+	told.verb = DISKREP_CONTROL_RELEASE;
+}
+
 void diskrep_undo_store_info(struct diskrep_undo_store *s, struct diskrep_undo_info *ret)
 {
 	told.calls++;
@@ -105,6 +121,10 @@ static size_t print_request(const struct diskrep_control_request *q, char *ret, 
 		return (size_t)snprintf(ret, size, "commit %llu", epoch);
 	case DISKREP_CONTROL_DUMP:
 		return (size_t)snprintf(ret, size, "dump %llu %s", epoch, q->path);
+	case DISKREP_CONTROL_SNAPSHOT:
+		return (size_t)snprintf(ret, size, "snapshot %llu %s", epoch, q->path);
+	case DISKREP_CONTROL_RELEASE:
+		return (size_t)snprintf(ret, size, "release");
 	case DISKREP_CONTROL_STATUS:
 		return (size_t)snprintf(ret, size, "status");
 	case DISKREP_CONTROL_STOP:
@@ -120,13 +140,13 @@ static void expect_sound(const struct diskrep_control_request *q)
 	struct diskrep_control_request again;
 	char line[DISKREP_CONTROL_MAX + 64];
 	size_t n = print_request(q, line, sizeof(line));
-	const bool dump = q->verb == DISKREP_CONTROL_DUMP;
+	const bool path = q->verb == DISKREP_CONTROL_DUMP || q->verb == DISKREP_CONTROL_SNAPSHOT;
 
 	FUZZ_EXPECT(n <= DISKREP_CONTROL_MAX);
 	FUZZ_EXPECT(diskrep_control_parse(line, n, &again) == 0 && same_request(q, &again));
-	FUZZ_EXPECT((dump || q->verb == DISKREP_CONTROL_COMMIT) == (q->epoch > 0));
+	FUZZ_EXPECT((path || q->verb == DISKREP_CONTROL_COMMIT) == (q->epoch > 0));
 	FUZZ_EXPECT((q->verb == DISKREP_CONTROL_EXPECT) == (q->expected.nonce > 0));
-	FUZZ_EXPECT(dump == (q->path[0] == '/'));
+	FUZZ_EXPECT(path == (q->path[0] == '/'));
 	for (const char *p = q->path; *p; p++)
 		FUZZ_EXPECT((unsigned char)*p >= ' ' && *p != 0x7f);
 }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <zstd.h>
 
 #include "common/cleanup.h"
 #include "common/crc32c.h"
@@ -20,6 +21,9 @@
 #define HEADER 24
 #define TOKEN "0123456789abcdef"
 #define STREAM_MAX 65536u
+#define UNPACKED_MAX (1024u * 1024u)
+#define HEARTBEAT_MAX 1344
+#define CHECK_MAX 32768
 
 unsigned long fuzz_accepted;
 
@@ -28,9 +32,11 @@ enum verdict { FRAME, MALFORMED, TORN, END };
 /* From docs/protocol.md: payload bytes. */
 static uint32_t cap_of(unsigned int type)
 {
-	if (type == PROTO_PAGES)
-		return 1024 * 1024;
-	return type == PROTO_HEARTBEAT ? 1400 - HEADER : 256 * 1024;
+	if (type == PROTO_PAGES || type == PROTO_PACKED_PAGES)
+		return UNPACKED_MAX;
+	return type == PROTO_HEARTBEAT ? HEARTBEAT_MAX
+	       : type == PROTO_CHECK   ? CHECK_MAX
+				       : 256 * 1024;
 }
 
 static uint32_t checksum(const uint8_t *f, size_t payload)
@@ -60,9 +66,24 @@ static void mend(uint8_t *f, size_t n, bool sequence)
 	}
 }
 
-/* The second reading of one frame at @f, @n bytes being there before the peer closed. */
-static enum verdict judge(
-	const uint8_t *f, size_t n, uint64_t sequence, uint32_t *ret_type, uint32_t *ret_length)
+/* Of packed pages, the last that were right. */
+static struct {
+	uint8_t bytes[UNPACKED_MAX];
+	size_t n;
+} unpacked;
+
+static bool unpacks(const uint8_t *payload, size_t length)
+{
+	unpacked.n = ZSTD_decompress(unpacked.bytes, sizeof(unpacked.bytes), payload, length);
+	return !ZSTD_isError(unpacked.n);
+}
+
+/*
+ * The second reading of one frame at @f, @n bytes being there before the peer closed; @packs: pages
+ * may be packed.
+ */
+static enum verdict judge(const uint8_t *f, size_t n, uint64_t sequence, bool packs,
+	uint32_t *ret_type, uint32_t *ret_length)
 {
 	const uint32_t length = n < HEADER ? 0 : fuzz_get32(f + 8);
 	const unsigned int type = n < HEADER ? 0 : f[4] | (unsigned int)f[5] << 8;
@@ -72,8 +93,9 @@ static enum verdict judge(
 		return n ? TORN : END;
 	*ret_type = type;
 	*ret_length = length;
-	if (fuzz_get32(f) != UINT32_C(0x524f4d55) || type < PROTO_HELLO || type > PROTO_ORDER ||
-		f[6] || f[7] || length > cap_of(type) || fuzz_get64(f + 16) != sequence)
+	if (fuzz_get32(f) != UINT32_C(0x524f4d55) || type < PROTO_HELLO ||
+		type >= PROTO_TYPE_COUNT || f[6] || f[7] || length > cap_of(type) ||
+		fuzz_get64(f + 16) != sequence || (type == PROTO_PACKED_PAGES && !packs))
 		return MALFORMED;
 	if (length > n - HEADER)
 		return TORN;
@@ -81,6 +103,8 @@ static enum verdict judge(
 		return MALFORMED;
 	if (type == PROTO_PAGES)
 		return FRAME;
+	if (type == PROTO_PACKED_PAGES)
+		return unpacks(f + HEADER, length) ? FRAME : MALFORMED;
 	m = proto_unpack(type, f + HEADER, length);
 	if (!m)
 		return MALFORMED;
@@ -156,18 +180,28 @@ static void expect_malformed_bye(int raw, uint64_t sequence)
 static void expect_frame(
 	const struct proto_frame *frame, const uint8_t *f, uint32_t type, uint32_t length)
 {
-	FUZZ_EXPECT(frame->type == type);
-	if (type != PROTO_PAGES) {
+	const bool packed = type == PROTO_PACKED_PAGES;
+	const uint8_t *pages = packed ? unpacked.bytes : f + HEADER;
+	const size_t n = packed ? unpacked.n : length;
+
+	FUZZ_EXPECT(frame->type == (packed ? PROTO_PAGES : type));
+	if (frame->type != PROTO_PAGES) {
 		FUZZ_EXPECT(frame->message);
 		expect_stable(frame->type, frame->message);
 		return;
 	}
-	FUZZ_EXPECT(!frame->message && frame->length == length);
-	FUZZ_EXPECT(!length || memcmp(frame->data, f + HEADER, length) == 0);
+	FUZZ_EXPECT(!frame->message && frame->length == n);
+	FUZZ_EXPECT(!n || memcmp(frame->data, pages, n) == 0);
+}
+
+/* Shorter than a header: an alert, or a handshake that was broken off. */
+static bool torn_tls(const uint8_t *f, size_t n)
+{
+	return n >= 2 && n < HEADER && (f[0] == 21 || f[0] == 22) && f[1] == 3;
 }
 
 /* Every whole frame comes, in order; then the right error, which stays. @at: where, @i: which. */
-static bool expect_frames(struct stream *s, size_t at, uint64_t i, bool greeted)
+static bool expect_frames(struct stream *s, size_t at, uint64_t i, bool greeted, bool packs)
 {
 	struct proto_frame frame = {0};
 	struct why why, again;
@@ -176,7 +210,7 @@ static bool expect_frames(struct stream *s, size_t at, uint64_t i, bool greeted)
 	int r, want;
 
 	for (;; i++, at += HEADER + length) {
-		v = judge(s->bytes + at, s->n - at, i, &type, &length);
+		v = judge(s->bytes + at, s->n - at, i, packs, &type, &length);
 		if (v == FRAME && greeted && type == PROTO_HELLO)
 			v = MALFORMED;
 		if (greeted && v == TORN && s->n - at >= HEADER && type == PROTO_HELLO)
@@ -187,7 +221,7 @@ static bool expect_frames(struct stream *s, size_t at, uint64_t i, bool greeted)
 		FUZZ_EXPECT(r == 1);
 		expect_frame(&frame, s->bytes + at, type, length);
 	}
-	want = v == MALFORMED ? -EBADMSG : -ECONNRESET;
+	want = v == MALFORMED || torn_tls(s->bytes + at, s->n - at) ? -EBADMSG : -ECONNRESET;
 	FUZZ_EXPECT(r == want && why.text[0]);
 	FUZZ_EXPECT(receive(s, &frame, &again) == want && strcmp(why.text, again.text) == 0);
 	FUZZ_EXPECT(!proto_session_pending(s->session));
@@ -214,12 +248,13 @@ static bool shake_hands(struct stream *s)
 	uint32_t type = 0, length = 0;
 	uint8_t answer[1024];
 	struct why why;
-	bool good;
+	bool good, packs;
 	int r;
 
-	while (s->at < s->n)
-		send_piece(s); /* here it all comes at once: a handshake does not wait for pieces */
-	good = judge(s->bytes, s->n, 0, &type, &length) == FRAME && type == PROTO_HELLO &&
+	s->piece = 0; /* here it all comes at once: a handshake does not wait for pieces */
+	if (s->at < s->n)
+		send_piece(s);
+	good = judge(s->bytes, s->n, 0, false, &type, &length) == FRAME && type == PROTO_HELLO &&
 	       welcome(s->bytes + HEADER, length);
 	r = proto_handshake(
 		s->session, "host", "stream", NULL, (const uint8_t *)TOKEN, 0, &hello, &why);
@@ -229,9 +264,10 @@ static bool shake_hands(struct stream *s)
 		return false;
 	}
 	FUZZ_EXPECT(strcmp(hello->session, "stream") == 0);
+	packs = hello->capabilities & 1;
 	romulus__hello__free_unpacked(hello, NULL);
 	FUZZ_EXPECT(recv(s->raw, answer, sizeof(answer), MSG_DONTWAIT) > HEADER);
-	return expect_frames(s, HEADER + length, 1, true);
+	return expect_frames(s, HEADER + length, 1, true, packs);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -253,7 +289,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_EXPECT(s.session);
 	s.raw = fd[1];
 	send_piece(&s);
-	fuzz_accepted += options & 4 ? shake_hands(&s) : expect_frames(&s, 0, 0, false);
+	fuzz_accepted += options & 4 ? shake_hands(&s) : expect_frames(&s, 0, 0, false, false);
 	proto_session_free(s.session);
 	close(s.raw);
 	return 0;
@@ -292,6 +328,20 @@ static void add_pages(void)
 	seed_n += HEADER + sizeof(pages);
 }
 
+static void add_packed_pages(void)
+{
+	static const uint8_t pages[1000] = {1, 2, 3};
+	struct proto_packer *packer = NULL;
+	const uint8_t *packed = NULL;
+	const size_t n = proto_pack_pages(&packer, pages, sizeof(pages), &packed);
+
+	FUZZ_EXPECT(n && n <= sizeof(seed) - HEADER - seed_n);
+	memcpy(seed + seed_n + HEADER, packed, n);
+	proto_header_encode(seed + seed_n, PROTO_PACKED_PAGES, next++, packed, n);
+	seed_n += HEADER + n;
+	proto_packer_free(packer);
+}
+
 static char uuid[] = "deadbeef-0102-0304-0506-0708090a0b0c", word[] = "some text";
 
 static void stream_seed(fuzz_put *put)
@@ -322,6 +372,7 @@ static void stream_seed(fuzz_put *put)
 	add(PROTO_EPOCH_END, &to.base);
 	add(PROTO_ACK, &ack.base);
 	put("good-stream", seed, seed_n);
+	put("tls-alert", "\x00\x15\x03\x03\x00\x02\x02\x28", 8);
 	seed[0] = 5 << 3; /* in small pieces and without a handshake */
 	put("good-pieces", seed, seed_n);
 	seed[0] = 4 | 2; /* where each change gets past the checksum */
@@ -330,6 +381,17 @@ static void stream_seed(fuzz_put *put)
 	add(PROTO_HELLO, &hello.base);
 	add(PROTO_HELLO, &hello.base);
 	put("second-hello", seed, seed_n);
+	begin(4 | 2);
+	add(PROTO_HELLO, &hello.base);
+	add_packed_pages();
+	put("packed-unasked", seed, seed_n);
+	hello.capabilities = PROTO_CAN_PACK;
+	begin(4 | 2);
+	add(PROTO_HELLO, &hello.base);
+	add_packed_pages();
+	add_pages();
+	put("good-packed", seed, seed_n);
+	hello.capabilities = 0;
 	token[15]++;
 	begin(4 | 2);
 	add(PROTO_HELLO, &hello.base);
@@ -343,8 +405,12 @@ static void peer_seed(fuzz_put *put)
 	Romulus__Refused refused = ROMULUS__REFUSED__INIT;
 	Romulus__Unprotect unprotect = ROMULUS__UNPROTECT__INIT;
 	Romulus__Unprotected unprotected = ROMULUS__UNPROTECTED__INIT;
+	Romulus__Check check = ROMULUS__CHECK__INIT;
+	Romulus__Checked checked = ROMULUS__CHECKED__INIT;
 	Romulus__Bye bye = ROMULUS__BYE__INIT;
 
+	check.domain = check.type = checked.hypervisor = word;
+	check.uuid = uuid;
 	prepare.domain = prepare.type = prepare.hypervisor = word;
 	prepare.uuid = prepared.uuid = refused.uuid = unprotect.uuid = unprotected.uuid = uuid;
 	prepare.memory_kb = 1 << 20;
@@ -357,8 +423,14 @@ static void peer_seed(fuzz_put *put)
 	add(PROTO_REFUSED, &refused.base);
 	add(PROTO_UNPROTECT, &unprotect.base);
 	add(PROTO_UNPROTECTED, &unprotected.base);
+	add(PROTO_CHECK, &check.base);
+	add(PROTO_CHECKED, &checked.base);
 	add(PROTO_BYE, &bye.base);
 	put("good-peer", seed, seed_n);
+	begin(0);
+	add(PROTO_CHECK, &check.base);
+	fuzz_put32(seed + 1 + 8, CHECK_MAX + 1);
+	put("check-over-its-cap", seed, seed_n);
 }
 
 static void daemon_seed(fuzz_put *put)
@@ -385,7 +457,7 @@ static void daemon_seed(fuzz_put *put)
 	add(PROTO_ORDER, &order.base);
 	put("good-daemon", seed, seed_n);
 	seed[0] = 2;
-	fuzz_put32(seed + 1 + 8, 1400 - HEADER + 1);
+	fuzz_put32(seed + 1 + 8, HEARTBEAT_MAX + 1);
 	put("heartbeat-over-its-cap", seed, seed_n);
 }
 

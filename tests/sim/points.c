@@ -65,6 +65,10 @@ static const struct {
 	[FAULT_SAVE_NAMED] = {.test = "tests/unit/save_death.c"},
 	[FAULT_SAVE_KEPT] = {.test = "tests/unit/save_death.c"},
 	[FAULT_RESTORE_BUILT] = {.test = "tests/unit/save_death.c"},
+	[FAULT_DRILL_ROOM] = {.test = "tests/unit/drill.c"},
+	[FAULT_DRILL_COPIED] = {.test = "tests/unit/drill.c"},
+	[FAULT_DRILL_STARTED] = {.test = "tests/unit/drill.c"},
+	[FAULT_DRILL_CHECKED] = {.test = "tests/unit/drill.c"},
 };
 
 uint64_t crashes_taken[CRASH_POINTS];

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "failover/hello.h"
 #include "proto/internal.h"
 #include "proto/tls.h"
 
@@ -56,6 +57,24 @@ static struct outcome ask(struct host *from)
 	return o;
 }
 
+/* An older one, which would take it for garbage. */
+static void what_a_peer_does_not_know_is_not_asked(void **state)
+{
+	static char name[] = "beta", software[] = "romulus 0.0.9";
+	Romulus__Hello hello = ROMULUS__HELLO__INIT;
+	const struct proto_frame frame = {.type = PROTO_HELLO, .message = &hello.base};
+	struct why why;
+
+	hello.host = name;
+	hello.software = software;
+	assert_int_equal(failover_hello_can(&frame, PROTO_CAN_CHECK, &why), -EPROTONOSUPPORT);
+	assert_non_null(strstr(why.text, "beta (romulus 0.0.9)"));
+	hello.capabilities = ~PROTO_CAN_CHECK;
+	assert_int_equal(failover_hello_can(&frame, PROTO_CAN_CHECK, &why), -EPROTONOSUPPORT);
+	hello.capabilities = PROTO_CAN_CHECK;
+	assert_int_equal(failover_hello_can(&frame, PROTO_CAN_CHECK, &why), 0);
+}
+
 static void a_peer_is_answered(void **state)
 {
 	struct outcome o = ask(&beta);
@@ -66,6 +85,14 @@ static void a_peer_is_answered(void **state)
 	o = ask(&alpha);
 	assert_int_equal(o.code, EXIT_CODE_OK);
 	assert_int_equal(peer_of(&alpha)->refused, 0);
+}
+
+/* It was installed anew meanwhile: both sides of a session say what they can do. */
+static void what_a_peer_has_learnt_it_is_asked(void **state)
+{
+	peer_of(&alpha)->no_checks = peer_of(&beta)->no_checks = true;
+	ask(&beta);
+	assert_false(peer_of(&alpha)->no_checks || peer_of(&beta)->no_checks);
 }
 
 /* Beta's certificate becomes that of another host, or another cluster: both sides say why. */
@@ -323,6 +350,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CHANNEL_TEST(a_peer_is_answered),
+		CHANNEL_TEST(what_a_peer_has_learnt_it_is_asked),
+		cmocka_unit_test(what_a_peer_does_not_know_is_not_asked),
 		CHANNEL_TEST(strangers_touch_nothing),
 		CHANNEL_TEST(plain_and_tls_say_what_differs),
 		CHANNEL_TEST(garbage_is_refused_in_bounded_memory),

@@ -35,6 +35,12 @@ void failover_domain_unprotect_asked(
 	failover_inbound_answer(in, PROTO_UNPROTECTED, &answer.base);
 }
 
+void failover_check_asked(struct failover *fo, struct failover_inbound *in, const Romulus__Check *m)
+{
+	touched++;
+	failover_inbound_refuse(in, m->uuid, 0, "not in this test");
+}
+
 void failover_domains_judge(struct failover_peer *peer)
 {
 	touched++;

@@ -312,6 +312,14 @@ static void requests_are_what_the_daemon_expects(void **state)
 	assert_string_equal(a.request, "{\"command\":\"migrate\",\"domain\":\"db\",\"host\":"
 				       "\"beta\",\"protect\":false}\n");
 	answer_free(&a);
+	a = ASK(OK, "protect", "--no-check", "db", "beta");
+	assert_string_equal(a.request, "{\"command\":\"protect\",\"domain\":\"db\",\"host\":"
+				       "\"beta\",\"check\":false}\n");
+	answer_free(&a);
+	a = ASK(OK, "migrate", "db", "beta", "--no-check", "--max-rounds=3");
+	assert_string_equal(a.request, "{\"command\":\"migrate\",\"domain\":\"db\",\"host\":"
+				       "\"beta\",\"check\":false,\"max-rounds\":3}\n");
+	answer_free(&a);
 	a = ASK("{\"exit\":6,\"error\":\"beta is silent\"}\n", "migrate", "db", "beta");
 	assert_int_equal(a.code, EXIT_CODE_UNREACHABLE);
 	assert_string_equal(a.out, "");
@@ -371,6 +379,42 @@ static void status_is_lines_or_json(void **state)
 	answer_free(&a);
 }
 
+#define ROW(name, result, found, todo)                                                             \
+	"{\"name\":\"" name "\",\"result\":\"" result "\",\"found\":\"" found "\",\"do\":\"" todo  \
+	"\"}"
+#define CHECK                                                                                      \
+	"{\"check\":{\"domain\":\"db\",\"host\":\"beta\",\"checks\":[" ROW("cpu", "pass", "all",   \
+		"") "," ROW("clock", "warn", "1.0 s ahead", "set it") "," ROW("dom0-"              \
+									      "memory",            \
+		"fail", "none", "add some") "]}}\n"
+
+static void checks_are_a_table_or_json(void **state)
+{
+	struct answer a = ASK(CHECK OK, "check", "db", "beta");
+	json_t *j;
+
+	assert_string_equal(
+		a.request, "{\"command\":\"check\",\"domain\":\"db\",\"host\":\"beta\"}\n");
+	assert_string_equal(a.out, "pass  cpu          all\n"
+				   "WARN  clock        1.0 s ahead\n"
+				   "                   -> set it\n"
+				   "FAIL  dom0-memory  none\n"
+				   "                   -> add some\n"
+				   "db on beta: 1 passed, 1 warning, 1 failed\n");
+	answer_free(&a);
+	a = ASK(CHECK "{\"exit\":4,\"error\":\"1 of 3 failed\"}\n", "check", "--json", "db",
+		"beta");
+	assert_int_equal(a.code, EXIT_CODE_PREFLIGHT);
+	assert_string_equal(a.err, "romulus: 1 of 3 failed\n");
+	j = parse(a.out);
+	assert_int_equal(json_array_size(json_object_get(j, "checks")), 3);
+	json_decref(j);
+	answer_free(&a);
+	a = ASK("{\"check\":{\"checks\":[7,{}]}}\n" OK, "check", "db", "beta");
+	assert_int_equal(a.code, EXIT_CODE_OK); /* odd, and no harm */
+	answer_free(&a);
+}
+
 static void json_events_are_handed_on_exactly(void **state)
 {
 	struct answer a = ASK("{\"event\":{\"wall_ns\":1700000001500000001,\"kind\":\"x\"}}\n" OK,
@@ -414,12 +458,13 @@ static void wrong_usage_says_what_is_right(void **state)
 	} rows[] = {
 		{{NULL}, "no command"},
 		{{"protct"}, "no such command: protct"},
-		{{"protect", "db"}, "usage: romulus protect DOMAIN HOST\n"},
+		{{"protect", "db"}, "usage: romulus protect [--no-check] DOMAIN HOST\n"},
 		{{"unprotect", "db", "beta"}, "unexpected argument beta"},
 		{{"protect", "--json", "db", "beta"}, "does not take the option --json"},
 		{{"protect", "--no-protect", "db", "beta"},
 			"does not take the option --no-protect"},
-		{{"migrate", "db"}, "usage: romulus migrate [--protect] [--no-protect] "},
+		{{"migrate", "db"},
+			"usage: romulus migrate [--protect] [--no-protect] [--no-check] "},
 		{{"migrate", "db", "beta", "--max-rounds=-1"}, "no number: -1"},
 		{{"migrate", "db", "beta", "--bandwidth=1M"}, "no number: 1M"},
 		{{"status", "--jsn"}, "unknown option --jsn"},
@@ -464,6 +509,7 @@ int main(void)
 		cmocka_unit_test(requests_are_what_the_daemon_expects),
 		cmocka_unit_test(status_is_lines_or_json),
 		cmocka_unit_test(status_says_how_the_hosts_talk),
+		cmocka_unit_test(checks_are_a_table_or_json),
 		cmocka_unit_test(json_events_are_handed_on_exactly),
 		cmocka_unit_test(events_of_one_domain_can_be_asked_for),
 		cmocka_unit_test(a_bar_is_drawn_on_terminals_only),

@@ -36,6 +36,12 @@ static void requests_are_understood(void **state)
 	assert_int_equal(q.verb, DISKREP_CONTROL_DUMP);
 	assert_int_equal(q.epoch, 7);
 	assert_string_equal(q.path, "/var/lib/a list");
+	assert_int_equal(parse("snapshot 9 /var/lib/romulus", &q), 0);
+	assert_int_equal(q.verb, DISKREP_CONTROL_SNAPSHOT);
+	assert_int_equal(q.epoch, 9);
+	assert_string_equal(q.path, "/var/lib/romulus");
+	assert_int_equal(parse("release", &q), 0);
+	assert_int_equal(q.verb, DISKREP_CONTROL_RELEASE);
 	assert_int_equal(parse("status", &q), 0);
 	assert_int_equal(q.verb, DISKREP_CONTROL_STATUS);
 	assert_int_equal(parse("stop", &q), 0);
@@ -49,8 +55,9 @@ static void anything_else_is_refused(void **state)
 		"expect " UUID " 1 2 3", "expect x 1 2", "commit", "commit ", "commit 0",
 		"commit -1", "commit +1", "commit 1 ", "commit  1", "commit 1x", "commit 0x1",
 		"commit 18446744073709551616", "dump 1", "dump 1 ", "dump 1 relative", "dump /a 1",
-		"dump 0 /a", "dump 1 /a\nb", "status ", "status 1", "stop\n", "stop1", "Stop",
-		"boundary 1", "ok"};
+		"dump 0 /a", "snapshot 1", "snapshot 0 /a", "snapshot 1 a", "release 1",
+		"dump 1 /a\nb", "status ", "status 1", "stop\n", "stop1", "Stop", "boundary 1",
+		"ok"};
 	struct diskrep_control_request q = {.epoch = 42};
 	char nul[] = "commit 1\0";
 

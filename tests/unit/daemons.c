@@ -48,6 +48,15 @@ static bool is_file(const char *path, const char *suffix)
 	return access(file, F_OK) == 0;
 }
 
+static void touch(const char *path, const char *suffix)
+{
+	CLEANUP_FCLOSE FILE *f = NULL;
+	char file[PATH_MAX];
+
+	snprintf(file, sizeof(file), "%s.%s", path, suffix);
+	f = fopen(file, "we");
+}
+
 /* True: that was its last word. */
 static bool obey(struct proto_session *s, const char *path, enum proto_order order)
 {
@@ -57,6 +66,9 @@ static bool obey(struct proto_session *s, const char *path, enum proto_order ord
 			: is_file(path, "breaks") ? PROTO_REPORT_FAILED
 						  : PROTO_REPORT_PROTECTED);
 		return is_file(path, "breaks");
+	case PROTO_ORDER_DRILL:
+		touch(path, "drilled");
+		return false;
 	case PROTO_ORDER_MOVE:
 		say(s, is_file(path, "loses") ? PROTO_REPORT_LOST : PROTO_REPORT_COMPLETE);
 		return false;
@@ -82,6 +94,105 @@ static void note_arguments(const char *path, char **argv)
 		fprintf(f, "%s ", *a);
 }
 
+/* A guest without disks, and a host that has room, unless a file says that it is full. */
+static void say_facts(struct proto_session *s, const char *path, bool elsewhere)
+{
+	static uint32_t features[] = {0xff, 0xff};
+	static uint8_t nonce[PROTO_NONCE_BYTES];
+	static char *names[] = {"xenbr0"};
+	Romulus__CheckBridge bridge = ROMULUS__CHECK_BRIDGE__INIT, *bridges[] = {&bridge};
+	Romulus__Report report = ROMULUS__REPORT__INIT;
+	Romulus__Check check = ROMULUS__CHECK__INIT;
+	Romulus__Checked checked = ROMULUS__CHECKED__INIT;
+	struct why why;
+
+	check.domain = "db";
+	check.uuid = DAEMONS_UUID;
+	check.type = "pvh";
+	check.memory_kb = 65536;
+	check.feature_suspend = true;
+	check.features = checked.features = features;
+	check.n_features = checked.n_features = ARRAY_SIZE(features);
+	check.nonce = (ProtobufCBinaryData){sizeof(nonce), nonce};
+	check.bridges = names;
+	checked.bridges = bridges;
+	check.n_bridges = checked.n_bridges = 1;
+	bridge.name = names[0];
+	bridge.present = bridge.tried = true;
+	bridge.heard = elsewhere && !is_file(path, "deaf");
+	checked.hypervisor = is_file(path, "older") ? "4.16" : "4.17";
+	checked.free_kb = is_file(path, "full") ? 65535 : 65536;
+	checked.space = checked.dom0_kb = 1u << 30;
+	checked.space_known = true;
+	report.kind = PROTO_REPORT_FACTS;
+	report.check = elsewhere ? NULL : &check;
+	report.checked = &checked;
+	proto_session_send(s, PROTO_REPORT, &report.base, UINT64_MAX, &why);
+}
+
+static int be_facts(const char *path, int argc, char **argv)
+{
+	struct proto_session *s = proto_session_new(DAEMON_FD);
+	bool elsewhere = false, asked = false;
+	struct proto_frame frame;
+	struct why why;
+
+	for (int i = 1; i < argc; i++)
+		elsewhere |= strcmp(argv[i], "--elsewhere") == 0;
+	if (!s || is_file(path, "dies"))
+		return 1;
+	note_arguments(path, argv);
+	while (is_file(path, "lingers"))
+		usleep(10000);
+	if (!elsewhere && !is_file(path, "silent"))
+		say_facts(s, path, false);
+	while (!asked && proto_session_receive(s, UINT64_MAX, &frame, &why) > 0) {
+		const Romulus__Order *order = (const Romulus__Order *)frame.message;
+
+		asked = order->kind == PROTO_ORDER_CHECK && order->check &&
+			strcmp(order->check->uuid, DAEMONS_UUID) == 0;
+		if (asked)
+			say_facts(s, path, true);
+	}
+	proto_session_free(s);
+	return 0;
+}
+
+static void say_text(struct proto_session *s, enum proto_report kind, const char *text)
+{
+	Romulus__Report report = ROMULUS__REPORT__INIT;
+	struct why why;
+
+	report.kind = kind;
+	report.text = (char *)text;
+	proto_session_send(s, PROTO_REPORT, &report.base, UINT64_MAX, &why);
+}
+
+static int be_drill(const char *path, int argc, char **argv)
+{
+	struct proto_frame frame;
+	struct proto_session *s;
+	struct why why;
+
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], "--clean") == 0) {
+			touch(path, "swept");
+			return 0;
+		}
+	note_arguments(path, argv);
+	s = proto_session_new(DAEMON_FD);
+	say_text(s, PROTO_REPORT_STAGE, "the next checkpoint is copied");
+	say_text(s, PROTO_REPORT_LISTENING, "/nowhere.sock");
+	if (is_file(path, "dies"))
+		return 1;
+	if (is_file(path, "silent"))
+		proto_session_receive(s, UINT64_MAX, &frame, &why);
+	say_text(s, is_file(path, "silent") ? PROTO_REPORT_FAILED : PROTO_REPORT_DONE,
+		is_file(path, "silent") ? "was broken off" : "has passed");
+	proto_session_free(s);
+	return 0;
+}
+
 static int be_worker(const char *path, int argc, char **argv)
 {
 	const bool primary = strstr(path, "primary");
@@ -89,6 +200,10 @@ static int be_worker(const char *path, int argc, char **argv)
 	struct proto_frame frame;
 	struct why why;
 
+	if (strstr(path, "facts"))
+		return be_facts(path, argc, argv);
+	if (strstr(path, "drill"))
+		return be_drill(path, argc, argv);
 	for (int i = 1; i < argc; i++)
 		if (strcmp(argv[i], "--repair") == 0 || strcmp(argv[i], "--discard") == 0)
 			return 0;
@@ -145,8 +260,10 @@ static void prepare_host(const struct host *h)
 	rig_shell(
 		"cd %s && mkdir -p %s/auto %s/libexec && cd %s && ln -s %s libexec/romulus-primary "
 		"&& "
-		"ln -s %s libexec/romulus-backup && echo XENDOMAINS_AUTO=$PWD/auto >xendomains",
-		dir, h->name, h->name, h->name, self, self);
+		"ln -s %s libexec/romulus-backup && ln -s %s libexec/romulus-facts && ln -s %s "
+		"libexec/romulus-drill && "
+		"echo XENDOMAINS_AUTO=$PWD/auto >xendomains",
+		dir, h->name, h->name, h->name, self, self, self, self);
 	daemons_configure(h, "", "");
 }
 

@@ -4,7 +4,10 @@
  * test itself under another name: it says what a worker says and has no guest. A file
  * LIBEXEC/WORKER.silent keeps it from saying anything, .copies never end its copy, .breaks fail
  * in it, .loses has it lose its stream in the last epoch, .fails fail in a takeover, .lingers end
- * none until the file is gone. What it was called with is in WORKER.arguments.
+ * none until the file is gone; .dies makes romulus-facts end at once, .lingers say nothing until
+ * the file is gone, .full say that its host has no memory left, .older that its Xen is older, .deaf
+ * that it hears no probe frame; romulus-drill leaves .swept where it was to remove something,
+ * romulus-backup .drilled when it was to copy. What it was called with is in WORKER.arguments.
  */
 #ifndef TESTS_UNIT_DAEMONS_H
 #define TESTS_UNIT_DAEMONS_H
@@ -19,6 +22,9 @@
 
 #define PROTECT(host)                                                                              \
 	daemon_ask(host, "{\"command\":\"protect\",\"domain\":\"db\",\"host\":\"beta\"}\n")
+#define CHECK(host, domain, to)                                                                    \
+	daemon_ask(host, "{\"command\":\"check\",\"domain\":\"" domain "\",\"host\":\"" to "\"}"   \
+			 "\n")
 #define MIGRATE(host, to, more)                                                                    \
 	daemon_ask(                                                                                \
 		host, "{\"command\":\"migrate\",\"domain\":\"db\",\"host\":\"" to "\"" more "}\n")

@@ -31,9 +31,9 @@
 
 /* What the worker has done to its guest; in memory that the test sees. */
 static struct seen {
-	bool suspended, destroyed, stays; /* cannot be destroyed */
-	bool copied_still, no_plug;
-	uint64_t first_round; /* pages, as the end of the copy is reckoned with */
+	bool suspended, destroyed, stays;   /* cannot be destroyed */
+	bool copied_still, no_plug, copies; /* without end */
+	uint64_t first_round;               /* pages, as the end of the copy is reckoned with */
 	unsigned int resumed, paused, unpaused, closed, released, let_go;
 	int changed;   /* what it finds when it looks next in a pause */
 	bool gave_way; /* to another hand */
@@ -68,6 +68,8 @@ static int save(struct hv *hv, int io_fd, const struct hv_save_calls *calls, str
 {
 	int r = write(io_fd, "all", 3) == 3 ? 0 : -EIO;
 
+	while (!r && seen->copies)
+		r = write(io_fd, "more", 4) == 4 ? 0 : -EPIPE;
 	seen->copied_still = seen->paused > seen->unpaused;
 	if (!r) /* Xen tells the guest's address space: 4 GiB, of which it has 4 MiB */
 		r = calls->precopy(calls->opaque, 0, 1 << 20);
@@ -187,7 +189,7 @@ void diskrep_primary_obstacle(struct diskrep_primary *p, struct why *ret)
 int primary_end(struct primary *p, int r)
 {
 	worker_say(&p->worker, r == -ECANCELED ? PROTO_REPORT_DONE : PROTO_REPORT_FAILED,
-		p->why.text, 0);
+		p->why.text, worker_exit_code(r));
 	return EXIT_CODE_OK;
 }
 
@@ -230,6 +232,7 @@ static struct rig {
 	pid_t pid;
 	bool acks;
 	uint64_t begun, acked; /* epochs */
+	uint32_t exit_code;    /* of what was awaited */
 } rig;
 
 static void hear_stream(void)
@@ -263,8 +266,10 @@ static bool await_for(uint32_t kind, uint64_t ns)
 		if (r < 0)
 			return kind == 0;
 		if (r > 0 && f.type == PROTO_REPORT &&
-			((const Romulus__Report *)f.message)->kind == kind)
+			((const Romulus__Report *)f.message)->kind == kind) {
+			rig.exit_code = ((const Romulus__Report *)f.message)->exit_code;
 			return true;
+		}
 	}
 	return false;
 }
@@ -366,6 +371,21 @@ static void a_copy_that_fails_lets_it_go(void **state)
 	assert_true(seen->copied_still);
 	assert_int_equal(seen->paused, 1);
 	assert_int_equal(seen->unpaused, 1);
+}
+
+/* As it would have been before the copy had begun. */
+static void a_copy_without_room_is_refused(void **state)
+{
+	rig = (struct rig){.daemon = open_pair(true), .stream = open_pair(true)};
+	memset(seen, 0, sizeof(*seen));
+	seen->copies = true;
+	start();
+	await(PROTO_REPORT_PROGRESS);
+	proto_session_bye(rig.stream.a, PROTO_BYE_FAILED, "no room for 'db'");
+	rig.stream.a = proto_session_free(rig.stream.a);
+	await(PROTO_REPORT_FAILED);
+	assert_int_equal(rig.exit_code, EXIT_CODE_REFUSED);
+	assert_int_equal(seen->resumed, 0);
 }
 
 /* Resumed, it is not about to suspend as a dead worker has asked. */
@@ -552,6 +572,7 @@ int main(int argc, char **argv)
 			a_guest_may_stand_still_for_its_copy, begin_still, finish),
 		cmocka_unit_test_setup_teardown(
 			a_copy_that_fails_lets_it_go, begin_to_fail, finish),
+		cmocka_unit_test_teardown(a_copy_without_room_is_refused, finish),
 		TEST(the_first_round_is_all_of_its_memory),
 		TEST(a_failed_checkpoint_was_answered),
 		TEST(the_guest_stands_when_all_is_acked),

@@ -2,7 +2,9 @@
 /* Epochs in RAM on both sides: bounds, totals, and what the feed writes to the restore. */
 #include <endian.h>
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
+#include <stdbool.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -95,6 +97,77 @@ static void the_feed_wraps_and_ends_checkpoints(void **state)
 	close(sv[1]);
 }
 
+/* ---- a visit --------------------------------------------------------------------------------- */
+
+static void note_visit(void *opaque, const struct replica *replica)
+{
+	__atomic_store_n((bool *)opaque, true, __ATOMIC_SEQ_CST);
+}
+
+static bool was_visited(bool *visited)
+{
+	return __atomic_load_n(visited, __ATOMIC_SEQ_CST);
+}
+
+static void read_exactly(int fd, size_t n)
+{
+	uint8_t byte;
+
+	while (n-- > 0)
+		assert_int_equal(read(fd, &byte, 1), 1);
+}
+
+/* Not before the restore has read the checkpoint that stands for the one before being applied. */
+static void a_visit_waits_for_the_restore(void **state)
+{
+	const size_t begin = 16 + 8, checkpoint = 5 + 8, barrier = 8 + 8;
+	bool visited = false;
+	struct pollfd event;
+	struct feed *f;
+	int sv[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	f = feed_start(sv[0], 100);
+	feed_push(f, make_chunk("first"), true);
+	assert_true(feed_visit(f, note_visit, &visited));
+	assert_false(feed_visit(f, note_visit, &visited));
+	feed_push(f, make_chunk("later"), true);
+	read_exactly(sv[1], begin + checkpoint + barrier - 1);
+	poll(NULL, 0, 50); /* time enough for one that does not wait */
+	assert_false(was_visited(&visited));
+	assert_true(feed_visiting(f));
+	read_exactly(sv[1], 1);
+	event = (struct pollfd){.fd = feed_event_fd(f), .events = POLLIN};
+	while (feed_visiting(f)) {
+		assert_int_equal(poll(&event, 1, 60000), 1);
+		assert_false(feed_failed(f));
+	}
+	assert_true(was_visited(&visited));
+	read_exactly(sv[1], checkpoint); /* what came later comes all the same */
+	assert_true(feed_complete(f));
+	feed_free(f);
+	close(sv[1]);
+}
+
+static void a_takeover_does_not_wait_for_a_visit(void **state)
+{
+	bool visited = false;
+	struct feed *f;
+	int sv[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	f = feed_start(sv[0], 100);
+	feed_push(f, make_chunk("first"), true);
+	assert_true(feed_visit(f, note_visit, &visited));
+	feed_push(f, make_chunk("later"), true);
+	assert_true(feed_complete(f)); /* nobody reads */
+	assert_false(was_visited(&visited));
+	assert_false(feed_visiting(f));
+	feed_free(f);
+	read_exactly(sv[1], 16 + 8 + 5 + 8 + 16 + 5 + 8);
+	close(sv[1]);
+}
+
 static void a_feed_nobody_reads_fails(void **state)
 {
 	struct feed *f;
@@ -150,6 +223,8 @@ int main(void)
 		cmocka_unit_test(an_epoch_is_verified),
 		cmocka_unit_test(an_epoch_is_bounded),
 		cmocka_unit_test(the_feed_wraps_and_ends_checkpoints),
+		cmocka_unit_test(a_visit_waits_for_the_restore),
+		cmocka_unit_test(a_takeover_does_not_wait_for_a_visit),
 		cmocka_unit_test(a_feed_nobody_reads_fails),
 		cmocka_unit_test(the_queue_is_bounded),
 		cmocka_unit_test(staging_refuses_more_than_its_limit),

@@ -246,6 +246,7 @@ static void bye_is_heard_and_made_printable(void **state)
 	assert_int_equal(proto_session_receive(p.b, 0, &frame, NULL), -ESHUTDOWN);
 	assert_int_equal(proto_session_receive(p.a, SOON, &frame, &why), -ECONNRESET);
 	assert_string_equal(why.text, "the other end ended the session (failed): out of memory");
+	assert_true(proto_session_gave_up(p.a) && !proto_session_gave_up(p.b));
 	close_pair(&p);
 
 	p = open_pair(true);
@@ -274,12 +275,14 @@ static void sender_learns_why_the_peer_left(void **state)
 	p.b = proto_session_free(p.b);
 	assert_int_equal(proto_session_send_pages(p.a, "x", 1, SOON, &why), -ECONNRESET);
 	assert_non_null(strstr(why.text, "standby lost"));
+	assert_true(proto_session_gave_up(p.a));
 	close_pair(&p);
 
 	p = open_pair(true);
 	p.b = proto_session_free(p.b);
 	assert_int_equal(proto_session_send_pages(p.a, "x", 1, SOON, &why), -ECONNRESET);
 	assert_non_null(strstr(why.text, "cannot send"));
+	assert_false(proto_session_gave_up(p.a));
 	close_pair(&p);
 }
 

@@ -49,6 +49,60 @@ static void rollback_gives_the_disks_at_the_boundary(void **state)
 	rig_stop();
 }
 
+/* Exports of their own, which show the disks of the boundary and change nothing. */
+static void a_drill_has_disks_of_its_own(void **state)
+{
+	static uint8_t got[DISK_MAX], written[4096];
+	int drill[VOLUMES];
+	uint64_t size;
+
+	srand(12);
+	rig_start(64 << 20);
+	rig_boundary(1);
+	for (int i = 0; i < 30; i++)
+		rig_change();
+	assert_int_equal(diskrep_store_snapshot(store, 2, rig_dir, NULL), -EIO);
+	assert_int_equal(diskrep_store_snapshot(store, 1, rig_dir, NULL), 0);
+	assert_int_equal(diskrep_store_snapshot(store, 1, rig_dir, NULL), -EIO);
+	for (uint64_t epoch = 2; epoch <= EPOCHS; epoch++) {
+		rig_boundary(epoch);
+		for (int i = 0; i < 10; i++)
+			rig_change();
+		assert_int_equal(diskrep_store_commit(store, epoch, NULL), 0);
+	}
+	assert_int_equal(nbd_connect(diskrep_store_nbd_socket(store), "drill-2", &size), -ENOENT);
+	memset(written, 0xa5, sizeof(written));
+	for (size_t v = 0; v < VOLUMES; v++) {
+		const char name[] = {'d', 'r', 'i', 'l', 'l', '-', (char)('0' + v), '\0'};
+
+		drill[v] = nbd_connect(diskrep_store_nbd_socket(store), name, &size);
+		assert_true(drill[v] >= 0);
+		assert_int_equal(size, rig_sizes[v]);
+		assert_int_equal(nbd_request(drill[v], NBD_READ, 0, got, (uint32_t)size, 0), 0);
+		assert_memory_equal(got, rig_at[1][v], size);
+		assert_int_equal(
+			nbd_request(drill[v], NBD_WRITE, NBD_FUA, written, sizeof(written), 512),
+			0);
+		assert_int_equal(nbd_request(drill[v], NBD_ZERO, 0, NULL, 512, 1024), 0);
+		assert_int_equal(nbd_request(drill[v], NBD_FLUSH, 0, NULL, 0, 0), 0);
+		assert_int_equal(nbd_request(drill[v], NBD_READ, 0, got, sizeof(written), 512), 0);
+		memset(written + 512, 0, 512);
+		assert_memory_equal(got, written, sizeof(written));
+		memset(written + 512, 0xa5, 512);
+		assert_int_equal(
+			nbd_request(rig_export[v], NBD_READ, 0, got, (uint32_t)size, 0), 0);
+		assert_memory_equal(got, rig_now[v], size);
+	}
+	rig_compare_rollback(EPOCHS);
+	assert_int_equal(diskrep_store_release(store, NULL), 0);
+	for (size_t v = 0; v < VOLUMES; v++) {
+		assert_int_equal(nbd_request(drill[v], NBD_READ, 0, got, 512, 0), -EIO);
+		nbd_disconnect(drill[v]);
+	}
+	rig_no_news();
+	rig_stop();
+}
+
 static void a_full_store_says_so_and_goes_on(void **state)
 {
 	struct diskrep_control_status status;
@@ -202,6 +256,7 @@ int main(void)
 		{"rollback_gives_the_disks_without_o_direct",
 			rollback_gives_the_disks_at_the_boundary, rig_setup_shm, rig_teardown,
 			NULL},
+		STORE_TEST(a_drill_has_disks_of_its_own),
 		STORE_TEST(a_full_store_says_so_and_goes_on),
 		STORE_TEST(only_the_expected_marker_counts),
 		STORE_TEST(probes_are_counted_and_cost_nothing),

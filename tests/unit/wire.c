@@ -48,6 +48,8 @@ static const ProtobufCMessageDescriptor *const descriptors[PROTO_TYPE_COUNT] = {
 	[PROTO_HEARTBEAT] = &romulus__heartbeat__descriptor,
 	[PROTO_REPORT] = &romulus__report__descriptor,
 	[PROTO_ORDER] = &romulus__order__descriptor,
+	[PROTO_CHECK] = &romulus__check__descriptor,
+	[PROTO_CHECKED] = &romulus__checked__descriptor,
 };
 
 /* Give every scalar, string and bytes field of any message a value of its own. */
@@ -60,7 +62,7 @@ static void fill_message(ProtobufCMessage *m)
 		const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
 		uint8_t *at = (uint8_t *)m + f->offset;
 
-		if (f->label == PROTOBUF_C_LABEL_REPEATED)
+		if (f->label == PROTOBUF_C_LABEL_REPEATED || f->type == PROTOBUF_C_TYPE_MESSAGE)
 			continue;
 		switch (f->type) {
 		case PROTOBUF_C_TYPE_UINT32:
@@ -187,7 +189,7 @@ static void the_sentence_names_the_flaw(void **state)
 {
 	expect_flaw(0, "SSH-", 4, "not a Romulus frame");
 	expect_flaw(4, "\0\0", 2, "unknown type 0");
-	expect_flaw(4, "\x11\0", 2, "unknown type 17");
+	expect_flaw(4, "\x13\0", 2, "unknown type 19");
 	expect_flaw(4, "\xff\xff", 2, "unknown type 65535");
 	expect_flaw(6, "\1", 1, "reserved flags");
 	expect_flaw(8, "\1\0\4\0", 4, "over the limit of 262144");
@@ -199,6 +201,7 @@ static void caps_hold_when_packing(void **state)
 {
 	Romulus__DomainConfig config = ROMULUS__DOMAIN_CONFIG__INIT;
 	Romulus__Heartbeat beat = ROMULUS__HEARTBEAT__INIT;
+	Romulus__Check check = ROMULUS__CHECK__INIT;
 	CLEANUP_FREE char *json = malloc(PROTO_MAX_CONTROL + 1);
 	uint8_t *frame = NULL;
 	size_t length;
@@ -211,6 +214,9 @@ static void caps_hold_when_packing(void **state)
 	json[PROTO_MAX_CONTROL - 16] = '\0';
 	assert_int_equal(proto_pack(PROTO_DOMAIN_CONFIG, 0, &config.base, &frame, &length), 0);
 	free(frame);
+	json[PROTO_MAX_CHECK] = '\0';
+	check.unfit = json;
+	assert_int_equal(proto_pack(PROTO_CHECK, 0, &check.base, &frame, &length), -EMSGSIZE);
 	json[PROTO_MAX_DATAGRAM - PROTO_HEADER_BYTES - PROTO_TAG_BYTES] = '\0';
 	beat.host = json;
 	assert_int_equal(proto_pack(PROTO_HEARTBEAT, 0, &beat.base, &frame, &length), -EMSGSIZE);

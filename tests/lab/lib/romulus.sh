@@ -28,7 +28,7 @@ romulus_config() { # romulus_config HOST [EXTRA]
 	        timeout = 60
 	    }
 	}
-	domain "db" { addresses = {"10.90.0.21", "fd90::21"} ${DB_DISKS:-} ${DB_START:-} }
+	domain "db" { addresses = {"10.90.0.21", "fd90::21"} ${DB_DISKS:-} ${DB_START:-} ${DB_DRILL:-} }
 	domain "web" { addresses = {"10.90.0.22", "fd90::22"} }
 	END
 }

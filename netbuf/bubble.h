@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The network of a drill: for each bridge of the domain one of its own, with no way out. What
+ * belongs to it is told by its names, so that it can be removed by whoever comes later:
+ * "rd0123abcd.0" and so on, the first digits being those of the domain's uuid.
+ */
+#ifndef NETBUF_BUBBLE_H
+#define NETBUF_BUBBLE_H
+
+#include <net/if.h>
+#include <sys/types.h>
+
+struct why;
+
+#define NETBUF_BUBBLE_MAX 10u /* bridges */
+
+/* The bridge that stands for number @i (less than NETBUF_BUBBLE_MAX) of those of @uuid's domain. */
+void netbuf_bubble_name(const char *uuid, unsigned int i, char ret[IFNAMSIZ]);
+
+/* Make @n bridges. What was left of an earlier one goes first. 0, or a negative errno. */
+int netbuf_bubble_open(const char *uuid, unsigned int n, struct why *why);
+
+/* Give the network namespace of process @pid an interface "drill" on bridge 0. */
+int netbuf_bubble_join(const char *uuid, pid_t pid, struct why *why);
+
+/* In that namespace: the interface is up, and has @address, "192.0.2.9/24" or the like. */
+int netbuf_bubble_address(const char *address, struct why *why);
+
+/* Remove all of it; 0 also when there is nothing. */
+int netbuf_bubble_close(const char *uuid, struct why *why);
+
+#endif
