@@ -41,10 +41,15 @@ parted_and_reunited() { # parted_and_reunited [FAULT]
 }
 
 ARBITER=manual # no power switch: alpha must not crash
-parted_and_reunited
-disks_end beta
-disks_verified beta
+HALVES=${HALVES:-green red}
 
+if [[ $HALVES = *green* ]]; then
+	parted_and_reunited
+	disks_end beta
+	disks_verified beta
+fi
+
+[[ $HALVES = *red* ]] || exit 0
 parted_and_reunited rollback-beneath=fail
 romulus_on beta unprotect db || fail "romulus unprotect failed with $?"
 wait_for 120 drbd_settled beta || fail "DRBD does not settle: $(drbd_state beta)"
