@@ -99,6 +99,16 @@ void failover_domain_failover(struct failover *f, struct failover_client *client
 	refuse(client, name);
 }
 
+void failover_drill(struct failover *f, struct failover_client *client, const char *name)
+{
+	refuse(client, name);
+}
+
+void failover_drill_list(struct failover *f, struct failover_client *client, const char *name)
+{
+	failover_client_exit(client, EXIT_CODE_OK, NULL);
+}
+
 void failover_peer_confirm_dead(
 	struct failover *f, struct failover_client *client, const char *host)
 {
