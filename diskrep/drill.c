@@ -2,10 +2,13 @@
 #include "diskrep/drill.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -15,37 +18,52 @@
 #include "diskrep/store.h"
 #include "diskrep/store_process.h"
 
-#define CLOSE_NS (60 * NSEC_PER_SEC)
+#define CLOSE_NS (20 * NSEC_PER_SEC)
 #define AGAIN_MS 200
+#define SECTORS_ALIGN 4096 /* enough for O_DIRECT on every device */
 
-static int attach_one(const char *socket, size_t v, const char *volume, char *ret_device,
-	size_t size, struct why *why)
+/* Of whoever has connected it: another one's connection has another number. */
+static bool connection_of(const char *device, char *ret, size_t size)
 {
-	struct diskrep_device disk;
-	char export[32];
-	int r = diskrep_device_look(volume, &disk, why);
+	char path[DISKREP_PATH_MAX];
 
-	snprintf(export, sizeof(export), "drill-%zu", v);
-	return r ? r : diskrep_nbd_attach(socket, export, disk.block, ret_device, size, why);
+	snprintf(path, sizeof(path), "/sys/block/%s/pid", strrchr(device, '/') + 1);
+	return diskrep_read_text(path, ret, size) == 0;
 }
 
-int diskrep_drill_attach(const char *resource, const char *run_dir, const char *volumes,
-	struct diskrep_drill *d, struct why *why)
+int diskrep_drill_open(
+	const char *resource, const char *run_dir, struct diskrep_drill *d, struct why *why)
 {
 	const struct diskrep_store_spec spec = {.name = resource, .run_dir = run_dir};
-	CLEANUP_FREE char *list = strdup(volumes);
 	struct store_paths paths;
-	char *next, *volume = list ? strtok_r(list, ",", &next) : NULL;
 	int r = diskrep_drbd_status(resource, &d->status, why);
 
 	if (!r)
 		r = store_paths_set(&paths, &spec, why);
-	for (size_t v = 0; !r && v + 1 < d->status.volumes && volume; v++) {
-		r = attach_one(paths.nbd, v, volume, d->devices[v], sizeof(d->devices[v]), why);
-		d->n += !r;
-		volume = strtok_r(NULL, ",", &next);
-	}
+	if (!r)
+		snprintf(d->socket, sizeof(d->socket), "%s", paths.nbd);
 	return r;
+}
+
+int diskrep_drill_attach(struct diskrep_drill *d, const char *disk,
+	char ret_note[DISKREP_DRILL_NOTE_MAX], struct why *why)
+{
+	char export[32], connection[24], *device = d->devices[d->n];
+	struct diskrep_device size;
+	int r = diskrep_device_look(disk, &size, why);
+
+	snprintf(export, sizeof(export), "drill-%zu", d->n);
+	if (!r)
+		r = diskrep_nbd_attach(
+			d->socket, export, size.block, device, sizeof(d->devices[0]), why);
+	if (r)
+		return r;
+	d->n++;
+	if (!connection_of(device, connection, sizeof(connection)))
+		connection[0] = '\0';
+	connection[strcspn(connection, "\n")] = '\0';
+	snprintf(ret_note, DISKREP_DRILL_NOTE_MAX, "%s %s", device, connection);
+	return 0;
 }
 
 const char *diskrep_drill_device(const struct diskrep_drill *d, const char *path)
@@ -55,12 +73,55 @@ const char *diskrep_drill_device(const struct diskrep_drill *d, const char *path
 	return v >= 0 && (size_t)v < d->n ? d->devices[v] : NULL;
 }
 
-int diskrep_drill_detach(const char *device, struct why *why)
+static int read_first(const char *device, void *buffer)
+{
+	CLEANUP_CLOSE int fd = open(device, O_RDONLY | O_DIRECT | O_CLOEXEC);
+
+	return fd >= 0 && pread(fd, buffer, SECTORS_ALIGN, 0) == SECTORS_ALIGN ? 0 : -EIO;
+}
+
+int diskrep_drill_sound(const struct diskrep_drill *d, struct why *why)
+{
+	CLEANUP_FREE void *buffer = aligned_alloc(SECTORS_ALIGN, SECTORS_ALIGN);
+	int r = buffer ? 0 : -ENOMEM;
+
+	for (size_t i = 0; !r && i < d->n; i++)
+		r = read_first(d->devices[i], buffer);
+	return r ? why_set(why, r,
+			   "the snapshot of its disks has ended: too much was overwritten, or "
+			   "state-dir is full")
+		 : 0;
+}
+
+/* The device of @note, if it is still what the note was of. */
+static bool parse(const char *note, char ret_device[64])
+{
+	char noted[24] = "", now[24] = "";
+
+	if (sscanf(note, "/dev/%58[a-z0-9] %23[0-9]", ret_device + 5, noted) < 1)
+		return false;
+	memcpy(ret_device, "/dev/", 5);
+	return connection_of(ret_device, now, sizeof(now)) &&
+	       strtol(now, NULL, 10) == strtol(noted, NULL, 10);
+}
+
+void diskrep_drill_cut(const char *note)
+{
+	char device[64];
+	struct why why;
+
+	if (parse(note, device))
+		diskrep_nbd_cut(device, &why);
+}
+
+int diskrep_drill_detach(const char *note, struct why *why)
 {
 	const uint64_t until = clock_now_ns() + CLOSE_NS;
-	int r;
+	char device[64];
+	int r = 0;
 
-	while ((r = diskrep_nbd_detach(device, why)) == -EBUSY && clock_now_ns() < until)
+	while (parse(note, device) && (r = diskrep_nbd_detach(device, why)) == -EBUSY &&
+		clock_now_ns() < until)
 		poll(NULL, 0, AGAIN_MS);
 	return r;
 }

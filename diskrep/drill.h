@@ -2,7 +2,7 @@
 /*
  * The disks of a drill as block devices of this host: the exports of the undo store's snapshot (see
  * store.h), attached through the kernel's NBD client. For romulus-drill, which is not the worker
- * that the store belongs to.
+ * that the store belongs to. What is on them is thrown away.
  */
 #ifndef DISKREP_DRILL_H
 #define DISKREP_DRILL_H
@@ -12,24 +12,38 @@
 
 #include "diskrep/drbd.h"
 
+#define DISKREP_DRILL_NOTE_MAX 96
+
 struct diskrep_drill {
-	size_t n;
+	struct diskrep_drbd_status status;     /* of the resource */
+	char socket[108];                      /* of its undo store */
+	size_t n;                              /* attached so far */
 	char devices[DISKREP_MAX_VOLUMES][64]; /* "/dev/nbd3", by volume */
-	struct diskrep_drbd_status status;
 };
 
+/* Look at @resource. 0 or a negative errno. */
+int diskrep_drill_open(
+	const char *resource, const char *run_dir, struct diskrep_drill *d, struct why *why);
+
 /*
- * Attach all volumes of @resource but the marker's. @volumes: the real disks, comma between, the
- * marker's last; their sector sizes count. Each device is in *d as soon as it is attached, also
- * when a later one fails: 0 or a negative errno.
+ * Attach the next of its volumes, all but the marker's. @disk: the real one, whose sector size
+ * counts. @ret_note: what diskrep_drill_detach wants to know of it. 0 or a negative errno.
  */
-int diskrep_drill_attach(const char *resource, const char *run_dir, const char *volumes,
-	struct diskrep_drill *d, struct why *why);
+int diskrep_drill_attach(struct diskrep_drill *d, const char *disk,
+	char ret_note[DISKREP_DRILL_NOTE_MAX], struct why *why);
 
 /* The device for the disk that the domain has at @path; NULL: it is none of the resource's. */
 const char *diskrep_drill_device(const struct diskrep_drill *d, const char *path);
 
-/* Detach @device once nobody has it open any more, which is waited for. 0 or a negative errno. */
-int diskrep_drill_detach(const char *device, struct why *why);
+/* 0 when all of them still show the snapshot, else -EIO. */
+int diskrep_drill_sound(const struct diskrep_drill *d, struct why *why);
+
+/*
+ * Cut the connection of the device of @note, whoever has it open: what is under way there fails,
+ * and without that may wait for ever. Nothing is done when the device is another's by now.
+ */
+void diskrep_drill_cut(const char *note);
+/* Then, when nobody has it open any more, which is waited for: it is free. */
+int diskrep_drill_detach(const char *note, struct why *why);
 
 #endif

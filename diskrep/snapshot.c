@@ -5,14 +5,19 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "common/why.h"
 #include "diskrep/undo.h"
 
 #define WORD_BITS 64u
+#define PUTS_A_LOOK 256u
 
 struct diskrep_snapshot {
+	uint64_t spare;
+	unsigned int puts;
+	bool full;
 	size_t volumes_n;
 	struct {
 		int fd;
@@ -31,7 +36,7 @@ struct diskrep_snapshot *diskrep_snapshot_close(struct diskrep_snapshot *p)
 	return NULL;
 }
 
-int diskrep_snapshot_open(const uint64_t *sizes, size_t volumes_n, const char *dir,
+int diskrep_snapshot_open(const uint64_t *sizes, size_t volumes_n, const char *dir, uint64_t spare,
 	struct diskrep_snapshot **ret, struct why *why)
 {
 	struct diskrep_snapshot *p = calloc(1, sizeof(*p));
@@ -43,7 +48,7 @@ int diskrep_snapshot_open(const uint64_t *sizes, size_t volumes_n, const char *d
 		p->volumes_n = v + 1;
 		p->volumes[v].has = calloc(blocks / WORD_BITS + 1, sizeof(uint64_t));
 		p->volumes[v].fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-		if (p->volumes[v].fd < 0)
+		if (p->volumes[v].fd < 0 || ftruncate(p->volumes[v].fd, (off_t)sizes[v]) < 0)
 			r = -errno;
 		else if (!p->volumes[v].has)
 			r = -ENOMEM;
@@ -52,8 +57,24 @@ int diskrep_snapshot_open(const uint64_t *sizes, size_t volumes_n, const char *d
 		diskrep_snapshot_close(p);
 		return why_set(why, r, "no snapshot of the disks in %s: %s", dir, strerror(-r));
 	}
+	p->spare = spare;
 	*ret = p;
 	return 0;
+}
+
+/* Asked now and then: others write there as well. */
+static bool has_room(struct diskrep_snapshot *p, int fd)
+{
+	struct statvfs st;
+
+	if (p->puts++ % PUTS_A_LOOK == 0)
+		p->full = fstatvfs(fd, &st) < 0 || st.f_bavail * st.f_frsize < p->spare;
+	return !p->full;
+}
+
+static bool is_zeros(const uint8_t *content, uint32_t length)
+{
+	return content[0] == 0 && memcmp(content, content + 1, length - 1) == 0;
 }
 
 bool diskrep_snapshot_has(const struct diskrep_snapshot *p, uint32_t volume, uint64_t block)
@@ -64,9 +85,15 @@ bool diskrep_snapshot_has(const struct diskrep_snapshot *p, uint32_t volume, uin
 int diskrep_snapshot_put(struct diskrep_snapshot *p, uint32_t volume, uint64_t block,
 	const void *content, uint32_t length)
 {
-	const ssize_t n =
-		pwrite(p->volumes[volume].fd, content, length, (off_t)(block * DISKREP_UNDO_BLOCK));
+	const int fd = p->volumes[volume].fd;
+	ssize_t n = (ssize_t)length;
 
+	/* A hole reads as zeros: what a guest discards, or formats, takes no room. */
+	if (diskrep_snapshot_has(p, volume, block) || !is_zeros(content, length)) {
+		if (!has_room(p, fd))
+			return -ENOSPC;
+		n = pwrite(fd, content, length, (off_t)(block * DISKREP_UNDO_BLOCK));
+	}
 	if (n != (ssize_t)length)
 		return n < 0 ? -errno : -ENOSPC;
 	p->volumes[volume].has[block / WORD_BITS] |= UINT64_C(1) << block % WORD_BITS;

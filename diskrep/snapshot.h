@@ -14,8 +14,9 @@
 struct why;
 struct diskrep_snapshot;
 
-/* @dir: where the files are. 0 with *ret owned by the caller, or a negative errno. */
-int diskrep_snapshot_open(const uint64_t *sizes, size_t volumes_n, const char *dir,
+/* @dir: where the files are; @spare: bytes that are left free there, or puts fail. 0 with *ret
+ * owned by the caller, or a negative errno. */
+int diskrep_snapshot_open(const uint64_t *sizes, size_t volumes_n, const char *dir, uint64_t spare,
 	struct diskrep_snapshot **ret, struct why *why);
 struct diskrep_snapshot *diskrep_snapshot_close(struct diskrep_snapshot *p); /* NULL ok; NULL */
 

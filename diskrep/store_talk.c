@@ -198,25 +198,25 @@ int diskrep_store_commit(struct diskrep_store *st, uint64_t epoch, struct why *w
 }
 
 static int ask_with_path(struct diskrep_store *st, const char *verb, uint64_t epoch,
-	const char *path, struct why *why)
+	const char *path, unsigned timeout_ms, struct why *why)
 {
 	char request[DISKREP_CONTROL_MAX], answer[32];
 
 	if (snprintf(request, sizeof(request), "%s %llu %s", verb, (unsigned long long)epoch,
 		    path) >= (int)sizeof(request))
 		return why_set(why, -ENAMETOOLONG, "the path %s is too long", path);
-	return store_ask(st, request, DUMP_MS, answer, sizeof(answer), why);
+	return store_ask(st, request, timeout_ms, answer, sizeof(answer), why);
 }
 
 int diskrep_store_dump(struct diskrep_store *st, uint64_t epoch, const char *path, struct why *why)
 {
-	return ask_with_path(st, "dump", epoch, path, why);
+	return ask_with_path(st, "dump", epoch, path, DUMP_MS, why);
 }
 
 int diskrep_store_snapshot(
 	struct diskrep_store *st, uint64_t epoch, const char *dir, struct why *why)
 {
-	return ask_with_path(st, "snapshot", epoch, dir, why);
+	return ask_with_path(st, "snapshot", epoch, dir, ANSWER_MS, why);
 }
 
 int diskrep_store_release(struct diskrep_store *st, struct why *why)

@@ -5,11 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/why.h"
 #include "diskrep/rollback_write.h"
 
 #define BLOCK DISKREP_UNDO_BLOCK
+#define KEEP_NS (500 * NSEC_PER_MSEC) /* of a commit, for a drill */
+#define SPARE_BYTES (64u << 20)       /* and undo-limit: what a drill leaves of its file system */
 
 static int open_backing(struct diskrep_backing *b, const char *path, struct why *why)
 {
@@ -78,6 +81,7 @@ int diskrep_undo_store_open(struct diskrep_undo_store *s, const char *const *vol
 	pthread_rwlockattr_destroy(&attr);
 	pthread_mutex_init(&s->map, NULL);
 	pthread_mutex_init(&s->drill, NULL);
+	pthread_mutex_init(&s->drill_io, NULL);
 	return 0;
 }
 
@@ -89,6 +93,7 @@ void diskrep_undo_store_close(struct diskrep_undo_store *s)
 	pthread_rwlock_destroy(&s->barrier);
 	pthread_mutex_destroy(&s->map);
 	pthread_mutex_destroy(&s->drill);
+	pthread_mutex_destroy(&s->drill_io);
 }
 
 static struct diskrep_backing *backing_of(struct diskrep_undo_store *s, uint32_t volume)
@@ -278,6 +283,7 @@ int diskrep_undo_store_flush(struct diskrep_undo_store *s, uint32_t volume)
 
 void diskrep_undo_store_expect(struct diskrep_undo_store *s, const struct diskrep_marker *expected)
 {
+	diskrep_undo_store_release(s);
 	pthread_rwlock_wrlock(&s->barrier);
 	pthread_mutex_lock(&s->map);
 	s->expected = *expected;
@@ -289,23 +295,62 @@ void diskrep_undo_store_expect(struct diskrep_undo_store *s, const struct diskre
 	pthread_rwlock_unlock(&s->barrier);
 }
 
-/* What a commit of @epoch drops and the snapshot lacks; the map's lock is not held for a file. */
-static void keep_dropped(struct diskrep_undo_store *s, uint64_t epoch, uint8_t *content)
+/*
+ * Its files may be gigabytes, which take time to be given back: nobody waits for that. With `drill`
+ * held.
+ */
+static void *close_snapshot(void *snapshot)
 {
+	diskrep_snapshot_close(snapshot);
+	return NULL;
+}
+
+static void drop_snapshot(struct diskrep_undo_store *s)
+{
+	struct diskrep_snapshot *p = s->snapshot;
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	s->snapshot = NULL;
+	if (!p)
+		return;
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	if (pthread_create(&thread, &attr, close_snapshot, p))
+		diskrep_snapshot_close(p);
+	pthread_attr_destroy(&attr);
+}
+
+static void keep_block(struct diskrep_undo_store *s, const struct diskrep_undo_item *item,
+	uint64_t boundary, const uint8_t *content)
+{
+	const uint64_t block = item->offset / BLOCK;
+
+	pthread_mutex_lock(&s->drill);
+	if (s->snapshot && boundary >= s->snapshot_epoch &&
+		!diskrep_snapshot_has(s->snapshot, item->volume, block) &&
+		diskrep_snapshot_put(s->snapshot, item->volume, block, content, item->length))
+		drop_snapshot(s);
+	pthread_mutex_unlock(&s->drill);
+}
+
+/*
+ * What a commit of @epoch drops and the snapshot lacks. The acknowledgement of the next checkpoint
+ * waits for this: where the files are too slow, it is the drill that ends.
+ */
+static void keep_dropped(struct diskrep_undo_store *s, uint64_t epoch)
+{
+	const uint64_t until = clock_now_ns() + KEEP_NS;
+	uint8_t content[BLOCK];
 	struct diskrep_undo_item item;
-	uint64_t boundary, block;
+	uint64_t boundary;
 
 	pthread_mutex_lock(&s->map);
 	while (!s->spoiled && diskrep_undo_dropped(s->undo, epoch, &boundary, &item)) {
+		s->spoiled = clock_now_ns() > until;
 		memcpy(content, item.content, item.length);
 		pthread_mutex_unlock(&s->map);
-		block = item.offset / BLOCK;
-		pthread_mutex_lock(&s->drill);
-		if (s->snapshot && boundary >= s->snapshot_epoch &&
-			!diskrep_snapshot_has(s->snapshot, item.volume, block) &&
-			diskrep_snapshot_put(s->snapshot, item.volume, block, content, item.length))
-			s->snapshot = diskrep_snapshot_close(s->snapshot);
-		pthread_mutex_unlock(&s->drill);
+		keep_block(s, &item, boundary, content);
 		pthread_mutex_lock(&s->map);
 		diskrep_undo_drop(s->undo);
 	}
@@ -324,11 +369,10 @@ static bool has_snapshot(struct diskrep_undo_store *s)
 
 int diskrep_undo_store_commit(struct diskrep_undo_store *s, uint64_t epoch)
 {
-	uint8_t content[BLOCK];
 	int r;
 
 	if (has_snapshot(s))
-		keep_dropped(s, epoch, content);
+		keep_dropped(s, epoch);
 	pthread_mutex_lock(&s->map);
 	r = diskrep_undo_commit(s->undo, epoch);
 	pthread_mutex_unlock(&s->map);
@@ -386,7 +430,8 @@ int diskrep_undo_store_snapshot(
 
 	for (size_t v = 0; v < s->volumes_n; v++)
 		sizes[v] = s->volumes[v].size;
-	r = diskrep_snapshot_open(sizes, s->volumes_n, dir, &p, why);
+	diskrep_undo_store_info(s, &info);
+	r = diskrep_snapshot_open(sizes, s->volumes_n, dir, info.limit + SPARE_BYTES, &p, why);
 	pthread_mutex_lock(&s->drill);
 	pthread_mutex_lock(&s->map);
 	diskrep_undo_info(s->undo, &info);
@@ -398,6 +443,7 @@ int diskrep_undo_store_snapshot(
 	if (!r) {
 		s->snapshot = p;
 		s->snapshot_epoch = epoch;
+		s->snapshot_n++;
 		s->spoiled = false;
 		p = NULL;
 	}
@@ -410,25 +456,23 @@ int diskrep_undo_store_snapshot(
 void diskrep_undo_store_release(struct diskrep_undo_store *s)
 {
 	pthread_mutex_lock(&s->drill);
-	s->snapshot = diskrep_snapshot_close(s->snapshot);
+	drop_snapshot(s);
 	pthread_mutex_unlock(&s->drill);
 }
 
-/*
- * A block as the drill sees it. The disk is read before the map is asked: what is not in the map
- * then had not been overwritten when it was read. With `drill` held.
- */
-static int drill_block(struct diskrep_undo_store *s, uint32_t volume, uint64_t block,
-	uint32_t length, uint8_t *ret, uint8_t *bounce)
+/* What the snapshot knows of a block: 1 with *ret filled, 0 for nothing. With `drill` held. */
+static int drill_known(struct diskrep_undo_store *s, uint32_t volume, uint64_t block,
+	uint32_t length, uint8_t *ret)
 {
 	const uint8_t *old;
-	int r;
+	int r = 0;
 
 	if (!s->snapshot)
 		return -EIO;
-	if (diskrep_snapshot_has(s->snapshot, volume, block))
-		return diskrep_snapshot_get(s->snapshot, volume, block, ret, length);
-	r = diskrep_backing_read(&s->volumes[volume], ret, length, block * BLOCK, bounce);
+	if (diskrep_snapshot_has(s->snapshot, volume, block)) {
+		r = diskrep_snapshot_get(s->snapshot, volume, block, ret, length);
+		return r ? r : 1;
+	}
 	pthread_mutex_lock(&s->map);
 	old = diskrep_undo_content(s->undo, volume, block, s->snapshot_epoch);
 	if (s->spoiled)
@@ -436,39 +480,83 @@ static int drill_block(struct diskrep_undo_store *s, uint32_t volume, uint64_t b
 	else if (old)
 		memcpy(ret, old, length);
 	pthread_mutex_unlock(&s->map);
+	return r ? r : old != NULL;
+}
+
+/*
+ * A block as the drill sees it. The disk is read before the snapshot is asked, and without its
+ * lock: what neither the map nor the files know then had not been overwritten when it was read, for
+ * a commit puts it into the one before it drops it from the other.
+ */
+static int drill_block(struct diskrep_undo_store *s, uint32_t volume, uint64_t block,
+	uint32_t length, uint8_t *ret, uint8_t *bounce)
+{
+	int r = diskrep_backing_read(&s->volumes[volume], ret, length, block * BLOCK, bounce);
+
+	if (r)
+		return r;
+	pthread_mutex_lock(&s->drill);
+	r = drill_known(s, volume, block, length, ret);
+	pthread_mutex_unlock(&s->drill);
+	return r < 0 ? r : 0;
+}
+
+static int drill_put(struct diskrep_undo_store *s, uint64_t n, uint32_t volume, uint64_t block,
+	const uint8_t *content, uint32_t length)
+{
+	int r = -EIO;
+
+	pthread_mutex_lock(&s->drill);
+	if (s->snapshot && s->snapshot_n == n) /* not of another drill */
+		r = diskrep_snapshot_put(s->snapshot, volume, block, content, length);
+	if (r)
+		drop_snapshot(s);
+	pthread_mutex_unlock(&s->drill);
 	return r;
+}
+
+static uint64_t which_snapshot(struct diskrep_undo_store *s)
+{
+	uint64_t n;
+
+	pthread_mutex_lock(&s->drill);
+	n = s->snapshot_n;
+	pthread_mutex_unlock(&s->drill);
+	return n;
 }
 
 /* Block by block; @to and @from: what is read into, or written (both NULL: zeros). */
 static int drill_range(struct diskrep_undo_store *s, uint32_t volume, uint8_t *to,
 	const uint8_t *from, uint32_t length, uint64_t offset)
 {
-	uint8_t *bounce, *content;
+	const uint64_t snapshot = which_snapshot(s);
 	uint32_t at, n, whole;
+	uint8_t *bounce, *content;
 	int r = 0;
 
+	pthread_mutex_lock(&s->drill_io);
+	bounce = diskrep_buffer_get(&s->buffers); /* one for all of a drill */
+	content = bounce + BLOCK;
 	for (uint32_t done = 0; !r && done < length; done += n) {
 		const uint64_t block = (offset + done) / BLOCK;
 
 		at = (uint32_t)((offset + done) % BLOCK);
 		n = BLOCK - at < length - done ? BLOCK - at : length - done;
 		whole = diskrep_undo_length(s->undo, volume, block);
-		pthread_mutex_lock(&s->drill);
-		bounce = diskrep_buffer_get(&s->buffers); /* one at most for all of a drill */
-		content = bounce + BLOCK;
-		r = drill_block(s, volume, block, whole, content, bounce);
-		if (!r && to) {
+		if (to || n < whole)
+			r = drill_block(s, volume, block, whole, content, bounce);
+		if (!r && to)
 			memcpy(to + done, content + at, n);
-		} else if (!r) {
-			if (from)
-				memcpy(content + at, from + done, n);
-			else
-				memset(content + at, 0, n);
-			r = diskrep_snapshot_put(s->snapshot, volume, block, content, whole);
-		}
-		diskrep_buffer_put(&s->buffers, bounce);
-		pthread_mutex_unlock(&s->drill);
+		if (r || to)
+			continue;
+		if (from)
+			memcpy(content + at, from + done, n);
+		else
+			memset(content + at, 0, n);
+		r = drill_put(s, snapshot, volume, block, content, whole);
 	}
+	diskrep_buffer_put(&s->buffers, bounce);
+	pthread_mutex_unlock(&s->drill_io);
 	return r;
 }
 

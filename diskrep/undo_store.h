@@ -31,10 +31,12 @@ typedef void diskrep_undo_store_news(void *data, const char *line);
 
 struct diskrep_undo_store {
 	/*
-	 * Lock order: barrier, drill, map, then what buffers and news have inside. A change of a
-	 * volume holds `barrier` shared from its first look at the map until it is on the disk;
-	 * opening a boundary, resetting and dumping hold it alone. `map` guards the undo map and
-	 * `expected`; `drill` the snapshot, for which no change of a volume ever waits.
+	 * Lock order: barrier, drill_io, drill, map, then what buffers and news have inside. A
+	 * change of a volume holds `barrier` shared from its first look at the map until it is on
+	 * the disk; opening a boundary, resetting and dumping hold it alone. `map` guards the undo
+	 * map and `expected`; `drill` the snapshot, for which no change of a volume ever waits, and
+	 * a commit only as long as a block takes in the page cache; `drill_io` has a drill do one
+	 * thing at a time.
 	 */
 	pthread_rwlock_t barrier;
 	pthread_mutex_t map;
@@ -43,9 +45,10 @@ struct diskrep_undo_store {
 	struct diskrep_order order;     /* of the probes of `expected`; guarded by `map` */
 	struct diskrep_backing volumes[DISKREP_UNDO_VOLUMES_MAX], marker;
 	size_t volumes_n;
-	pthread_mutex_t drill;
+	pthread_mutex_t drill_io, drill;
 	struct diskrep_snapshot *snapshot; /* NULL: there is none */
 	uint64_t snapshot_epoch;           /* its boundary */
+	uint64_t snapshot_n;               /* which one it is */
 	bool spoiled;                      /* what it would need is lost; guarded by `map` */
 	struct diskrep_buffers buffers;
 	diskrep_undo_store_news *news;

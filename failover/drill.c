@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "failover/drill.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -16,7 +17,7 @@
 
 #define SWEEP_MS 120000
 #define LIST_BYTES (256 * 1024) /* of the history: the newest */
-#define MAX_WORDS 24
+#define MAX_WORDS 32
 
 /* ---- what one that died has left ------------------------------------------------------------- */
 
@@ -117,8 +118,10 @@ static void on_ended(void *data, const char *how)
 	char text[WHY_MAX];
 
 	d->drill.worker = NULL;
-	if (d->drill.spoke)
+	if (d->drill.spoke) {
+		failover_drill_resume(d); /* it may not have got rid of all */
 		return;
+	}
 	snprintf(text, sizeof(text),
 		"the drill of %s has come to nothing, its process %s; the protection goes on, and "
 		"what is left of it is removed",
@@ -156,6 +159,7 @@ static void add(char *words[MAX_WORDS], size_t *n, const char *option, const cha
 {
 	if (!value)
 		return;
+	assert(*n + 2 < MAX_WORDS); /* and the NULL */
 	words[(*n)++] = (char *)option;
 	words[(*n)++] = (char *)value;
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include <netlink/socket.h>
 
 #include "common/cleanup.h"
+#include "common/crc32c.h"
 #include "common/why.h"
 
 #define START_MAX 16
@@ -55,7 +57,7 @@ static struct nl_sock *open_sock(void)
 
 static void begin_name(const char *uuid, char ret[START_MAX])
 {
-	snprintf(ret, START_MAX, "rd%.8s.", uuid);
+	snprintf(ret, START_MAX, "rd%08" PRIx32 ".", crc32c(0, uuid, strlen(uuid)));
 }
 
 void netbuf_bubble_name(const char *uuid, unsigned int i, char ret[IFNAMSIZ])
@@ -81,19 +83,43 @@ static int failed(struct why *why, int r, const char *what, const char *name)
 		why, r == -NLE_NOMEM ? -ENOMEM : -EIO, "%s %s: %s", what, name, nl_geterror(r));
 }
 
-/* The host itself has nothing to say there: no address of its own, so no neighbour discovery. */
-static int silence(const char *name, struct why *why)
+static int write_setting(
+	const char *family, const char *name, const char *key, const char *value, struct why *why)
 {
-	char path[96];
+	char path[128];
 	CLEANUP_CLOSE int fd = -1;
 
-	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
+	snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/%s", family, name, key);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT) /* a kernel without IPv6 */
+	if (fd < 0 && errno == ENOENT) /* a kernel without that family */
 		return 0;
-	if (fd < 0 || write(fd, "1", 1) != 1)
-		return why_set(why, -errno, "%s cannot be kept silent: %s", name, strerror(errno));
+	if (fd < 0 || write(fd, value, strlen(value)) != (ssize_t)strlen(value))
+		return why_set(why, -errno, "%s cannot be kept silent: %s: %s", name, path,
+			strerror(errno));
 	return 0;
+}
+
+/*
+ * The host itself has nothing to say there. It has no address on it, but would answer for those
+ * that it has elsewhere, and forward what it is given if it is a router (Linux:
+ * Documentation/networking/ip-sysctl.rst).
+ */
+static int silence(const char *name, struct why *why)
+{
+	static const struct {
+		const char *family, *key, *value;
+	} settings[] = {
+		{"ipv6", "disable_ipv6", "1"},
+		{"ipv4", "arp_ignore", "8"},
+		{"ipv4", "rp_filter", "1"},
+		{"ipv4", "forwarding", "0"},
+	};
+	int r = 0;
+
+	for (size_t i = 0; !r && i < ARRAY_SIZE(settings); i++)
+		r = write_setting(
+			settings[i].family, name, settings[i].key, settings[i].value, why);
+	return r;
 }
 
 static int set_up(struct nl_sock *sock, const char *name, struct why *why)

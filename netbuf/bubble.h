@@ -2,7 +2,7 @@
 /*
  * The network of a drill: for each bridge of the domain one of its own, with no way out. What
  * belongs to it is told by its names, so that it can be removed by whoever comes later:
- * "rd0123abcd.0" and so on, the first digits being those of the domain's uuid.
+ * "rd0123abcd.0" and so on, the digits being a checksum of the domain's uuid.
  */
 #ifndef NETBUF_BUBBLE_H
 #define NETBUF_BUBBLE_H

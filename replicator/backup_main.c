@@ -89,23 +89,38 @@ void backup_begin_drill(struct backup *b, uint64_t epoch)
 	b->drill = drill_source_free(b->drill);
 }
 
-/* The protection goes first: what it brings must not wait for a drill that is slow. */
-static void tend_drill(struct backup *b)
+static void release_disks(struct backup *b)
 {
 	struct why why;
 
-	if (!b->drill || !drill_source_begun(b->drill))
+	if (b->disks && diskrep_backup_release(b->disks, &why))
+		log_warning("%s: %s", b->worker.domain, why.text);
+}
+
+void backup_end_drill(struct backup *b)
+{
+	if (!b->drill)
+		return;
+	drill_source_stop(b->drill);
+	if (drill_source_begun(b->drill))
+		release_disks(b);
+}
+
+/* The protection goes first: what it brings must not wait for a drill that is slow. */
+static void tend_drill(struct backup *b)
+{
+	if (!b->drill)
 		return;
 	if (feed_visiting(b->feed)) {
-		if (feed_has_room(b->feed))
+		if (feed_has_room(b->feed) || drill_source_stopped(b->drill))
 			return;
 		log_warning("%s: the drill is broken off: more has arrived than `staging` holds",
 			b->worker.domain);
 		drill_source_stop(b->drill);
 	} else if (drill_source_over(b->drill)) {
+		if (drill_source_begun(b->drill))
+			release_disks(b);
 		b->drill = drill_source_free(b->drill);
-		if (b->disks && diskrep_backup_release(b->disks, &why))
-			log_warning("%s: %s", b->worker.domain, why.text);
 	}
 }
 
@@ -118,6 +133,12 @@ static int lose_restore(struct backup *b)
 	return lose_standby(b, "its restore process died");
 }
 
+/* While its memory is copied the feed says how that ends. */
+static int drill_fd(const struct backup *b)
+{
+	return b->drill && !feed_visiting(b->feed) ? drill_source_fd(b->drill) : -1;
+}
+
 static int serve(struct backup *b)
 {
 	for (;;) {
@@ -128,7 +149,7 @@ static int serve(struct backup *b)
 			{.fd = b->feed ? feed_event_fd(b->feed) : -1, .events = POLLIN},
 			{.fd = b->feed ? b->standby.news_fd : -1, .events = POLLIN},
 			{.fd = b->disks ? diskrep_backup_fd(b->disks) : -1, .events = POLLIN},
-			{.fd = b->drill ? drill_source_fd(b->drill) : -1, .events = POLLIN},
+			{.fd = drill_fd(b), .events = POLLIN},
 		};
 		bool buffered = reading && proto_session_pending(b->stream);
 		const Romulus__Order *details = NULL;

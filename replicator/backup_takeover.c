@@ -53,8 +53,7 @@ int backup_take_over(struct backup *b)
 	int r;
 
 	b->stream = proto_session_free(b->stream);
-	if (b->drill)
-		drill_source_stop(b->drill); /* or what is fed last would wait for it */
+	backup_end_drill(b); /* or what is fed last would wait for it */
 	r = take_over_disks(b);
 	if (r)
 		return backup_fail(b, r);

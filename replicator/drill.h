@@ -53,6 +53,23 @@ int drill_run(struct drill *d);
 /* Remove what a drill that died has left, if any has; exit code. */
 int drill_clean(struct drill *d);
 
+/*
+ * Until @fd (-1: none) is readable (0), the daemon calls the drill off or is gone (-ECANCELED, with
+ * d->why), or it is @until_ns (-ETIMEDOUT). For the steps.
+ */
+int drill_await(struct drill *d, int fd, uint64_t until_ns);
+
+/* drill_room.c. One drill of a domain at a time; @wait: for one that is leaving. */
+int drill_lock(struct drill *d, bool wait);
+int drill_make_room(struct drill *d);
+int drill_note(struct drill *d, const char *text); /* a line for who has to remove it */
+/* Remove all that there is of a drill, of this one or of one before that died. */
+int drill_leave(struct drill *d, struct why *why);
+
+int drill_copy(struct drill *d); /* drill_copy.c: the instance is built, and stands */
+int drill_start(struct drill *d);
+int drill_look(struct drill *d); /* drill_look.c: it does what it is there for */
+
 /* drill_domain.c: how the instance differs from @config_json; the caller's to free, or NULL. */
 char *drill_domain(
 	const struct drill *d, const char *config_json, unsigned int *ret_bridges, struct why *why);

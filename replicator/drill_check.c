@@ -19,11 +19,25 @@
 
 #define AGAIN_MS 500
 
+/* 0 would be for ever. */
+static long left_ms(uint64_t until_ns)
+{
+	const uint64_t now = clock_now_ns();
+
+	return until_ns > now ? (long)((until_ns - now) / NSEC_PER_MSEC) + 1 : 1;
+}
+
+static size_t swallow(char *data, size_t size, size_t n, void *unused)
+{
+	return size * n;
+}
+
 /* @connect: that it accepts is enough. */
-static int ask(const char *url, bool connect, uint64_t left_ns, struct why *why)
+static int ask(const char *url, bool connect, uint64_t until_ns, struct why *why)
 {
 	CURL *curl = curl_easy_init();
 	char said[CURL_ERROR_SIZE] = "";
+	long code = 0;
 	int r = 0;
 
 	if (!curl)
@@ -36,10 +50,13 @@ static int ask(const char *url, bool connect, uint64_t left_ns, struct why *why)
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_PROXY, "");
 	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(left_ns / NSEC_PER_MSEC) + 1);
-	curl_easy_setopt(curl, CURLOPT_WRITEDATA, stderr);
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, left_ms(until_ns));
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, swallow);
 	if (curl_easy_perform(curl) != CURLE_OK)
 		r = why_set(why, -EIO, "%s does not answer: %s", url, said);
+	else if (!connect && (curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &code) != CURLE_OK ||
+				     code < 200 || code > 299))
+		r = why_set(why, -EIO, "%s answers with %ld", url, code);
 	curl_easy_cleanup(curl);
 	return r;
 }
@@ -88,16 +105,15 @@ static int run(const struct drill *d, uint64_t until_ns, struct why *why)
 
 static int once(const struct drill *d, uint64_t until_ns, struct why *why)
 {
-	const uint64_t now = clock_now_ns();
 	char url[300];
 	int r = 0;
 
 	if (d->checks.tcp) {
 		snprintf(url, sizeof(url), "http://%s/", d->checks.tcp);
-		r = ask(url, true, until_ns - now, why);
+		r = ask(url, true, until_ns, why);
 	}
 	if (!r && d->checks.http)
-		r = ask(d->checks.http, false, until_ns - now, why);
+		r = ask(d->checks.http, false, until_ns, why);
 	if (!r && d->checks.command)
 		r = run(d, until_ns, why);
 	return r;

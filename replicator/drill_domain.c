@@ -10,8 +10,13 @@
 
 #include <jansson.h>
 
+#include "common/cleanup.h"
 #include "netbuf/bubble.h"
 #include "replicator/drill.h"
+
+/* What it would share with this host, or with the instance that a takeover starts. */
+static const char *const shared[] = {
+	"p9s", "channels", "vfbs", "vkbs", "usbctrls", "usbdevs", "pvcallsifs", "vsnds", "vdispls"};
 
 static const char *const endings[] = {
 	"on_poweroff", "on_reboot", "on_watchdog", "on_crash", "on_soft_reset"};
@@ -69,13 +74,20 @@ char *drill_domain(
 
 	if (!json_is_object(info) || !seen)
 		r = why_set(why, -EBADMSG, "its configuration is not libxl's");
+	if (!r && json_is_string(json_object_get(info, "type")) &&
+		strcmp(json_string_value(json_object_get(info, "type")), "hvm") == 0)
+		r = why_set(why, -EOPNOTSUPP,
+			"it is an HVM guest, whose device model a drill cannot start a second "
+			"time");
+	for (i = 0; i < ARRAY_SIZE(shared); i++)
+		json_object_del(config, shared[i]);
 	json_object_set_new(info, "name", json_string(d->name));
 	json_object_set_new(info, "uuid", json_string(d->uuid));
 	json_array_foreach (json_object_get(config, "nics"), i, nic)
 		r = r ? r : move_nic(nic, seen, d->worker.uuid, why);
 	json_array_foreach (json_object_get(config, "disks"), i, disk)
 		r = r ? r : move_disk(disk, &d->disks, why);
-	for (i = 0; i < sizeof(endings) / sizeof(endings[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(endings); i++)
 		json_object_set_new(config, endings[i], json_string("destroy"));
 	*ret_bridges = (unsigned int)json_array_size(seen);
 	if (!r)

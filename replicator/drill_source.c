@@ -22,7 +22,7 @@ struct drill_source {
 	struct hv *hv; /* the visit's own: libxl's is the worker's while that goes on */
 	const char *standby, *config_json;
 	uint64_t epoch, acked_ns;
-	bool begun;
+	bool begun, stopped;
 };
 
 static int write_all(int fd, const void *data, size_t n, struct why *why)
@@ -161,8 +161,14 @@ bool drill_source_over(const struct drill_source *s)
 	return poll(&p, 1, 0) != 0;
 }
 
+bool drill_source_stopped(const struct drill_source *s)
+{
+	return s->stopped;
+}
+
 void drill_source_stop(struct drill_source *s)
 {
+	s->stopped = true;
 	shutdown(s->fd, SHUT_RDWR);
 }
 

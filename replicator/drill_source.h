@@ -49,6 +49,7 @@ int drill_source_fd(const struct drill_source *s);
 
 /* Break it off; the feed's visit returns within moments. */
 void drill_source_stop(struct drill_source *s);
+bool drill_source_stopped(const struct drill_source *s);
 
 /* Only when the feed's visit has returned, or was never begun. NULL ok; returns NULL. */
 struct drill_source *drill_source_free(struct drill_source *s);

@@ -445,6 +445,11 @@ static int copy_pages(struct hv_capture *c, const struct replica *replica, int f
 			page = replica_page(replica, page + 1);
 		}
 		r = map_dirty(c, why);
+		for (size_t i = 0; !r && i < c->pages; i++)
+			if (c->errors[i])
+				r = why_set(why, -EIO,
+					"page %" PRIx64 " of '%s' cannot be read: %s",
+					(uint64_t)c->pfns[i], c->hv->name, strerror(-c->errors[i]));
 		if (!r)
 			r = write_batch(c, fd, 0, c->pages, why);
 		hv_capture_unmap(c);

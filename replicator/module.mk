@@ -25,10 +25,11 @@ romulus-monitor_src := replicator/monitor_main.c replicator/lifecycle.c replicat
 	replicator/saver.c replicator/worker.c $(hv_src) $(proto_src) $(common_src)
 romulus-monitor_pkg := $(proto_pkg) $(hv_pkg)
 
-drill_src := replicator/drill.c replicator/drill_domain.c replicator/drill_check.c \
+drill_src := replicator/drill.c replicator/drill_room.c replicator/drill_copy.c \
+	replicator/drill_look.c replicator/drill_domain.c replicator/drill_check.c \
 	replicator/drill_history.c replicator/standby.c netbuf/bubble.c diskrep/drill.c \
 	diskrep/store_process.c $(diskrep_drbd_src)
-drill_pkg := libnl-3.0 libnl-route-3.0 jansson libcurl $(diskrep_pkg)
+drill_pkg := libnl-3.0 libnl-route-3.0 jansson libcurl libsystemd $(diskrep_pkg)
 romulus-drill_src := replicator/drill_main.c $(drill_src) replicator/saver.c replicator/worker.c \
 	$(hv_src) $(proto_src) $(common_src)
 romulus-drill_pkg := $(drill_pkg) $(proto_pkg) $(hv_pkg)

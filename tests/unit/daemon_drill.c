@@ -41,16 +41,19 @@ static void a_drill_is_made_on_the_backup(void **state)
 	CLEANUP_FREE char *text = NULL, *events = NULL, *status = NULL;
 
 	daemons_configure(&host_beta, "",
-		"domain \"db\" { drill { address = \"192.0.2.9/24\" tcp = \"192.0.2.1:80\" limit = "
-		"7 } }");
+		"domain \"db\" { disks { resource = \"db\" volumes = { \"/dev/a\" } marker = "
+		"\"/dev/m\" "
+		"meta = \"/dev/x\" } drill { address = \"192.0.2.9/24\" tcp = \"192.0.2.1:80\" "
+		"http = \"http://192.0.2.1/\" command = \"/bin/true\" limit = 7 } }");
 	protected();
 	text = daemon_answer(DRILL(&host_beta));
 	expect_in(text, "\"stage\":\"the next checkpoint is copied\"");
 	expect_in(text, "{\"note\":\"has passed\"}");
 	expect_in(text, "{\"exit\":0}");
 	await_file(rig_path(&host_beta, "libexec/romulus-backup.drilled"));
-	rig_shell("grep -q -e '--memory-kb 65536 --limit 7 --address 192.0.2.9/24 --tcp "
-		  "192.0.2.1:80' %s",
+	rig_shell("grep -q -e '--memory-kb 65536 --limit 7 --resource db --volumes /dev/a,/dev/m "
+		  "--address 192.0.2.9/24 --command /bin/true --tcp 192.0.2.1:80 --http "
+		  "http://192.0.2.1/' %s",
 		rig_path(&host_beta, "libexec/romulus-drill.arguments"));
 	events = daemon_command(&host_beta, "{\"command\":\"events\"}\n");
 	expect_in(events, "has passed");

@@ -35,11 +35,11 @@
 #include "tests/unit/made_stream.h"
 
 #define UUID "0123abcd-0000-4000-8000-000000000001"
-#define BRIDGE "rd0123abcd.0"
 #define CONFIG                                                                                     \
 	"{\"c_info\":{\"type\":\"pvh\",\"name\":\"db\",\"uuid\":\"" UUID "\"},\"on_crash\":"       \
 	"\"restart\",\"nics\":[{\"mac\":\"00:16:3e:00:00:21\",\"bridge\":\"xenbr0\",\"ifname\":"   \
-	"\"db0\"},{\"bridge\":\"xenbr1\"},{\"bridge\":\"xenbr0\"}]}"
+	"\"db0\"},{\"bridge\":\"xenbr1\"},{\"bridge\":\"xenbr0\"}],"                               \
+	"\"p9s\":[{\"tag\":\"share\"}]}"
 #define EPOCH 7u
 #define DOMID 9u
 #define PATIENCE_MS 60000
@@ -97,7 +97,15 @@ static int read_in(struct hv *hv, const char *config_json, const char *name, int
 static int activate(struct hv *hv, uint32_t domid, const char *standby, const char *name, bool run,
 	struct hv_domain *ret, struct why *w)
 {
-	if (system("ip address add 192.0.2.1/24 dev " BRIDGE) != 0) /* the guest's, as it were */
+	char bridge[IFNAMSIZ], command[256];
+
+	/* The guest's interface, as it were. */
+	netbuf_bubble_name(UUID, 0, bridge);
+	snprintf(command, sizeof(command),
+		"ip link add back type veth peer name front && ip link set back master %s up && "
+		"ip address add 192.0.2.1/24 dev front && ip link set front up",
+		bridge);
+	if (system(command) != 0)
 		return why_set(w, -EIO, "no bridge of its own");
 	*ret = (struct hv_domain){.domid = domid};
 	xen->runs = run;
@@ -116,6 +124,8 @@ static int look(
 static int destroy(struct hv *hv, const char *name, struct why *w)
 {
 	assert_int_equal(strncmp(name, "db--drill", 9), 0);
+	(void)!system(
+		"ip link delete back 2>/dev/null"); /* it may have been killed before it ran */
 	xen->runs = xen->whole = false;
 	xen->destroyed++;
 	return 0;
@@ -292,7 +302,6 @@ static void assert_nothing_left(void)
 	if_freenameindex(list);
 	assert_false(xen->runs);
 	assert_false(xen->whole);
-	assert_true(xen->destroyed > 0);
 	snprintf(command, sizeof(command), "! ls %s | grep -v '^drills$'", dir);
 	assert_int_equal(system(command), 0);
 }
@@ -335,9 +344,13 @@ static void a_drill_passes(void **state)
 	assert_null(strstr(xen->config, "ifname"));
 	assert_null(strstr(xen->config, "restart"));
 	assert_non_null(strstr(xen->config, "00:16:3e:00:00:21"));
-	assert_non_null(strstr(xen->config, "\"" BRIDGE "\""));
-	assert_non_null(strstr(xen->config, "\"rd0123abcd.1\""));
-	assert_null(strstr(xen->config, "\"rd0123abcd.2\""));
+	for (unsigned int i = 0; i < 3; i++) {
+		char bridge[IFNAMSIZ];
+
+		netbuf_bubble_name(UUID, i, bridge);
+		assert_int_equal(strstr(xen->config, bridge) != NULL, i < 2);
+	}
+	assert_null(strstr(xen->config, "p9s"));
 }
 
 static void the_check_has_the_bubble_and_nothing_else(void **state)
@@ -393,6 +406,21 @@ static void a_check_that_fails_says_why(void **state)
 	assert_nothing_left();
 }
 
+/* Nor is it waited for: it ends with the check. */
+static void what_a_check_has_started_ends(void **state)
+{
+	char text[WHY_MAX];
+
+	write_script("setsid sleep 1000 & echo $!; exit 0");
+	assert_int_equal(drill_with("", NULL, text), EXIT_CODE_OK);
+	assert_nothing_left();
+	write_script("setsid sleep 1000 & sleep 1000; exit 0");
+	checks.limit_s = 1;
+	assert_int_equal(drill_with("", NULL, text), EXIT_CODE_FAILED);
+	assert_non_null(strstr(text, "did not end in time"));
+	assert_nothing_left();
+}
+
 static void a_guest_that_crashes_fails(void **state)
 {
 	char text[WHY_MAX];
@@ -415,6 +443,7 @@ static void what_cannot_be_is_said(void **state)
 	assert_int_equal(drill_with("", NULL, text), EXIT_CODE_FAILED);
 	assert_non_null(strstr(text, "no room for 'db--drill'"));
 	assert_nothing_left();
+	assert_int_equal(xen->destroyed, 0); /* what has its name is somebody's own */
 	xen->full = false;
 	xen->fails = true;
 	assert_int_equal(drill_with("", NULL, text), EXIT_CODE_FAILED);
@@ -457,6 +486,7 @@ static void what_a_dead_one_left_is_removed(void **state)
 		xen->destroyed = 0;
 		init(&d);
 		assert_int_equal(drill_clean(&d), EXIT_CODE_OK);
+		assert_true(xen->destroyed > 0);
 		close(d.lock_fd);
 		assert_nothing_left();
 		snprintf(fault, sizeof(fault), "%s=fail", points[i]);
@@ -471,14 +501,15 @@ static void what_a_dead_one_left_is_removed(void **state)
 static void there_is_one_at_a_time(void **state)
 {
 	struct proto_session *first;
-	char text[WHY_MAX];
+	char text[WHY_MAX], path[128];
 	pid_t first_pid;
 	struct drill d;
 
 	begin_drill("drill-room=delay:3000");
 	first = daemon_end;
 	first_pid = drill_pid;
-	while (xen->destroyed == 0)
+	snprintf(path, sizeof(path), "%s/drill-" UUID ".sock", dir);
+	while (access(path, F_OK) < 0)
 		poll(NULL, 0, 10);
 	assert_int_equal(drill_with("", NULL, text), EXIT_CODE_FAILED);
 	assert_non_null(strstr(text, "a drill of 'db' is under way"));
@@ -521,6 +552,7 @@ int main(void)
 		TEST(the_check_has_the_bubble_and_nothing_else),
 		TEST(what_accepts_is_enough_and_what_does_not_fails),
 		TEST(a_check_that_fails_says_why),
+		TEST(what_a_check_has_started_ends),
 		TEST(a_guest_that_crashes_fails),
 		TEST(what_cannot_be_is_said),
 		TEST(it_can_be_called_off_in_every_phase),

@@ -66,7 +66,7 @@ static void expect(void)
 	m.nonce = ++nonce;
 	diskrep_undo_store_expect(&store, &m);
 	oldest = newest = 0;
-	overflow = false;
+	overflow = snapshot = false; /* it ends with the session */
 }
 
 static void write_disk(void)

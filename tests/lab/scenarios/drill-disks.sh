@@ -18,8 +18,10 @@ generation=$(status_field alpha db generation)
 host_ssh beta 'cat >/etc/romulus/drill-check && chmod 755 /etc/romulus/drill-check' <<-'END_CHECK'
 	#!/bin/bash
 	ask() { # ask WORDS: the answer of the guest is in $answer
-	    exec 3<>/dev/udp/10.90.0.21/7700 && printf %s "$1" >&3 && IFS= read -r -t 10 answer <&3
+	    exec 3<>/dev/udp/10.90.0.21/7700 && printf %s "$1" >&3
+	    answer=$(timeout 10 dd bs=4096 count=1 status=none <&3) # read would lose all but a byte
 	    exec 3>&-
+	    [ -n "$answer" ]
 	}
 	until ask "stamp check"; do :; done
 	until [[ $answer = *'"state":"checked"'* ]]; do sleep 1; ask "stamp status"; done

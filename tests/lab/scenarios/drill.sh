@@ -20,7 +20,7 @@ begins() { # begins: a drill whose check takes for ever, which is in it
 	check_is 'sleep 1000'
 	romulus_on beta drill db >"$STATE/drill" 2>&1 &
 	drill=$!
-	wait_for 180 host_ssh beta pgrep -f /etc/romulus/drill-check || fail "the drill does not come to its check: $(cat "$STATE/drill")"
+	wait_for 180 host_ssh beta "pgrep -f '^/bin/bash /etc/romulus/drill-check'" || fail "the drill does not come to its check: $(cat "$STATE/drill")"
 	instance_runs || fail "there is no instance: $(host_ssh beta xl list)"
 }
 
