@@ -71,6 +71,12 @@ void fuzz_seeds(fuzz_put *put)
 			"[{\"name\": \"cpu\", \"result\": \"fail\", \"found\": \"no AVX\", "
 			"\"do\": \"mask it\"}, {\"name\": \"clock\", \"result\": \"warn\"}]}}\n"
 			"{\"exit\": 0}\n"},
+		{"good-drill",
+			"\x04{\"drill\": {\"began_ns\": 1790000000000000000, \"domain\": \"db\", "
+			"\"result\": \"passed\", \"why\": \"\", \"checkpoint\": 7, \"age_ms\": "
+			"120, "
+			"\"phases_ms\": {\"room\": 3, \"copy\": 1900}, \"said\": \"ok\"}}\n"
+			"{\"note\": \"the drill of db has passed\"}\n{\"exit\": 0}\n"},
 		{"refused", "\x01{\"exit\": 3, \"error\": \"db is not known to this host\"}\n"},
 		{"numbers", "\x05{\"progress\": {\"pages\": 1e308, \"total\": -1, \"eta_s\": "
 			    "9223372036854775807}}\n{\"exit\": -1}\n"},

@@ -271,6 +271,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	expect_acks(fd[1], b.epoch.acked);
 	fuzz_accepted += b.epoch.acked > 0;
 	receive_clear(&b.rx);
+	free(b.config_json);
 	close(fd[1]);
 	return 0;
 }
