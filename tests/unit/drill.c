@@ -475,12 +475,12 @@ static void it_can_be_called_off_in_every_phase(void **state)
 static void what_a_dead_one_left_is_removed(void **state)
 {
 	static const char *const points[] = {
-		"drill-room", "drill-copied", "drill-started", "drill-checked"};
+		"drill-room=", "drill-copied=", "drill-started=", "drill-checked="};
 	char fault[64], text[WHY_MAX];
 	struct drill d;
 
 	for (size_t i = 0; i < ARRAY_SIZE(points); i++) {
-		snprintf(fault, sizeof(fault), "%s=crash", points[i]);
+		snprintf(fault, sizeof(fault), "%scrash", points[i]);
 		assert_int_equal(drill_with(fault, NULL, text), -1);
 		assert_string_equal(text, "");
 		xen->destroyed = 0;
@@ -489,7 +489,7 @@ static void what_a_dead_one_left_is_removed(void **state)
 		assert_true(xen->destroyed > 0);
 		close(d.lock_fd);
 		assert_nothing_left();
-		snprintf(fault, sizeof(fault), "%s=fail", points[i]);
+		snprintf(fault, sizeof(fault), "%sfail", points[i]);
 		assert_int_equal(drill_with(fault, NULL, text), EXIT_CODE_FAILED);
 		assert_nothing_left();
 	}
