@@ -47,7 +47,7 @@ int backup_take_over(struct backup *b);
 /* backup_main.c */
 /* If one waits for a checkpoint: @epoch, which was acked and fed right now, is the one. */
 void backup_begin_drill(struct backup *b, uint64_t epoch);
-void backup_end_drill(struct backup *b); /* the takeover needs its room */
-int backup_fail(struct backup *b, int err);                /* report b->why; exit code */
+void backup_end_drill(struct backup *b);    /* the takeover needs its room */
+int backup_fail(struct backup *b, int err); /* report b->why; exit code */
 
 #endif
