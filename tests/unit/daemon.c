@@ -23,6 +23,18 @@ static void a_guest_is_protected_and_let_go(void **state)
 	daemon_end(&host_beta);
 }
 
+/* What it held has been cleared away there, or the next attempt is to be made again. */
+static void await_clear(const struct host *h)
+{
+	CLEANUP_FREE char *text = NULL;
+
+	do {
+		free(text);
+		usleep(20000);
+		text = daemon_command(h, "{\"command\":\"status\"}\n");
+	} while (strstr(text, "\"state\":\"releasing\""));
+}
+
 /* While the worker looks at the guest, and while the backup makes up its mind. */
 static void an_attempt_can_be_called_off(void **state)
 {
@@ -55,6 +67,7 @@ static void an_attempt_can_be_called_off(void **state)
 		expect_in(later, "{\"exit\":0}");
 		end_it = daemon_answer(UNPROTECT(&host_alpha));
 		expect_in(end_it, "{\"exit\":0}");
+		await_clear(&host_beta);
 	}
 	daemon_end(&host_alpha);
 	daemon_end(&host_beta);

@@ -2,6 +2,7 @@
 # A takeover is rehearsed on the backup: its guest answers there, nobody outside hears it, the protection goes on, nothing is left
 # SPDX-License-Identifier: GPL-2.0-or-later
 TIMEOUT=1800
+DEAD_AFTER=20000 # romulusd takes seconds to restart there, and must not be fenced for it
 
 . "$LAB_DIR/lib/romulus.sh"
 . "$LAB_DIR/lib/owners.sh"
@@ -9,6 +10,8 @@ TIMEOUT=1800
 . "$LAB_DIR/lib/drill.sh"
 
 DRILLS=${DRILLS:-2} # in a row, and nothing is left of them
+PARTS=${PARTS:-fails interrupted killed daemon} # before the cut
+wants() { [[ " $PARTS " = *" $1 "* ]]; }
 
 # shellcheck disable=SC2034 # romulus_config reads it
 DB_DRILL='drill { address = "10.90.0.99/24" tcp = "10.90.0.21:6379" command = "/etc/romulus/drill-check" limit = 60 }'
@@ -43,33 +46,41 @@ romulus_on beta drills db
 is_protected alpha db || fail "db is not protected any more: $(status_json alpha)"
 [ "$(status_field alpha db generation)" = "$generation" ] || fail "the protection was interrupted: $(romulus_on alpha events)"
 
-step "a check that fails"
-check_is 'echo the table is empty; exit 1'
-romulus_on beta drill db >"$STATE/drill" 2>&1 && fail "the drill has passed: $(cat "$STATE/drill")"
-grep 'has FAILED: the check has failed: .*drill-check exits with 1' "$STATE/drill" || fail "it does not say why: $(cat "$STATE/drill")"
-no_drill_left beta
-romulus_refuses 9 'run this on beta' alpha drill db
+if wants fails; then
+	step "a check that fails"
+	check_is 'echo the table is empty; exit 1'
+	romulus_on beta drill db >"$STATE/drill" 2>&1 && fail "the drill has passed: $(cat "$STATE/drill")"
+	grep 'has FAILED: the check has failed: .*drill-check exits with 1' "$STATE/drill" || fail "it does not say why: $(cat "$STATE/drill")"
+	no_drill_left beta
+	romulus_refuses 9 'run this on beta' alpha drill db
+fi
 
-step "Ctrl-C"
-begins
-host_ssh beta pkill -INT -x romulus
-wait "$drill"
-no_drill_left beta
+if wants interrupted; then
+	step "Ctrl-C"
+	begins
+	host_ssh beta pkill -INT -x romulus
+	wait "$drill"
+	no_drill_left beta
+fi
 
-step "romulus-drill dies"
-begins
-host_ssh beta pkill -KILL -x romulus-drill
-wait "$drill" && fail "a drill that died has passed: $(cat "$STATE/drill")"
-no_drill_left beta
+if wants killed; then
+	step "romulus-drill dies"
+	begins
+	host_ssh beta pkill -KILL -x romulus-drill
+	wait "$drill" && fail "a drill that died has passed: $(cat "$STATE/drill")"
+	no_drill_left beta
+fi
 
-step "romulusd dies and comes back"
-begins
-host_ssh beta systemctl kill --kill-who=main --signal=KILL romulusd
-wait "$drill"
-wait_for 120 peer_alive beta || fail "romulusd does not come back on beta"
-wait_for 180 is_gone beta db--drill || fail "the instance is still there: $(host_ssh beta xl list)"
-wait_for 400 protected_beyond alpha "$generation" || fail "protection did not return: $(status_json alpha)"
-no_drill_left beta
+if wants daemon; then
+	step "romulusd dies and comes back"
+	begins
+	host_ssh beta systemctl kill --kill-who=main --signal=KILL romulusd
+	wait "$drill"
+	wait_for 120 peer_alive beta || fail "romulusd does not come back on beta"
+	wait_for 180 is_gone beta db--drill || fail "the instance is still there: $(host_ssh beta xl list)"
+	wait_for 400 protected_beyond alpha "$generation" || fail "protection did not return: $(status_json alpha)"
+	no_drill_left beta
+fi
 
 step "alpha loses its power in the middle of one"
 begins
