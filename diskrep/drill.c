@@ -18,7 +18,8 @@
 #include "diskrep/store.h"
 #include "diskrep/store_process.h"
 
-#define CLOSE_NS (20 * NSEC_PER_SEC)
+#define CLOSE_NS (30 * NSEC_PER_SEC)
+#define CUT_NS (10 * NSEC_PER_SEC)
 #define AGAIN_MS 200
 #define SECTORS_ALIGN 4096 /* enough for O_DIRECT on every device */
 
@@ -105,18 +106,9 @@ static bool parse(const char *note, char ret_device[64])
 	       strtol(now, NULL, 10) == strtol(noted, NULL, 10);
 }
 
-void diskrep_drill_cut(const char *note)
+static int detach_within(const char *note, uint64_t ns, struct why *why)
 {
-	char device[64];
-	struct why why;
-
-	if (parse(note, device))
-		diskrep_nbd_cut(device, &why);
-}
-
-int diskrep_drill_detach(const char *note, struct why *why)
-{
-	const uint64_t until = clock_now_ns() + CLOSE_NS;
+	const uint64_t until = clock_now_ns() + ns;
 	char device[64];
 	int r = 0;
 
@@ -124,4 +116,19 @@ int diskrep_drill_detach(const char *note, struct why *why)
 		clock_now_ns() < until)
 		poll(NULL, 0, AGAIN_MS);
 	return r;
+}
+
+/*
+ * Never cut while it may be answered: nbdkit 1.32 ends, and DRBD's disks with it, when a connection
+ * goes away beneath a request (an assertion in its connections.c).
+ */
+int diskrep_drill_detach(const char *note, struct why *why)
+{
+	char device[64];
+	int r = detach_within(note, CLOSE_NS, why);
+
+	if (r != -EBUSY || !parse(note, device))
+		return r;
+	diskrep_nbd_cut(device, why);
+	return detach_within(note, CUT_NS, why);
 }

@@ -39,11 +39,10 @@ const char *diskrep_drill_device(const struct diskrep_drill *d, const char *path
 int diskrep_drill_sound(const struct diskrep_drill *d, struct why *why);
 
 /*
- * Cut the connection of the device of @note, whoever has it open: what is under way there fails,
- * and without that may wait for ever. Nothing is done when the device is another's by now.
+ * The device of @note is free: when nobody has it open any more, which is waited for; or, where the
+ * store is dead and what is under way would wait for ever, all the same. Nothing is done when it is
+ * another's by now. 0 or a negative errno.
  */
-void diskrep_drill_cut(const char *note);
-/* Then, when nobody has it open any more, which is waited for: it is free. */
 int diskrep_drill_detach(const char *note, struct why *why);
 
 #endif

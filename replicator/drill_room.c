@@ -71,18 +71,11 @@ static int destroy(struct drill *d, struct why *why)
 /* What is there of a drill, as @notes say: of this one or of one before that died. */
 static int remove_noted(struct drill *d, char *notes, struct why *why)
 {
-	char *lines[DISKREP_MAX_VOLUMES + 1], *line, *next;
-	size_t n = 0;
-	int r, err;
+	char *line, *next;
+	int r = destroy(d, why), err;
 
-	for (line = strtok_r(notes, "\n", &next); line && n < ARRAY_SIZE(lines);
-		line = strtok_r(NULL, "\n", &next))
-		lines[n++] = line;
-	for (size_t i = 0; i < n; i++)
-		diskrep_drill_cut(lines[i]);
-	r = destroy(d, why);
-	for (size_t i = 0; i < n; i++) {
-		err = diskrep_drill_detach(lines[i], why);
+	for (line = strtok_r(notes, "\n", &next); line; line = strtok_r(NULL, "\n", &next)) {
+		err = diskrep_drill_detach(line, why);
 		r = r ? r : err;
 	}
 	err = netbuf_bubble_close(d->worker.uuid, why);
