@@ -15,7 +15,7 @@
 #include "failover/domain_roles.h"
 #include "failover/worker.h"
 
-#define SWEEP_MS 120000
+#define SWEEP_MS 300000         /* some 40 s for each disk that somebody still has open */
 #define LIST_BYTES (256 * 1024) /* of the history: the newest */
 #define MAX_WORDS 32
 

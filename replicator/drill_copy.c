@@ -28,9 +28,8 @@ static int read_all(struct drill *d, int fd, void *to, size_t n, uint64_t until_
 			why_set(&d->why, r, "no checkpoint came in time: is the primary heard?");
 		if (!r && got <= 0)
 			r = why_set(&d->why, -ECONNRESET,
-				"the backup's worker has broken off: `journalctl -t "
-				"romulus-backup` "
-				"says why");
+				"the backup's worker has broken off: `journalctl -u "
+				"romulusd` says why");
 		if (r)
 			return r;
 		p += got;
