@@ -31,10 +31,6 @@ struct feed {
 	bool failed, ending, visiting;
 };
 
-/* Empty chunks with these epochs: one follows what ends a checkpoint; here a visit is due. */
-#define CHECKPOINT_MARK UINT64_MAX
-#define VISIT_MARK (UINT64_MAX - 1)
-
 static bool write_all(struct feed *f, const void *data, size_t length)
 {
 	const uint8_t *p = data;
@@ -114,9 +110,9 @@ static bool visit(struct feed *f)
 
 static bool write_chunk(struct feed *f, const struct chunk *c)
 {
-	if (c->epoch == CHECKPOINT_MARK)
+	if (c->kind == CHUNK_CHECKPOINT)
 		return write_record(f, XENSTREAM_TYPE_CHECKPOINT_END);
-	if (c->epoch == VISIT_MARK)
+	if (c->kind == CHUNK_VISIT)
 		return visit(f);
 	replica_feed(&f->replica, c->data, c->length);
 	return write_all(f, c->data, c->length);
@@ -190,7 +186,7 @@ void feed_push(struct feed *f, struct chunk *c, bool checkpoint)
 	if (c)
 		append(f, c);
 	if (mark) {
-		mark->epoch = CHECKPOINT_MARK;
+		mark->kind = CHUNK_CHECKPOINT;
 		append(f, mark);
 	} else if (checkpoint) {
 		/* Acked and cannot be fed: never pretend. */
@@ -206,7 +202,7 @@ bool feed_visit(struct feed *f, feed_visitor *visitor, void *opaque)
 
 	if (!mark)
 		return false;
-	mark->epoch = VISIT_MARK;
+	mark->kind = CHUNK_VISIT;
 	pthread_mutex_lock(&f->lock);
 	f->visit = visitor;
 	f->visit_opaque = opaque;

@@ -47,6 +47,7 @@ int receive_add(struct receive *rx, const void *data, size_t length, struct why 
 		if (!grown)
 			return why_set(
 				why, -ENOMEM, "no memory for an epoch of %zu MB", capacity >> 20);
+		grown->kind = CHUNK_BYTES; /* what lay there may have been anything */
 		grown->capacity = capacity;
 		grown->length = have;
 		rx->open = grown;

@@ -8,10 +8,17 @@
 
 struct why;
 
-/* Bytes of an epoch, or a piece of the initial copy. malloc'd, with its data. */
+/* What a chunk is for the feed; the marks have no bytes. */
+enum chunk_kind {
+	CHUNK_BYTES,      /* of an epoch, or a piece of the initial copy */
+	CHUNK_CHECKPOINT, /* one ends here */
+	CHUNK_VISIT,      /* one is due here */
+};
+
+/* malloc'd, with its data. */
 struct chunk {
 	struct chunk *next;
-	uint64_t epoch;
+	enum chunk_kind kind;
 	size_t length, capacity;
 	uint8_t data[];
 };

@@ -42,6 +42,41 @@ static void an_epoch_is_verified(void **state)
 	receive_clear(&rx);
 }
 
+/*
+ * What lay in its memory before says nothing of a chunk: guests' memory lies there, and much of
+ * that is ones. (A kind of UINT32_MAX is none; the value that it had once been was a mark's.)
+ */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "malloc_fill_byte=255:max_malloc_fill_size=4096";
+}
+
+static void what_lay_there_before_is_no_mark(void **state)
+{
+	struct receive rx;
+	struct why why;
+	uint8_t got[16 + 8 + 4];
+	size_t n = 0;
+	struct feed *f;
+	ssize_t r;
+	int sv[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	f = feed_start(sv[0], 100);
+	receive_init(&rx, 4 << 20);
+	assert_int_equal(receive_add(&rx, "copy", 4, &why), 0);
+	feed_push(f, receive_take(&rx), false);
+	assert_true(feed_complete(f));
+	while (n < sizeof(got) && (r = read(sv[1], got + n, sizeof(got) - n)) > 0)
+		n += (size_t)r;
+	assert_int_equal(n, sizeof(got));
+	assert_memory_equal(got + 24, "copy", 4);
+	feed_free(f);
+	receive_clear(&rx);
+	close(sv[1]);
+}
+
 static void an_epoch_is_bounded(void **state)
 {
 	static const uint8_t data[1 << 20];
@@ -221,6 +256,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_epoch_is_verified),
+		cmocka_unit_test(what_lay_there_before_is_no_mark),
 		cmocka_unit_test(an_epoch_is_bounded),
 		cmocka_unit_test(the_feed_wraps_and_ends_checkpoints),
 		cmocka_unit_test(a_visit_waits_for_the_restore),
