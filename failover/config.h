@@ -81,6 +81,8 @@ struct failover_disks_config {
 	long minor;         /* of volume 0; the others follow */
 };
 
+#define FAILOVER_DRILL_LIMIT_S 60 /* where nothing else is said */
+
 /* What is asked of the instance of a drill; NULL: nothing. */
 struct failover_drill_config {
 	char *address; /* of who asks, with its prefix length */

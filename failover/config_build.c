@@ -201,7 +201,7 @@ static int build_drill(cfg_t *sec, const char *file, const char *domain,
 {
 	char where[160];
 
-	d->limit_s = 60;
+	d->limit_s = FAILOVER_DRILL_LIMIT_S;
 	if (!sec)
 		return 0;
 	d->address = copy_if_set(sec, "address");

@@ -312,7 +312,7 @@ static cfg_opt_t drill_options[] = {
 	CFG_STR("command", NULL, CFGF_NODEFAULT),
 	CFG_STR("tcp", NULL, CFGF_NODEFAULT),
 	CFG_STR("http", NULL, CFGF_NODEFAULT),
-	CFG_INT("limit", 60, CFGF_NONE),
+	CFG_INT("limit", FAILOVER_DRILL_LIMIT_S, CFGF_NONE),
 	CFG_END(),
 };
 static cfg_opt_t domain_options[] = {

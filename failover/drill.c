@@ -28,9 +28,9 @@ static void on_swept(void *data, int status, const char *output)
 	d->drill.sweep = NULL;
 	if (status != 0)
 		EVENT(d, "failed",
-			"what a drill has left could not be removed: %.300s; `xl destroy "
-			"%.60s--drill` "
-			"if it is there; the next drill tries again",
+			"what a drill has left could not be removed: %.250s; the protection does "
+			"not depend on it, the memory of the instance is missing to others. `xl "
+			"destroy %.60s--drill` if it is there; the next drill tries again",
 			output, NAME(d));
 }
 
@@ -166,7 +166,7 @@ static void add(char *words[MAX_WORDS], size_t *n, const char *option, const cha
 
 static void start(struct failover_domain *d, struct failover_client *client)
 {
-	static const struct failover_drill_config none = {.limit_s = 60};
+	static const struct failover_drill_config none = {.limit_s = FAILOVER_DRILL_LIMIT_S};
 	const struct failover_domain_config *conf = failover_config_domain(d->fo->config, NAME(d));
 	const struct failover_drill_config *drill = conf ? &conf->drill : &none;
 	const struct failover_disk_arguments *disks = failover_disk_arguments(
@@ -224,7 +224,7 @@ static void send_line(struct failover_client *client, const char *name, const ch
 
 void failover_drill_list(struct failover *fo, struct failover_client *client, const char *name)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], text[WHY_MAX];
 	CLEANUP_FREE char *line = NULL;
 	CLEANUP_FCLOSE FILE *f = NULL;
 	size_t size = 0;
@@ -232,7 +232,11 @@ void failover_drill_list(struct failover *fo, struct failover_client *client, co
 	snprintf(path, sizeof(path), "%s/drills", fo->config->state_dir);
 	f = fopen(path, "re");
 	if (!f && errno != ENOENT) {
-		failover_client_exit(client, EXIT_CODE_FAILED, strerror(errno));
+		snprintf(text, sizeof(text),
+			"the history of the drills of this host, %.300s, cannot be read: %s; no "
+			"protection depends on it",
+			path, strerror(errno));
+		failover_client_exit(client, EXIT_CODE_FAILED, text);
 		return;
 	}
 	/* Into the middle of a line, which is then none. */

@@ -20,12 +20,6 @@ const char *const drill_phase_names[DRILL_PHASES] = {
 	[DRILL_CLEAN] = "clean",
 };
 
-static void say(struct drill *d, const char *text)
-{
-	if (d->worker.daemon)
-		worker_say(&d->worker, PROTO_REPORT_STAGE, text, 0);
-}
-
 int drill_await(struct drill *d, int fd, uint64_t until_ns)
 {
 	struct pollfd fds[] = {
@@ -77,7 +71,7 @@ static int step_through(struct drill *d)
 	for (size_t i = 0; !r && i < ARRAY_SIZE(steps); i++) {
 		const uint64_t began = clock_now_ns();
 
-		say(d, steps[i].says);
+		worker_say(&d->worker, PROTO_REPORT_STAGE, steps[i].says, 0);
 		r = steps[i].run(d);
 		d->phase_ns[i] = clock_now_ns() - began;
 		if (!r && fault_point(steps[i].fault))
@@ -94,11 +88,12 @@ static double seconds(uint64_t ns)
 static void describe(struct drill *d, int r, char *ret, size_t size)
 {
 	size_t n = (size_t)snprintf(ret, size,
-		r ? "the drill of %s %s: %s" : "the drill of %s has passed%s%s", d->worker.domain,
+		r ? "the drill of %s %s: %s%s" : "the drill of %s has passed%s%s%s",
+		d->worker.domain,
 		!r              ? ""
 		: d->called_off ? "was broken off"
 				: "has FAILED",
-		r ? d->why.text : "");
+		r ? d->why.text : "", r && !d->called_off ? "; the protection goes on" : "");
 
 	if (n < size && d->head.epoch)
 		n += (size_t)snprintf(ret + n, size - n,

@@ -14,7 +14,8 @@
 #include "netbuf/bubble.h"
 #include "replicator/drill.h"
 
-#define COPY_NS (600 * NSEC_PER_SEC) /* all of it; the backup breaks it off before */
+#define ANSWER_NS (60 * NSEC_PER_SEC) /* of the backup's worker, which does nothing slow */
+#define COPY_NS (600 * NSEC_PER_SEC)  /* all of it; the backup breaks it off before */
 
 static int read_all(struct drill *d, int fd, void *to, size_t n, uint64_t until_ns)
 {
@@ -111,9 +112,10 @@ int drill_copy(struct drill *d)
 	int r;
 
 	worker_say(&d->worker, PROTO_REPORT_LISTENING, d->path, 0);
-	r = drill_await(d, d->listen_fd, until);
+	r = drill_await(d, d->listen_fd, clock_now_ns() + ANSWER_NS);
 	if (r == -ETIMEDOUT)
-		return why_set(&d->why, r, "the backup's worker does not answer");
+		return why_set(&d->why, r,
+			"the backup's worker does not answer: `journalctl -u romulusd` says why");
 	if (!r)
 		fd = accept4(d->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 	if (!r && fd < 0)
