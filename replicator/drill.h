@@ -16,20 +16,10 @@
 #include "replicator/standby.h"
 #include "replicator/worker.h"
 
-/* What is asked of the instance, in its network; NULL: nothing. */
-struct drill_checks {
-	const char *address; /* whoever asks has this one, "192.0.2.9/24" */
-	const char *command; /* a program that exits with 0 */
-	const char *tcp;     /* "ADDRESS:PORT" that accepts */
-	const char *http;    /* a URL whose answer is 2xx */
-	unsigned int limit_s;
-};
-
 enum drill_phase { DRILL_ROOM, DRILL_COPY, DRILL_START, DRILL_CHECK, DRILL_CLEAN, DRILL_PHASES };
 
 struct drill {
 	struct worker worker;
-	struct drill_checks checks;
 	const struct hv_ops *ops;
 	struct hv *hv;
 	char name[256]; /* of the instance */

@@ -69,7 +69,7 @@ static void become(const struct drill *d)
 	setenv("ROMULUS_DOMAIN", d->worker.domain, 1);
 	setenv("ROMULUS_DRILL", d->name, 1);
 	setenv("ROMULUS_CHECKPOINT", epoch, 1);
-	execl(d->checks.command, d->checks.command, (char *)NULL);
+	execl(d->worker.checks.command, d->worker.checks.command, (char *)NULL);
 	fprintf(stdout, "%s\n", strerror(errno));
 	fflush(stdout);
 	_exit(127);
@@ -78,7 +78,7 @@ static void become(const struct drill *d)
 /* One run; killed when its time is over. */
 static int run(const struct drill *d, uint64_t until_ns, struct why *why)
 {
-	const char *program = d->checks.command;
+	const char *program = d->worker.checks.command;
 	int status = 0;
 	pid_t pid = fork();
 
@@ -108,20 +108,20 @@ static int once(const struct drill *d, uint64_t until_ns, struct why *why)
 	char url[300];
 	int r = 0;
 
-	if (d->checks.tcp) {
-		snprintf(url, sizeof(url), "http://%s/", d->checks.tcp);
+	if (d->worker.checks.tcp) {
+		snprintf(url, sizeof(url), "http://%s/", d->worker.checks.tcp);
 		r = ask(url, true, until_ns, why);
 	}
-	if (!r && d->checks.http)
-		r = ask(d->checks.http, false, until_ns, why);
-	if (!r && d->checks.command)
+	if (!r && d->worker.checks.http)
+		r = ask(d->worker.checks.http, false, until_ns, why);
+	if (!r && d->worker.checks.command)
 		r = run(d, until_ns, why);
 	return r;
 }
 
 int drill_check(const struct drill *d, struct why *why)
 {
-	const uint64_t until = clock_now_ns() + d->checks.limit_s * NSEC_PER_SEC;
+	const uint64_t until = clock_now_ns() + d->worker.checks.limit_s * NSEC_PER_SEC;
 	int r;
 
 	/* One that would be cut short says less than the one before. */

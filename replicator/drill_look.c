@@ -42,7 +42,7 @@ static void run_inside(struct drill *d)
 	int r;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	r = d->checks.address ? netbuf_bubble_address(d->checks.address, &why) : 0;
+	r = d->worker.checks.address ? netbuf_bubble_address(d->worker.checks.address, &why) : 0;
 	if (!r)
 		r = drill_check(d, &why);
 	if (r) {
@@ -124,7 +124,7 @@ static int watch_check(struct drill *d, pid_t pid, int out, uint64_t until)
 /* A process of its own in a network namespace that has nothing but the bubble in it. */
 static int run_check(struct drill *d)
 {
-	const uint64_t until = clock_now_ns() + d->checks.limit_s * NSEC_PER_SEC + GRACE_NS;
+	const uint64_t until = clock_now_ns() + d->worker.checks.limit_s * NSEC_PER_SEC + GRACE_NS;
 	int out[2], go[2], r;
 	char ready;
 	pid_t pid;
@@ -168,7 +168,9 @@ static int watch(struct drill *d)
 
 int drill_look(struct drill *d)
 {
-	int r = d->checks.command || d->checks.tcp || d->checks.http ? run_check(d) : watch(d);
+	int r = d->worker.checks.command || d->worker.checks.tcp || d->worker.checks.http
+			? run_check(d)
+			: watch(d);
 
 	/* What answers may have lost its disks, or answered for the last time. */
 	if (!r)

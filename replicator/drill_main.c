@@ -18,8 +18,6 @@ int main(int argc, char **argv)
 		log_error("%s", d.why.text);
 		return EXIT_CODE_USAGE;
 	}
-	d.checks = (struct drill_checks){d.worker.drill_address, d.worker.drill_command,
-		d.worker.drill_tcp, d.worker.drill_http, d.worker.drill_limit_s};
 	if (!d.worker.clean && worker_open(&d.worker, NULL))
 		return EXIT_CODE_USAGE;
 	/* Whoever ends the daemon ends the channel too, and then all of it is removed. */

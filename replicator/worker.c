@@ -65,11 +65,11 @@ static const struct worker_option {
 	{"unattended", FLAG, FIELD(unattended)},
 	{"elsewhere", FLAG, FIELD(elsewhere)},
 	{"clean", FLAG, FIELD(clean)},
-	{"address", TEXT, FIELD(drill_address)},
-	{"command", TEXT, FIELD(drill_command)},
-	{"tcp", TEXT, FIELD(drill_tcp)},
-	{"http", TEXT, FIELD(drill_http)},
-	{"limit", NUMBER, FIELD(drill_limit_s)},
+	{"address", TEXT, FIELD(checks.address)},
+	{"command", TEXT, FIELD(checks.command)},
+	{"tcp", TEXT, FIELD(checks.tcp)},
+	{"http", TEXT, FIELD(checks.http)},
+	{"limit", NUMBER, FIELD(checks.limit_s)},
 };
 
 static int store_number(struct worker *w, const struct worker_option *o, const char *text)
@@ -110,7 +110,6 @@ int worker_parse(struct worker *w, int argc, char **argv, struct why *why)
 		.interval_ms = 200,
 		.ack_timeout_ms = 5000,
 		.precopy = WORKER_PRECOPY,
-		.drill_limit_s = 60,
 	};
 	for (i = 0; i < (int)ARRAY_SIZE(worker_options); i++)
 		longs[i] = (struct option){worker_options[i].name,

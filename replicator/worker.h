@@ -17,6 +17,15 @@
 
 #define WORKER_DAEMON_FD 3
 
+/* What a drill asks of its instance, in its network; NULL: nothing. */
+struct worker_checks {
+	const char *address; /* whoever asks has this one, "192.0.2.9/24" */
+	const char *command; /* a program that exits with 0 */
+	const char *tcp;     /* "ADDRESS:PORT" that accepts */
+	const char *http;    /* a URL whose answer is 2xx */
+	unsigned int limit_s;
+};
+
 struct worker {
 	const char *domain, *host, *peer, *run_dir, *state_dir;
 	const char *pki; /* folder with the certificate; "": the stream is plain */
@@ -29,19 +38,18 @@ struct worker {
 	uint32_t netbuf_limit; /* bytes */
 	unsigned int interval_ms, ack_timeout_ms;
 	struct precopy_terms precopy;
-	uint64_t bandwidth;   /* of the initial copy: bytes per second; 0: all there is */
-	unsigned int no_live; /* the guest stands still while it is made */
-	const char *repair;   /* --repair NAME: mend what a dead worker left, and exit */
-	const char *discard;  /* --discard NAME: destroy a standby, and exit */
-	const char *start;    /* --start FILE: start --domain from its disks, and exit */
-	bool release;         /* with --repair: let held output go and remove the plug */
-	bool restrain;        /* monitor: a guest that starts again is paused */
-	bool adopt;           /* monitor: nobody else watches the guest */
-	bool unattended;      /* monitor: without a daemon, to the guest's end */
-	bool elsewhere;       /* facts: the guest is on the host that asks */
-	bool clean;           /* drill: remove what one that died has left, and exit */
-	const char *drill_address, *drill_command, *drill_tcp, *drill_http; /* see drill.h */
-	unsigned int drill_limit_s;
+	uint64_t bandwidth;          /* of the initial copy: bytes per second; 0: all there is */
+	unsigned int no_live;        /* the guest stands still while it is made */
+	const char *repair;          /* --repair NAME: mend what a dead worker left, and exit */
+	const char *discard;         /* --discard NAME: destroy a standby, and exit */
+	const char *start;           /* --start FILE: start --domain from its disks, and exit */
+	bool release;                /* with --repair: let held output go and remove the plug */
+	bool restrain;               /* monitor: a guest that starts again is paused */
+	bool adopt;                  /* monitor: nobody else watches the guest */
+	bool unattended;             /* monitor: without a daemon, to the guest's end */
+	bool elsewhere;              /* facts: the guest is on the host that asks */
+	bool clean;                  /* drill: remove what one that died has left, and exit */
+	struct worker_checks checks; /* drill */
 
 	struct proto_session *daemon;
 	struct proto_identity *identity; /* NULL: the stream is plain */

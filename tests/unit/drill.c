@@ -157,7 +157,7 @@ static const struct hv_ops ops = {.open = open_hv,
 
 static struct proto_session *daemon_end;
 static pid_t drill_pid;
-static struct drill_checks checks;
+static struct worker_checks checks;
 static struct drill_source *source;
 static struct feed *feed;
 static int restore_fd;
@@ -166,8 +166,8 @@ static bool broken; /* nothing can be made of the standby */
 static void init(struct drill *d)
 {
 	*d = (struct drill){.ops = &ops,
-		.checks = checks,
 		.worker = {.domain = "db",
+			.checks = checks,
 			.uuid = UUID,
 			.run_dir = dir,
 			.state_dir = dir,
@@ -380,7 +380,7 @@ static void what_accepts_is_enough_and_what_does_not_fails(void **state)
 	assert_int_equal(listen(fd, 4), 0);
 	getsockname(fd, (struct sockaddr *)&address, &size);
 	snprintf(tcp, sizeof(tcp), "192.0.2.1:%u", ntohs(address.sin_port));
-	checks = (struct drill_checks){.address = "192.0.2.9/24", .tcp = tcp, .limit_s = 60};
+	checks = (struct worker_checks){.address = "192.0.2.9/24", .tcp = tcp, .limit_s = 60};
 	assert_int_equal(drill_with("", NULL, text), EXIT_CODE_OK);
 	close(fd);
 	checks.limit_s = 1;
@@ -527,7 +527,7 @@ static void there_is_one_at_a_time(void **state)
 static int set_up(void **state)
 {
 	*xen = (__typeof__(*xen)){0};
-	checks = (struct drill_checks){.limit_s = 60};
+	checks = (struct worker_checks){.limit_s = 60};
 	broken = false;
 	strcpy(dir, "/tmp/romulus-drill-XXXXXX");
 	assert_non_null(mkdtemp(dir));
