@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "replicator/drill_source.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -21,8 +20,8 @@ struct drill_source {
 	const struct hv_ops *ops;
 	struct hv *hv; /* the visit's own: libxl's is the worker's while that goes on */
 	const char *standby, *config_json;
-	uint64_t epoch, acked_ns;
-	bool begun, stopped;
+	uint64_t epoch, acked_ns; /* 0: not begun */
+	bool stopped;
 };
 
 static int write_all(int fd, const void *data, size_t n, struct why *why)
@@ -50,17 +49,6 @@ static int write_end(int fd, struct why *why)
 	return write_all(fd, end, sizeof(end), why);
 }
 
-static int write_begin(int fd, struct why *why)
-{
-	const struct {
-		uint64_t ident;
-		uint32_t version, options, type, length;
-	} begin = {htobe64(XENSTREAM_IDENT), htobe32(XENSTREAM_VERSION), 0,
-		XENSTREAM_TYPE_LIBXC_CONTEXT, 0};
-
-	return write_all(fd, &begin, sizeof(begin), why);
-}
-
 static int write_head(const struct drill_source *s, const struct replica *replica, struct why *why)
 {
 	const char *text = replica->broken ? replica->broken : s->config_json;
@@ -68,7 +56,6 @@ static int write_head(const struct drill_source *s, const struct replica *replic
 	const struct drill_head head = {
 		.epoch = s->epoch,
 		.acked_ns = s->acked_ns,
-		.pages = replica_count(replica),
 		.config_length = replica->broken ? 0 : length,
 		.why_length = replica->broken ? length : 0,
 	};
@@ -81,7 +68,8 @@ static int write_head(const struct drill_source *s, const struct replica *replic
 static int write_stream(
 	const struct drill_source *s, const struct replica *replica, struct why *why)
 {
-	int r = write_begin(s->fd, why);
+	const struct xenstream_begin begin = xenstream_begin();
+	int r = write_all(s->fd, &begin, sizeof(begin), why);
 
 	if (!r)
 		r = write_all(s->fd, replica->head.data, replica->head.length, why);
@@ -136,7 +124,6 @@ int drill_source_open(const char *path, const struct hv_ops *ops, const char *st
 
 void drill_source_begin(struct drill_source *s, struct feed *feed, uint64_t epoch)
 {
-	s->begun = true;
 	s->epoch = epoch;
 	s->acked_ns = clock_now_ns();
 	if (!feed_visit(feed, visit, s))
@@ -145,7 +132,7 @@ void drill_source_begin(struct drill_source *s, struct feed *feed, uint64_t epoc
 
 bool drill_source_begun(const struct drill_source *s)
 {
-	return s->begun;
+	return s->epoch > 0;
 }
 
 int drill_source_fd(const struct drill_source *s)

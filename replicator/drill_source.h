@@ -22,7 +22,6 @@ struct why;
  */
 struct drill_head {
 	uint64_t epoch, acked_ns; /* by the monotonic clock of this host */
-	uint64_t pages;
 	uint32_t config_length, why_length;
 };
 

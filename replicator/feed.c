@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "replicator/feed.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <linux/sockios.h>
 #include <poll.h>
@@ -53,17 +52,6 @@ static bool write_record(struct feed *f, uint32_t type)
 	const uint32_t record[2] = {type, 0};
 
 	return write_all(f, record, sizeof(record));
-}
-
-static bool write_header(struct feed *f)
-{
-	const struct {
-		uint64_t ident;
-		uint32_t version, options;
-	} header = {htobe64(XENSTREAM_IDENT), htobe32(XENSTREAM_VERSION), 0};
-
-	return write_all(f, &header, sizeof(header)) &&
-	       write_record(f, XENSTREAM_TYPE_LIBXC_CONTEXT);
 }
 
 /* It reads on while it has what it needs, so what it has not read yet it has not come to. */
@@ -121,7 +109,8 @@ static bool write_chunk(struct feed *f, const struct chunk *c)
 static void *feed_thread(void *opaque)
 {
 	struct feed *f = opaque;
-	bool ok = write_header(f);
+	const struct xenstream_begin begin = xenstream_begin();
+	bool ok = write_all(f, &begin, sizeof(begin));
 	struct chunk *c;
 
 	pthread_mutex_lock(&f->lock);

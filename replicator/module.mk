@@ -15,7 +15,7 @@ romulus-primary_lib := -lpthread -laio
 
 romulus-backup_src := replicator/backup_main.c replicator/backup_accept.c replicator/backup_receive.c \
 	replicator/backup_takeover.c replicator/backup_epoch.c replicator/receive.c \
-	replicator/claim.c replicator/feed.c replicator/drill_source.c replicator/standby.c replicator/saver.c replicator/worker.c $(hv_src) \
+	replicator/claim.c replicator/feed.c replicator/drill_source.c replicator/xenstream.c replicator/standby.c replicator/saver.c replicator/worker.c $(hv_src) \
 	diskrep/backup.c diskrep/takeover.c $(diskrep_src) $(diskrep_store_src) $(proto_src) \
 	$(common_src)
 romulus-backup_pkg := $(proto_pkg) $(diskrep_pkg) $(hv_pkg)
@@ -108,6 +108,6 @@ tests/unit/lifecycle_pkg := cmocka
 tests/unit/epochs_src := tests/unit/epochs.c replicator/primary_epoch.c replicator/backup_epoch.c
 tests/unit/epochs_pkg := cmocka
 tests/unit/receive_src := tests/unit/receive.c replicator/receive.c replicator/feed.c replicator/replica.c \
-	replicator/staging.c $(common_src)
+	replicator/xenstream.c replicator/staging.c $(common_src)
 tests/unit/receive_pkg := cmocka
 tests/unit/receive_lib := -lpthread

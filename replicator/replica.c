@@ -195,15 +195,6 @@ uint64_t replica_page(const struct replica *r, uint64_t from)
 	return UINT64_MAX;
 }
 
-uint64_t replica_count(const struct replica *r)
-{
-	uint64_t n = 0;
-
-	for (size_t i = 0; i < r->words; i++)
-		n += (unsigned int)__builtin_popcountll(r->pages[i]);
-	return n;
-}
-
 void replica_clear(struct replica *r)
 {
 	free(r->head.data);

@@ -41,7 +41,6 @@ void replica_feed(struct replica *r, const void *data, size_t n);
 
 /* The first page at or after @from that holds memory, or UINT64_MAX. */
 uint64_t replica_page(const struct replica *r, uint64_t from);
-uint64_t replica_count(const struct replica *r);
 
 void replica_clear(struct replica *r);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "replicator/xenstream.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -83,6 +84,12 @@ static const struct {
 	[XENSTREAM_MEMORY_DOMAIN] = {16, memory_domain},
 	[XENSTREAM_MEMORY_RECORD] = {8, memory_record},
 };
+
+struct xenstream_begin xenstream_begin(void)
+{
+	return (struct xenstream_begin){htobe64(XENSTREAM_IDENT), htobe32(XENSTREAM_VERSION), 0,
+		XENSTREAM_TYPE_LIBXC_CONTEXT, 0};
+}
 
 int xenstream_put(struct xenstream *s, const void *data, size_t n, struct why *why)
 {

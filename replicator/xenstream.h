@@ -48,6 +48,13 @@ struct xenstream {
 	uint64_t offset; /* bytes taken */
 };
 
+/* How libxl's stream begins: its header, and the record that libxc's follows. */
+struct xenstream_begin {
+	uint64_t ident;
+	uint32_t version, options, type, length;
+};
+struct xenstream_begin xenstream_begin(void);
+
 /* The next bytes. -EBADMSG: this is no such stream. */
 int xenstream_put(struct xenstream *s, const void *data, size_t n, struct why *why);
 

@@ -55,6 +55,16 @@ static void feed_in_pieces(struct replica *r, const struct made *m, size_t piece
 		replica_feed(r, m->bytes + at, m->n - at < piece ? m->n - at : piece);
 }
 
+static unsigned int count(const struct replica *r)
+{
+	unsigned int n = 0;
+
+	for (uint64_t page = replica_page(r, 0); page != UINT64_MAX;
+		page = replica_page(r, page + 1))
+		n++;
+	return n;
+}
+
 static void assert_page(const struct replica *r, uint64_t page, bool there)
 {
 	assert_int_equal(replica_page(r, page) == page, there);
@@ -90,7 +100,7 @@ static void the_last_checkpoint_is_known(void **state)
 		assert_memory_equal(r.head.data, m.bytes, head);
 		assert_int_equal(r.tail.length, end - tail);
 		assert_memory_equal(r.tail.data, m.bytes + tail, end - tail);
-		assert_int_equal(replica_count(&r), 4);
+		assert_int_equal(count(&r), 4);
 		for (uint64_t page = 1; page <= 4; page++)
 			assert_page(&r, page, page != 2);
 		assert_page(&r, 0xfeffe, true);
