@@ -23,15 +23,6 @@
 #define AGAIN_MS 200
 #define SECTORS_ALIGN 4096 /* enough for O_DIRECT on every device */
 
-/* Of whoever has connected it: another one's connection has another number. */
-static bool connection_of(const char *device, char *ret, size_t size)
-{
-	char path[DISKREP_PATH_MAX];
-
-	snprintf(path, sizeof(path), "/sys/block/%s/pid", strrchr(device, '/') + 1);
-	return diskrep_read_text(path, ret, size) == 0;
-}
-
 int diskrep_drill_open(
 	const char *resource, const char *run_dir, struct diskrep_drill *d, struct why *why)
 {
@@ -49,7 +40,7 @@ int diskrep_drill_open(
 int diskrep_drill_attach(struct diskrep_drill *d, const char *disk,
 	char ret_note[DISKREP_DRILL_NOTE_MAX], struct why *why)
 {
-	char export[32], connection[24], *device = d->devices[d->n];
+	char export[32], *device = d->devices[d->n];
 	struct diskrep_device size;
 	int r = diskrep_device_look(disk, &size, why);
 
@@ -60,10 +51,8 @@ int diskrep_drill_attach(struct diskrep_drill *d, const char *disk,
 	if (r)
 		return r;
 	d->n++;
-	if (!connection_of(device, connection, sizeof(connection)))
-		connection[0] = '\0';
-	connection[strcspn(connection, "\n")] = '\0';
-	snprintf(ret_note, DISKREP_DRILL_NOTE_MAX, "%s %s", device, connection);
+	snprintf(
+		ret_note, DISKREP_DRILL_NOTE_MAX, "%s %ld", device, diskrep_nbd_connection(device));
 	return 0;
 }
 
@@ -97,13 +86,11 @@ int diskrep_drill_sound(const struct diskrep_drill *d, struct why *why)
 /* The device of @note, if it is still what the note was of. */
 static bool parse(const char *note, char ret_device[64])
 {
-	char noted[24] = "", now[24] = "";
+	long connection;
 
-	if (sscanf(note, "/dev/%58[a-z0-9] %23[0-9]", ret_device + 5, noted) < 1)
-		return false;
-	memcpy(ret_device, "/dev/", 5);
-	return connection_of(ret_device, now, sizeof(now)) &&
-	       strtol(now, NULL, 10) == strtol(noted, NULL, 10);
+	return sscanf(note, "%63s %ld", ret_device, &connection) == 2 &&
+	       strncmp(ret_device, "/dev/nbd", 8) == 0 && connection >= 0 &&
+	       connection == diskrep_nbd_connection(ret_device);
 }
 
 static int detach_within(const char *note, uint64_t ns, struct why *why)

@@ -39,6 +39,12 @@ static long sysfs_number(const char *device, const char *attribute)
 	return diskrep_read_text(path, text, sizeof(text)) ? -1 : strtol(text, NULL, 10);
 }
 
+/* The process that has made it. */
+long diskrep_nbd_connection(const char *device)
+{
+	return sysfs_number(device, "pid");
+}
+
 bool diskrep_nbd_in_use(const char *device)
 {
 	char path[DISKREP_PATH_MAX];

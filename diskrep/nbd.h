@@ -31,6 +31,10 @@ int diskrep_nbd_detach(const char *device, struct why *why);
  */
 int diskrep_nbd_cut(const char *device, struct why *why);
 
+/* A number that tells the connection of /dev/nbdX from any other that it may have; -1: it has none.
+ */
+long diskrep_nbd_connection(const char *device);
+
 /* Whether /dev/nbdX has a connection, of whomever. */
 bool diskrep_nbd_in_use(const char *device);
 

@@ -174,11 +174,15 @@ static int undo_list_exports(int readonly, int is_tls, struct nbdkit_exports *ex
 	return nbdkit_add_export(exports, "marker", NULL);
 }
 
-/* A handle is a pointer to the volume's number; it lives as long as the process. */
-static const uint32_t marker_handle = DISKREP_STORE_MARKER;
-static uint32_t volume_handles[DISKREP_UNDO_VOLUMES_MAX], drill_handles[DISKREP_UNDO_VOLUMES_MAX];
-
 #define DRILL_PREFIX "drill-"
+
+/* What a handle points to; it lives as long as the process. */
+static struct export
+{
+	uint32_t volume;
+	bool drill; /* its snapshot's */
+}
+marker_export = {.volume = DISKREP_STORE_MARKER}, exports[2][DISKREP_UNDO_VOLUMES_MAX];
 
 static bool is_number(const char *name, size_t number)
 {
@@ -195,12 +199,11 @@ static void *undo_open(int readonly)
 	const char *number = drill ? name + strlen(DRILL_PREFIX) : name;
 
 	if (name && !strcmp(name, "marker"))
-		return (void *)&marker_handle;
+		return &marker_export;
 	for (size_t i = 0; name && i < config.volumes_n; i++)
 		if (is_number(number, i)) {
-			volume_handles[i] = (uint32_t)i;
-			drill_handles[i] = (uint32_t)i;
-			return drill ? &drill_handles[i] : &volume_handles[i];
+			exports[drill][i] = (struct export){(uint32_t)i, drill};
+			return &exports[drill][i];
 		}
 	nbdkit_error("there is no export '%s'", name ? name : "");
 	nbdkit_set_error(ENOENT);
@@ -209,13 +212,12 @@ static void *undo_open(int readonly)
 
 static uint32_t volume_of(const void *handle)
 {
-	return *(const uint32_t *)handle;
+	return ((const struct export *)handle)->volume;
 }
 
 static bool is_drill(const void *handle)
 {
-	return handle >= (const void *)drill_handles &&
-	       handle < (const void *)(drill_handles + DISKREP_UNDO_VOLUMES_MAX);
+	return ((const struct export *)handle)->drill;
 }
 
 static int64_t undo_get_size(void *handle)
