@@ -53,6 +53,22 @@ static inline void made_record(struct made *m, uint32_t type, uint32_t n)
 	made_put(m, zeros, -n % 8);
 }
 
+/* How libxc's stream begins, which is in libxl's. @type: 1: x86 PV, 2: HVM; pages of 4 KiB,
+ * Xen 4.17. */
+static inline void made_memory_begin(struct made *m, uint32_t type)
+{
+	made_big32(m, UINT32_MAX);
+	made_big32(m, UINT32_MAX);
+	made_put(m, "XENF", 4);
+	made_big32(m, 3);
+	made_big32(m, 0);
+	made_big32(m, 0);
+	made_little32(m, type);
+	made_little32(m, 12);
+	made_little32(m, 4);
+	made_little32(m, 17);
+}
+
 /* @pages: bytes of the record with the most in it. */
 static inline struct made made_stream(uint32_t pages)
 {
@@ -64,16 +80,7 @@ static inline struct made made_stream(uint32_t pages)
 	made_big32(&m, 2);
 	made_big32(&m, 0);
 	made_record(&m, 1, 0); /* libxc context */
-	made_big32(&m, UINT32_MAX);
-	made_big32(&m, UINT32_MAX);
-	made_put(&m, "XENF", 4);
-	made_big32(&m, 3);
-	made_big32(&m, 0);
-	made_big32(&m, 0);
-	made_little32(&m, 2); /* x86 HVM, pages of 4 KiB, Xen 4.17 */
-	made_little32(&m, 12);
-	made_little32(&m, 4);
-	made_little32(&m, 17);
+	made_memory_begin(&m, 2);
 	made_record(&m, 0x10, 0); /* static data end */
 	made_record(&m, 1, pages);
 	made_record(&m, 9, 77); /* HVM context */

@@ -20,16 +20,7 @@ static struct made begin(uint32_t type)
 	struct made m = {.bytes = malloc(MADE_MAX)};
 
 	assert_non_null(m.bytes);
-	made_big32(&m, UINT32_MAX);
-	made_big32(&m, UINT32_MAX);
-	made_put(&m, "XENF", 4);
-	made_big32(&m, 3);
-	made_big32(&m, 0);
-	made_big32(&m, 0);
-	made_little32(&m, type);
-	made_little32(&m, 12);
-	made_little32(&m, 4);
-	made_little32(&m, 17);
+	made_memory_begin(&m, type);
 	return m;
 }
 
