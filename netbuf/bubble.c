@@ -76,7 +76,7 @@ static void looker_name(const char *uuid, char ret[IFNAMSIZ])
 	snprintf(ret, IFNAMSIZ, "%.12sh", start);
 }
 
-/* @r of libnl's; an error of the kernel's is told by its number too. */
+/* @r of libnl's. */
 static int failed(struct why *why, int r, const char *what, const char *name)
 {
 	return why_set(

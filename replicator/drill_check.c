@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Whether the instance of a drill does what it is there for: asked again until it does, or time is
- * up. */
+/* Does the instance of a drill do what it is for? Asked again until it does, or time is up. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The instance of a drill: its memory from the backup's worker, its disks and network, its start.
- */
+/* The instance of a drill: its memory from the backup's worker, disks, network, its start. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

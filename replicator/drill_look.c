@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Looking at the instance of a drill: the check, in a process and a network namespace of its own.
- */
+/* Looking at the instance of a drill: the check, in process and network namespaces of its own. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -50,8 +50,7 @@ int drill_lock(struct drill *d, bool wait)
 	return 0;
 }
 
-/* In the file that is locked: that there is something to remove, and what else is to be known of
- * it. */
+/* In the file that is locked: there is something to remove, and this is to be known of it. */
 int drill_note(struct drill *d, const char *text)
 {
 	if (dprintf(d->lock_fd, "%s\n", text) > 0)
