@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "diskrep/command.h"
 #include "diskrep/device.h"
+#include "diskrep/drbd_show.h"
 
 #define DRBDADM "/usr/sbin/drbdadm"
 #define DRBDSETUP "/usr/sbin/drbdsetup"
@@ -73,6 +74,43 @@ int diskrep_drbd_status(const char *resource, struct diskrep_drbd_status *ret, s
 		r = why_set(why, -EIO, "cannot learn the state of DRBD resource %s: %s", resource,
 			said);
 	diskrep_command_clear(&c);
+	return r;
+}
+
+int diskrep_drbd_show(const char *resource, char **ret, struct why *why)
+{
+	const char *const argv[] = {DRBDSETUP, "show", "--show-defaults", resource, NULL};
+	struct diskrep_command c;
+	char said[256];
+	int r = diskrep_command_run(argv, QUERY_MS, &c, why);
+
+	if (r)
+		return r;
+	diskrep_command_complaint(&c, said, sizeof(said));
+	if (c.status != 0 || c.truncated || !c.output)
+		r = why_set(why, -EIO, "cannot learn the options of DRBD resource %s: %s", resource,
+			said);
+	else
+		*ret = TAKE_PTR(c.output);
+	diskrep_command_clear(&c);
+	return r;
+}
+
+int diskrep_drbd_orders(const char *resource, size_t volumes, struct why *why)
+{
+	CLEANUP_FREE char *show = NULL;
+	char value[DISKREP_DRBD_VALUE_MAX];
+	int r = diskrep_drbd_show(resource, &show, why);
+
+	for (size_t i = 0; !r && i < volumes; i++) {
+		diskrep_drbd_show_value(show, (int)i, "disk", "disk-drain", value);
+		if (strcmp(value, "yes") != 0)
+			r = why_set(why, -EINVAL,
+				"DRBD keeps no order of writes on volume %zu of resource %s here "
+				"(disk-drain is %s), so that nothing says where a checkpoint ends; "
+				"`romulus disk check` names what must be changed",
+				i, resource, value[0] ? value : "not said");
+	}
 	return r;
 }
 

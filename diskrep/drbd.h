@@ -54,6 +54,18 @@ int diskrep_drbd_status(const char *resource, struct diskrep_drbd_status *ret, s
 /* Which volume of it @path is, or -1. Not the marker, which is none of the guest's. */
 int diskrep_drbd_volume(const struct diskrep_drbd_status *status, const char *path);
 
+/*
+ * What `drbdsetup show --show-defaults` says of @resource (diskrep/drbd_show.h), for the caller to
+ * free.
+ */
+int diskrep_drbd_show(const char *resource, char **ret, struct why *why);
+
+/*
+ * 0 when DRBD keeps the order of writes on all @volumes here, as it is configured in the kernel now:
+ * else -EINVAL and which one does not. The markers would come too early.
+ */
+int diskrep_drbd_orders(const char *resource, size_t volumes, struct why *why);
+
 /* One phrase for `status`: "connected, up to date", "resync to the peer 37 %". Returns @text. */
 const char *diskrep_drbd_summary(
 	const struct diskrep_drbd_status *status, char text[DISKREP_DRBD_SUMMARY_MAX]);

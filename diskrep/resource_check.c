@@ -9,15 +9,11 @@
 #include <sys/sysmacros.h>
 
 #include "common/cleanup.h"
-#include "diskrep/command.h"
 #include "diskrep/device.h"
 #include "diskrep/drbd_show.h"
 #include "diskrep/lower.h"
 #include "diskrep/meta.h"
 #include "diskrep/resource.h"
-
-#define DRBDSETUP "/usr/sbin/drbdsetup"
-#define QUERY_MS 10000
 
 struct check {
 	const struct diskrep_resource *res;
@@ -198,24 +194,9 @@ static void check_running(struct check *c)
 
 static int look(struct check *c, struct why *why)
 {
-	const char *const argv[] = {DRBDSETUP, "show", "--show-defaults", c->res->name, NULL};
-	struct diskrep_command command;
-	char said[256];
 	int r = diskrep_drbd_status(c->res->name, &c->status, why);
 
-	if (r || !c->status.up)
-		return r;
-	r = diskrep_command_run(argv, QUERY_MS, &command, why);
-	if (r)
-		return r;
-	diskrep_command_complaint(&command, said, sizeof(said));
-	if (command.status != 0 || command.truncated || !command.output)
-		r = why_set(why, -EIO, "cannot learn the options of DRBD resource %s: %s",
-			c->res->name, said);
-	else
-		c->show = TAKE_PTR(command.output);
-	diskrep_command_clear(&command);
-	return r;
+	return r || !c->status.up ? r : diskrep_drbd_show(c->res->name, &c->show, why);
 }
 
 int diskrep_resource_check(const struct diskrep_resource *res, diskrep_resource_say *deviation,

@@ -25,6 +25,8 @@ int __wrap_diskrep_drbd_status_parse(const char *text, size_t length, const char
 int __wrap_diskrep_command(
 	const char *const argv[], int timeout_ms, struct why *why, const char *format, ...);
 
+static const char *shows; /* what `drbdsetup show` says; NULL: it is not to be asked */
+
 /* This machine need not have the module that is asked for here. */
 int __wrap_stat(const char *path, struct stat *ret);
 
@@ -41,6 +43,10 @@ int __wrap_diskrep_command_run(
 	if (looks_fail_after >= 0 && (int)looks >= looks_fail_after)
 		return why_set(why, -EIO, "no answer");
 	looks++;
+	if (shows) {
+		assert_string_equal(argv[1], "show");
+		ret->output = strdup(shows);
+	}
 	return 0;
 }
 
@@ -70,6 +76,7 @@ static void begin(enum diskrep_drbd_connection is)
 	commands = looks = 0;
 	standalone_after = UINT32_MAX;
 	looks_fail_after = -1;
+	shows = NULL;
 }
 
 static void what_stands_alone_is_left(void **state)
@@ -122,6 +129,24 @@ static void a_look_that_fails_is_no_success(void **state)
 	assert_int_equal(commands, 2);
 }
 
+/* As it is in the kernel, whatever a file says; the marker's volume like any other. */
+static void order_is_kept_on_every_volume_or_not_at_all(void **state)
+{
+	struct why why;
+
+	begin(DISKREP_DRBD_CONNECTED);
+	shows = "resource db { _this_host { volume 0 { disk { disk-drain yes; } }\n"
+		"volume 1 { disk { disk-drain yes; } } } }";
+	assert_int_equal(diskrep_drbd_orders("db", 2, &why), 0);
+	assert_int_equal(diskrep_drbd_orders("db", 3, &why), -EINVAL);
+	shows = "resource db { _this_host { volume 0 { disk { disk-drain yes; } }\n"
+		"volume 1 { disk { disk-drain no; } } } }";
+	assert_int_equal(diskrep_drbd_orders("db", 2, &why), -EINVAL);
+	assert_non_null(strstr(why.text, "no order of writes on volume 1 of resource db"));
+	looks_fail_after = 0;
+	assert_int_equal(diskrep_drbd_orders("db", 2, &why), -EIO);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -129,6 +154,7 @@ int main(void)
 		cmocka_unit_test(it_is_asked_again_by_force),
 		cmocka_unit_test(one_that_was_given_up_may_have_worked),
 		cmocka_unit_test(a_look_that_fails_is_no_success),
+		cmocka_unit_test(order_is_kept_on_every_volume_or_not_at_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
