@@ -232,6 +232,8 @@ struct failover_domain {
 	bool unwanted; /* not to be protected there, */
 	bool passing;  /* nor is it here: it is for the move only */
 	struct failover_copy copy;
+	bool fetches; /* backup: an operator has asked for it here, and the primary is told */
+	uint64_t fetch_until_ns; /* it should have begun to hand it over */
 	bool reverses; /* it was moved here, and is to be protected whatever `reprotect` says */
 
 	struct failover_peer *attempt_peer; /* primary: whom the attempt goes to */
@@ -354,8 +356,19 @@ void failover_domain_tend_move(struct failover_domain *d);
 
 /* The peer says @g: whoever waits for a guest that was handed over hears what became of it. */
 void failover_domain_arrival(struct failover_domain *d, const struct failover_gossip *g);
+/* Something is under way of which the outcome is awaited; @why says so, or "". */
+bool failover_domain_busy(const struct failover_domain *d, char why[WHY_MAX]);
+/* The backup says @g: if its operator wants the guest there, it is moved. */
+void failover_domain_fetched(struct failover_domain *d, const struct failover_gossip *g);
 /* Nobody is kept waiting for a peer that is silent. */
 void failover_domain_await(struct failover_domain *d);
+
+/* ---- domain_fetch.c: the same, asked for on the backup ---------------------------------------- */
+
+void failover_domain_fetch(struct failover_domain *d, struct failover_client *client,
+	const struct failover_wishes *wishes);
+/* Every tick: nobody waits for it any more, or it has come to nothing. */
+void failover_domain_tend_fetch(struct failover_domain *d);
 
 /* ---- domain_monitor.c: the end of the guest, noticed and carried out ------------------------- */
 

@@ -24,6 +24,7 @@ struct failover_gossip {
 	enum proto_state state;
 	enum proto_wish wish;   /* RELEASED: of whoever takes it over */
 	enum proto_guest guest; /* TAKEN_OVER: what has become of it */
+	bool fetches;           /* PROTECTED, backup: an operator there wants it */
 };
 
 /*
@@ -73,6 +74,10 @@ enum failover_inquiry failover_decide_inquire(enum failover_state state,
  */
 bool failover_decide_verdict(enum failover_state state, const struct failover_record *r,
 	enum failover_verdict verdict, bool peer_may_be_shot, enum failover_event *ret);
+
+/* Whether the backup's word @g is that this primary, in @state with record @r, is to move it there. */
+bool failover_decide_fetched(enum failover_state state, const struct failover_record *r,
+	const struct failover_gossip *g);
 
 /*
  * What the primary's word @g, which is @event to a domain in @state, wishes with the guest that it

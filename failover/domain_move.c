@@ -3,6 +3,7 @@
  * A planned switchover: the primary ends the last epoch, promises never to run the guest again and
  * says so; the backup, which has all of it, takes over on that word alone. Both then do what they
  * do after any takeover. A guest that is not protected is so first, for as long as its copy takes.
+ * An operator of the backup may ask for it too: see domain_fetch.c.
  */
 #include <stdio.h>
 #include <string.h>
@@ -111,7 +112,7 @@ void failover_domain_await(struct failover_domain *d)
 
 /* ---- the operator ---------------------------------------------------------------------------- */
 
-static bool is_busy(const struct failover_domain *d, char why[WHY_MAX])
+bool failover_domain_busy(const struct failover_domain *d, char why[WHY_MAX])
 {
 	why[0] = '\0';
 	if (d->client || d->command || d->request)
@@ -126,8 +127,10 @@ static enum exit_code check(
 	const char *host = peer->conf->name, *name = NAME(d);
 
 	if (failover_machine_role(d->state) == PROTO_ROLE_BACKUP)
-		snprintf(why, WHY_MAX, "this host is the backup of %s: run this on %s", name,
-			d->record.peer);
+		snprintf(why, WHY_MAX,
+			"this host is the backup of %s: run this on %s, or have it moved to this "
+			"one",
+			name, d->record.peer);
 	else if (d->state == FAILOVER_MOVING || d->state == FAILOVER_HANDED_OVER)
 		snprintf(why, WHY_MAX, "%s is being moved to %s already", name, d->record.peer);
 	else if (d->state != FAILOVER_PROTECTED)
@@ -139,7 +142,7 @@ static enum exit_code check(
 		snprintf(why, WHY_MAX, "%s is protected on %s: only that host has all of it", name,
 			failover_domain_peer_name(d));
 	else
-		is_busy(d, why);
+		failover_domain_busy(d, why);
 	if (why[0])
 		return EXIT_CODE_WRONG_STATE;
 	snprintf(why, WHY_MAX, "%s is %s: nothing is moved to it", host,
@@ -174,13 +177,33 @@ static void switch_over(struct failover_domain *d, struct failover_peer *peer,
 	failover_domain_on(d, FAILOVER_ON_MOVE);
 }
 
+/* As an operator of the backup wants it. What that one cannot be told stands in our status. */
+void failover_domain_fetched(struct failover_domain *d, const struct failover_gossip *g)
+{
+	char why[WHY_MAX];
+	struct why unwritten;
+
+	if (!failover_decide_fetched(d->state, &d->record, g) ||
+		check(d, d->peer, why) != EXIT_CODE_OK)
+		return;
+	if (failover_domain_persist(d, &d->record, &unwritten) < 0) {
+		snprintf(d->why, sizeof(d->why), "%s wants it, and it is not moved: %.300s",
+			failover_domain_peer_name(d), unwritten.text);
+		return;
+	}
+	EVENT(d, "fetched", "an operator of %s wants it there", failover_domain_peer_name(d));
+	d->moves = true;
+	d->passing = d->unwanted = false;
+	failover_domain_on(d, FAILOVER_ON_MOVE);
+}
+
 /* One that is not: it is protected for as long as the copy takes. */
 static void move_live(struct failover_domain *d, struct failover_peer *peer,
 	struct failover_client *client, const struct failover_wishes *w)
 {
 	char why[WHY_MAX];
 
-	if (is_busy(d, why)) {
+	if (failover_domain_busy(d, why)) {
 		failover_client_exit(client, EXIT_CODE_WRONG_STATE, why);
 		return;
 	}
@@ -264,6 +287,10 @@ void failover_domain_migrate(struct failover *fo, struct failover_client *client
 	struct failover_step step;
 	char why[WHY_MAX] = "";
 
+	if (d && strcmp(host, fo->config->host) == 0) {
+		failover_domain_fetch(d, client, w);
+		return;
+	}
 	if (!peer)
 		snprintf(why, sizeof(why), "%.128s is no configured peer of this host", host);
 	else if (!failover_name_valid(name))

@@ -9,7 +9,7 @@ failover_core := failover/config.c failover/config_options.c failover/config_bui
 failover_src := $(failover_core) failover/address.c failover/disk_command.c failover/pki_command.c \
 	failover/save_command.c failover/hello.c failover/peers.c \
 	failover/listener.c failover/request.c failover/worker.c failover/domain.c \
-	failover/domain_actions.c failover/domain_primary.c failover/domain_move.c failover/domain_backup.c \
+	failover/domain_actions.c failover/domain_primary.c failover/domain_move.c failover/domain_fetch.c failover/domain_backup.c \
 	failover/domain_work.c failover/domain_monitor.c failover/domain_start.c failover/domain_requests.c \
 	failover/check.c failover/drill.c failover/control.c failover/status.c failover/announcement.c $(wildcard failover/announce.c)
 failover_pkg := libsystemd libconfuse jansson libcurl

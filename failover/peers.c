@@ -143,6 +143,7 @@ static void note_gossip(struct failover_peer *p, const Romulus__DomainState *s)
 	g->state = (enum proto_state)s->state;
 	g->wish = (enum proto_wish)s->wish;
 	g->guest = (enum proto_guest)s->guest;
+	g->fetches = s->fetches;
 }
 
 /* True when @said_ns is long enough ago; it is then now. */

@@ -43,6 +43,62 @@ static void a_guest_is_moved_and_moved_back(void **state)
 	daemon_end(&host_beta);
 }
 
+/* By operators of the hosts that it is to run on. */
+static void a_guest_is_fetched_and_fetched_back(void **state)
+{
+	CLEANUP_FREE char *there = NULL, *again = NULL, *back = NULL;
+
+	both_up();
+	protect_db();
+	there = daemon_answer(MIGRATE(&host_beta, "beta", ""));
+	expect_in(there, "{\"exit\":0}");
+	assert_int_equal(count_events(&host_alpha, "\"fetched\""), 1);
+	assert_int_equal(count_events(&host_alpha, "\"handed-over\""), 1);
+	assert_int_equal(count_events(&host_beta, "\"running\""), 1);
+	daemon_await(&host_beta, "\"state\":\"protected\"");
+	daemon_await(&host_alpha, "\"state\":\"ready\"");
+	again = daemon_answer(MIGRATE(&host_beta, "beta", ""));
+	expect_in(again, "\"exit\":9");
+	expect_in(again, "it is there");
+	back = daemon_answer(MIGRATE(&host_alpha, "alpha", ""));
+	expect_in(back, "{\"exit\":0}");
+	daemon_await(&host_alpha, "\"state\":\"protected\"");
+	daemon_await(&host_beta, "\"state\":\"ready\"");
+	assert_int_equal(count_events(&host_alpha, "\"fetched\""), 1); /* nobody asked again */
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
+}
+
+/* Asked for once, whatever comes of it. */
+static void what_is_fetched_in_vain_stays(void **state)
+{
+	CLEANUP_FREE char *lost = NULL, *bare = NULL, *unheard = NULL;
+
+	both_up();
+	protect_db();
+	bare = daemon_answer(MIGRATE(&host_beta, "beta", ",\"protect\":false"));
+	expect_in(bare, "\"exit\":9");
+	expect_in(bare, "run this on alpha");
+	rig_shell("touch %s", rig_path(&host_alpha, "libexec/romulus-primary.loses"));
+	lost = daemon_answer(MIGRATE(&host_beta, "beta", ""));
+	expect_in(lost, "\"exit\":1");
+	expect_in(lost, "did not hand db over");
+	rig_shell("rm %s", rig_path(&host_alpha, "libexec/romulus-primary.loses"));
+	daemon_await(&host_beta, "\"state\":\"ready\"");
+	daemon_await(&host_alpha, "\"state\":\"protected\"");
+	kill(host_alpha.pid, SIGSTOP);
+	daemon_await(&host_beta, "\"alive\":false");
+	unheard = daemon_answer(MIGRATE(&host_beta, "beta", ""));
+	expect_in(unheard, "\"exit\":6");
+	kill(host_alpha.pid, SIGCONT);
+	daemon_await(&host_alpha, "\"state\":\"protected\"");
+	daemon_await(&host_beta, "\"state\":\"ready\"");
+	assert_int_equal(count_events(&host_alpha, "\"fetched\""), 1);
+	assert_int_equal(count_events(&host_alpha, "\"handed-over\""), 0);
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
+}
+
 /* Who moves a protected guest wants it protected, which is more than `reprotect` says of failures.
  */
 static void a_move_reverses_what_is_not_protected_again_by_itself(void **state)
@@ -263,6 +319,8 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_guest_is_moved_and_moved_back),
+		TEST(a_guest_is_fetched_and_fetched_back),
+		TEST(what_is_fetched_in_vain_stays),
 		TEST(a_move_reverses_what_is_not_protected_again_by_itself),
 		TEST(a_guest_is_moved_without_protection),
 		TEST(what_cannot_be_moved_is_left_alone),

@@ -373,6 +373,29 @@ static void the_wish_travels_with_the_guest(void **state)
 	}
 }
 
+/* Only by the backup of this generation, ready, and from a primary that is protected by it. */
+static void a_ready_backup_may_fetch_it(void **state)
+{
+	const struct failover_record ours = {.generation = OURS, .role = PROTO_ROLE_PRIMARY};
+	struct failover_gossip g;
+
+	for (int i = 0; i < FAILOVER_STATE_COUNT; i++)
+		for (int k = 0; k < FAILOVER_STATE_COUNT; k++) {
+			g = said_of((enum failover_state)k,
+				failover_machine_role((enum failover_state)k),
+				FAILOVER_DECISION_NONE, true);
+			g.fetches = true;
+			assert_int_equal(
+				failover_decide_fetched((enum failover_state)i, &ours, &g),
+				i == FAILOVER_PROTECTED && k == FAILOVER_READY);
+		}
+	g = said_of(FAILOVER_READY, PROTO_ROLE_BACKUP, FAILOVER_DECISION_NONE, true);
+	assert_false(failover_decide_fetched(FAILOVER_PROTECTED, &ours, &g));
+	g.fetches = true;
+	g.generation--;
+	assert_false(failover_decide_fetched(FAILOVER_PROTECTED, &ours, &g));
+}
+
 /* It has arrived when it runs there and nothing of it is left here, not when it was decided. */
 static void a_move_has_ended_when_the_guest_runs_there(void **state)
 {
@@ -634,6 +657,7 @@ int main(void)
 		cmocka_unit_test(what_was_decided_is_not_forgotten),
 		cmocka_unit_test(gossip_of_an_attempt_is_that_of_its_record),
 		cmocka_unit_test(the_wish_travels_with_the_guest),
+		cmocka_unit_test(a_ready_backup_may_fetch_it),
 		cmocka_unit_test(a_move_has_ended_when_the_guest_runs_there),
 		cmocka_unit_test(admission_is_for_hosts_that_are_free),
 		cmocka_unit_test(free_states_take_a_prepare_to_opening),

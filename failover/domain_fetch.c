@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A switchover that an operator of the backup asks for. The heartbeats of this host say so until
+ * the guest is here, nobody waits for it any more, or its protection ends; what they say is no more
+ * than an operator of the primary could: that one makes the last epoch and decides.
+ */
+#include <stdio.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "failover/domain_roles.h"
+
+#define FETCH_NS (30 * NSEC_PER_SEC) /* for the primary to begin, which hears of it at once */
+
+static enum exit_code check_fetch(
+	const struct failover_domain *d, const struct failover_wishes *w, char why[WHY_MAX])
+{
+	const char *name = NAME(d), *host = d->fo->config->host;
+
+	if (failover_machine_role(d->state) == PROTO_ROLE_PRIMARY)
+		snprintf(why, WHY_MAX, "%s is %s on %s: it is there", name,
+			failover_state_name(d->state), host);
+	else if (d->state != FAILOVER_READY)
+		snprintf(why, WHY_MAX,
+			"%s is %s on %s, and only one whose backup is ready can be moved: see "
+			"`romulus status %s`",
+			name, failover_state_name(d->state), host, name);
+	else if (w->no_protect)
+		snprintf(why, WHY_MAX, "to end the protection of %s, run this on %s", name,
+			d->record.peer);
+	else
+		failover_domain_busy(d, why);
+	if (why[0])
+		return EXIT_CODE_WRONG_STATE;
+	snprintf(why, WHY_MAX, "%s is not heard, or is being switched off: what it has cannot be "
+			       "asked for",
+		failover_domain_peer_name(d));
+	return failover_peer_alive(d->peer) && !failover_arbiter_busy(&d->peer->arbiter)
+		       ? EXIT_CODE_OK
+		       : EXIT_CODE_UNREACHABLE;
+}
+
+void failover_domain_fetch(struct failover_domain *d, struct failover_client *client,
+	const struct failover_wishes *w)
+{
+	char why[WHY_MAX] = "";
+	enum exit_code code = check_fetch(d, w, why);
+
+	if (code != EXIT_CODE_OK) {
+		failover_client_exit(client, code, why);
+		return;
+	}
+	d->fetches = true;
+	d->fetch_until_ns = clock_now_ns() + FETCH_NS;
+	failover_client_keep(client, &d->client);
+	EVENT(d, "fetch", "an operator wants it here: %s is asked for it",
+		failover_domain_peer_name(d));
+	failover_client_send(
+		client, json_pack("{s:{s:s}}", "progress", "stage", "the other host is asked for it"));
+	failover_peers_beat(d->fo);
+}
+
+/* Nobody waits for it, or it comes to nothing: it is not asked for any more. */
+void failover_domain_tend_fetch(struct failover_domain *d)
+{
+	const bool waits = d->state == FAILOVER_READY && clock_now_ns() < d->fetch_until_ns;
+	char text[WHY_MAX];
+
+	if (!d->fetches || (d->client && (waits || d->state == FAILOVER_HOLDING ||
+						d->state == FAILOVER_TAKING_OVER)))
+		return;
+	d->fetches = false;
+	if (!d->client || failover_machine_role(d->state) == PROTO_ROLE_PRIMARY)
+		return;
+	snprintf(text, sizeof(text),
+		"%s did not hand %s over%s%.250s; see `romulus status` and `romulus events` there",
+		failover_domain_peer_name(d), NAME(d), d->why[0] ? ": " : "", d->why);
+	failover_client_exit(TAKE_PTR(d->client), EXIT_CODE_FAILED, text);
+}
