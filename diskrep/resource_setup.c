@@ -108,9 +108,9 @@ int diskrep_resource_up(const struct diskrep_resource *res, struct why *why)
 	struct diskrep_drbd_status status;
 	int r = diskrep_drbd_status(res->name, &status, why);
 
-	if (r || status.up)
-		return r;
-	r = diskrep_resource_devices(res, why);
+	/* One that is up has its devices; but the module may have been told otherwise since. */
+	if (!r && !status.up)
+		r = diskrep_resource_devices(res, why);
 	return r ? r : diskrep_drbd_up(res->name, why);
 }
 
