@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * `romulus`, the operator's tool: one request over the daemon's control socket, the answer turned
- * into lines for a person, or handed on as JSON. It decides nothing and touches no domain.
+ * into lines for a person, or handed on as JSON. It decides nothing and touches no domain; a planned
+ * drill is several requests.
  */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
@@ -22,7 +23,7 @@ struct why;
 struct cli {
 	const char *socket;
 	const char *argument[2]; /* positional: domain, host or file; NULL when not given */
-	bool json;
+	bool json, planned;
 	json_t *wishes; /* what the options add to a request */
 	bool terminal;  /* `out` is a terminal of `columns` columns */
 	unsigned int columns;
@@ -36,6 +37,14 @@ struct cli {
  * columns filled in by the caller. Returns the exit status, see common/exit_codes.h.
  */
 int cli_run(struct cli *cli, int argc, char **argv);
+
+/* Send @request (borrowed), show what is said meanwhile; returns as cli_call() does. */
+int cli_call_shown(struct cli *cli, const json_t *request);
+
+/* ---- drill_planned.c ------------------------------------------------------------------------ */
+
+/* Move @domain here, look at it, move it back; exit code. */
+int cli_drill_planned(struct cli *cli, const char *domain);
 
 /* ---- client.c: the control socket ----------------------------------------------------------- */
 

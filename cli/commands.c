@@ -43,6 +43,8 @@ static const struct flag flags[] = {
 		"max-downtime", NUMBER},
 	{'b', "bandwidth", "MB/S", "no more than that for the copy", "bandwidth", MEGABYTES},
 	{'l', "no-live", NULL, "the guest stands still while it is copied", "live", SAYS_NO},
+	{'o', "planned", NULL, "move the guest itself here instead, look at it, and move it back",
+		NULL, OWN},
 	{'f', "follow", NULL, "go on printing events as they happen", "follow", SAYS_YES},
 	{'h', "help", NULL, "this text; after a command: that command only", NULL, OWN},
 	{'V', "version", NULL, "version of this tool", NULL, OWN},
@@ -199,6 +201,15 @@ static int call(struct cli *cli, const struct command *c, struct view *view)
 	return call_about(cli, c, view, cli->argument[0], cli->argument[1]);
 }
 
+int cli_call_shown(struct cli *cli, const json_t *request)
+{
+	struct view view = {0};
+	int code = cli_call(cli, request, show, &view);
+
+	end_bar(cli, &view);
+	return code;
+}
+
 static int run_confirm_dead(struct cli *cli, const struct command *c)
 {
 	struct view view = {0};
@@ -211,6 +222,11 @@ static int run_call(struct cli *cli, const struct command *c)
 	struct view view = {0};
 
 	return call(cli, c, &view);
+}
+
+static int run_drill(struct cli *cli, const struct command *c)
+{
+	return cli->planned ? cli_drill_planned(cli, cli->argument[0]) : run_call(cli, c);
 }
 
 static int run_events(struct cli *cli, const struct command *c)
@@ -333,7 +349,7 @@ static const struct command commands[] = {
 	{"failover", "DOMAIN", "grant this host the domain: say it only when the peer is off", "",
 		1, 1, run_call},
 	{"drill", "DOMAIN", "rehearse its takeover on its backup, this host; nothing else notices",
-		"", 1, 1, run_call},
+		"o", 1, 1, run_drill},
 	{"drills", "[DOMAIN]", "the drills that there were on this host, oldest first", "j", 0, 1,
 		run_call},
 	{"confirm-dead", "HOST", "HOST is off, I have made sure: what waits for it may go on", "",
@@ -503,7 +519,7 @@ static int parse_and_run(struct cli *cli, int argc, char **argv)
 	cli->socket = CLI_SOCKET;
 	optind = 0; /* glibc: start afresh */
 	opterr = 0;
-	while ((letter = getopt_long(argc, argv, ":s:jpnkr:t:d:b:lfhV", options, NULL)) != -1) {
+	while ((letter = getopt_long(argc, argv, ":s:jpnkr:t:d:b:lofhV", options, NULL)) != -1) {
 		if (letter == '?' || letter == ':')
 			return usage_error(cli, NULL,
 				letter == ':' ? "an argument is missing after" : "unknown option",
@@ -532,6 +548,7 @@ static int parse_and_run(struct cli *cli, int argc, char **argv)
 		if (*g != 's' && !strchr(c->flags, *g))
 			return stray_option(cli, c, flag_find(*g));
 	cli->json = strchr(given, 'j') != NULL;
+	cli->planned = strchr(given, 'o') != NULL;
 	code = check_arguments(cli, c, argc - optind - 1, argv + optind + 1);
 	return code == EXIT_CODE_OK ? c->run(cli, c) : code;
 }

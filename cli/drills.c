@@ -18,7 +18,8 @@ void cli_drill_line(FILE *out, const json_t *drill)
 
 	if (localtime_r(&began, &tm))
 		strftime(day, sizeof(day), "%Y-%m-%d %H:%M:%S", &tm);
-	fprintf(out, "%s  %s  %s", day, cli_text(drill, "domain"),
+	fprintf(out, "%s  %s  %s%s", day, cli_text(drill, "domain"),
+		json_is_true(json_object_get(drill, "planned")) ? "planned, " : "",
 		strcmp(result, "failed") == 0 ? "FAILED" : result);
 	if (cli_number(drill, "checkpoint"))
 		fprintf(out, ", checkpoint %" PRIu64 ", %.1f s old",

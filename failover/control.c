@@ -241,7 +241,18 @@ static void do_failover(struct failover_client *c, json_t *j)
 
 static void do_drill(struct failover_client *c, json_t *j)
 {
-	failover_drill(c->control->fo, c, json_string_value(json_object_get(j, "domain")));
+	failover_drill(c->control->fo, c, json_string_value(json_object_get(j, "domain")),
+		json_is_true(json_object_get(j, "look")));
+}
+
+static void do_note_drill(struct failover_client *c, json_t *j)
+{
+	const json_t *drill = json_object_get(j, "drill");
+
+	if (json_is_object(drill))
+		failover_drill_note(c->control->fo, c, drill);
+	else
+		failover_client_exit(c, EXIT_CODE_USAGE, "there is no drill to note");
 }
 
 static void do_drills(struct failover_client *c, json_t *j)
@@ -308,6 +319,7 @@ static const struct {
 	{"failover", true, {"domain"}, do_failover},
 	{"drill", true, {"domain"}, do_drill},
 	{"drills", false, {NULL}, do_drills},
+	{"note-drill", true, {NULL}, do_note_drill},
 	{"confirm-dead", true, {"host"}, do_confirm_dead},
 	{"status", false, {NULL}, do_status},
 	{"events", false, {NULL}, do_events},

@@ -14,6 +14,7 @@
 #include "failover/child.h"
 #include "failover/domain_roles.h"
 #include "failover/worker.h"
+#include "replicator/drill_history.h"
 
 #define SWEEP_MS 300000         /* some 40 s for each disk that somebody still has open */
 #define LIST_BYTES (256 * 1024) /* of the history: the newest */
@@ -134,16 +135,18 @@ static const struct failover_worker_ops ops = {.report = on_report, .ended = on_
 
 /* ---- the operator ---------------------------------------------------------------------------- */
 
-/* Whether there can be a drill of @d here now: if not, why. */
-static enum exit_code check(const struct failover_domain *d, char why[WHY_MAX])
+/* Whether there can be a drill of @d here now, or a look at itself: if not, why. */
+static enum exit_code check(const struct failover_domain *d, bool look, char why[WHY_MAX])
 {
 	const char *name = NAME(d);
 
-	if (failover_machine_role(d->state) == PROTO_ROLE_PRIMARY)
+	if (look && failover_machine_role(d->state) != PROTO_ROLE_PRIMARY)
+		snprintf(why, WHY_MAX, "%s does not run here: it cannot be looked at", name);
+	else if (!look && failover_machine_role(d->state) == PROTO_ROLE_PRIMARY)
 		snprintf(why, WHY_MAX,
 			"%s runs here; a drill is made on its backup: run this on %s", name,
 			d->peer ? failover_domain_peer_name(d) : "that host");
-	else if (d->state != FAILOVER_READY)
+	else if (!look && d->state != FAILOVER_READY)
 		snprintf(why, WHY_MAX,
 			"%s is %s here, and a drill needs an acknowledged checkpoint and a primary "
 			"that makes more: see `romulus status %s`",
@@ -159,12 +162,12 @@ static void add(char *words[MAX_WORDS], size_t *n, const char *option, const cha
 {
 	if (!value)
 		return;
-	assert(*n + 2 < MAX_WORDS); /* and the NULL */
+	assert(*n + 3 < MAX_WORDS); /* with --look and the NULL */
 	words[(*n)++] = (char *)option;
 	words[(*n)++] = (char *)value;
 }
 
-static void start(struct failover_domain *d, struct failover_client *client)
+static void start(struct failover_domain *d, struct failover_client *client, bool look)
 {
 	static const struct failover_drill_config none = {.limit_s = FAILOVER_DRILL_LIMIT_S};
 	const struct failover_domain_config *conf = failover_config_domain(d->fo->config, NAME(d));
@@ -190,6 +193,9 @@ static void start(struct failover_domain *d, struct failover_client *client)
 	add(words, &n, "--command", drill->command);
 	add(words, &n, "--tcp", drill->tcp);
 	add(words, &n, "--http", drill->http);
+	if (look)
+		words[n++] = "--look";
+	d->drill.looks = look;
 	d->drill.called_off = d->drill.spoke = false;
 	if (failover_worker_start(d->fo->event, words, &ops, d, &d->drill.worker, &why) < 0) {
 		failover_client_exit(client, EXIT_CODE_FAILED, why.text);
@@ -198,16 +204,17 @@ static void start(struct failover_domain *d, struct failover_client *client)
 	failover_client_keep(client, &d->drill.client);
 }
 
-void failover_drill(struct failover *fo, struct failover_client *client, const char *name)
+void failover_drill(
+	struct failover *fo, struct failover_client *client, const char *name, bool look)
 {
 	struct failover_domain *d = failover_domain_by_name(fo, name);
 	char why[WHY_MAX];
 	enum exit_code code;
 
 	snprintf(why, sizeof(why), "%.128s is not known to this host", name);
-	code = d ? check(d, why) : EXIT_CODE_UNKNOWN;
+	code = d ? check(d, look, why) : EXIT_CODE_UNKNOWN;
 	if (code == EXIT_CODE_OK)
-		start(d, client);
+		start(d, client, look);
 	else
 		failover_client_exit(client, code, why);
 }
@@ -247,11 +254,22 @@ void failover_drill_list(struct failover *fo, struct failover_client *client, co
 	failover_client_exit(client, EXIT_CODE_OK, NULL);
 }
 
+void failover_drill_note(struct failover *fo, struct failover_client *client, const json_t *drill)
+{
+	struct why why;
+	int r = drill_history_add(fo->config->state_dir, drill, &why);
+
+	failover_client_exit(client, r ? EXIT_CODE_FAILED : EXIT_CODE_OK, r ? why.text : NULL);
+}
+
 /* ---- beside the domain ----------------------------------------------------------------------- */
 
 void failover_drill_tend(struct failover_domain *d)
 {
-	if (d->drill.worker && !d->drill.spoke && (!d->drill.client || d->state != FAILOVER_READY))
+	const struct failover_drill *drill = &d->drill;
+
+	if (drill->worker && !drill->spoke &&
+		(!drill->client || (!drill->looks && d->state != FAILOVER_READY)))
 		call_off(d);
 }
 

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 struct failover;
 struct failover_child;
 struct failover_client;
@@ -21,10 +23,14 @@ struct failover_drill {
 	struct failover_client *client;
 	struct failover_child *sweep; /* removes what one that died has left */
 	bool called_off, spoke;       /* its last word was heard */
+	bool looks;                   /* at the guest itself, which runs here */
 };
 
-/* `romulus drill`; the answer goes to @client when it is over. */
-void failover_drill(struct failover *fo, struct failover_client *client, const char *name);
+/* `romulus drill`; the answer goes to @client when it is over. @look: the check alone, see there. */
+void failover_drill(
+	struct failover *fo, struct failover_client *client, const char *name, bool look);
+/* Add to the history what the operator's tool has rehearsed: @drill, as `romulus drills` has it. */
+void failover_drill_note(struct failover *fo, struct failover_client *client, const json_t *drill);
 /* `romulus drills`, of @name or of all (NULL). */
 void failover_drill_list(struct failover *fo, struct failover_client *client, const char *name);
 

@@ -11,7 +11,7 @@ failover_src := $(failover_core) failover/address.c failover/disk_command.c fail
 	failover/listener.c failover/request.c failover/worker.c failover/domain.c \
 	failover/domain_actions.c failover/domain_primary.c failover/domain_move.c failover/domain_fetch.c failover/domain_backup.c \
 	failover/domain_work.c failover/domain_monitor.c failover/domain_start.c failover/domain_requests.c \
-	failover/check.c failover/drill.c failover/control.c failover/status.c failover/announcement.c $(wildcard failover/announce.c)
+	failover/check.c failover/drill.c replicator/drill_history.c failover/control.c failover/status.c failover/announcement.c $(wildcard failover/announce.c)
 failover_pkg := libsystemd libconfuse jansson libcurl
 romulusd_src := failover/main.c failover/watchdog_xen.c $(failover_src) $(proto_src) $(common_src)
 romulusd_pkg := $(proto_pkg) $(failover_pkg) libnl-3.0 libnl-route-3.0 xencontrol
@@ -49,4 +49,5 @@ $(1)_src := $(1).c tests/unit/daemons.c tests/unit/daemon_rig.c $(failover_core)
 $(1)_pkg := cmocka $(failover_pkg) $(proto_pkg)
 endef
 $(foreach t,$(daemons_tests),$(eval $(call daemons_test,$(t))))
+tests/unit/daemon_drill_src += $(cli_src)
 $(daemons_tests:%=$(BUILD)/%): | $(BUILD)/romulusd

@@ -165,14 +165,13 @@ int netbuf_bubble_open(const char *uuid, unsigned int n, struct why *why)
 	return r;
 }
 
-int netbuf_bubble_join(const char *uuid, pid_t pid, struct why *why)
+int netbuf_bubble_join(const char *uuid, const char *bridge, pid_t pid, struct why *why)
 {
 	CLEANUP_SOCK struct nl_sock *sock = open_sock();
 	CLEANUP_RTNL_LINK struct rtnl_link *pair = rtnl_link_veth_alloc(), *inside = NULL;
-	char bridge[IFNAMSIZ], name[IFNAMSIZ];
+	char name[IFNAMSIZ];
 	int r = -NLE_NOMEM;
 
-	netbuf_bubble_name(uuid, 0, bridge);
 	looker_name(uuid, name);
 	if (!sock || !pair)
 		return why_set(why, -EIO, "cannot talk to the kernel's network");

@@ -20,8 +20,11 @@ void netbuf_bubble_name(const char *uuid, unsigned int i, char ret[IFNAMSIZ]);
 /* Make @n bridges. What was left of an earlier one goes first. 0, or a negative errno. */
 int netbuf_bubble_open(const char *uuid, unsigned int n, struct why *why);
 
-/* Give the network namespace of process @pid an interface "drill" on bridge 0. */
-int netbuf_bubble_join(const char *uuid, pid_t pid, struct why *why);
+/*
+ * Give the network namespace of process @pid an interface "drill" on @bridge, which need not be of
+ * a bubble. It ends with the namespace.
+ */
+int netbuf_bubble_join(const char *uuid, const char *bridge, pid_t pid, struct why *why);
 
 /* In that namespace: the interface is up, and has @address, "192.0.2.9/24" or the like. */
 int netbuf_bubble_address(const char *address, struct why *why);

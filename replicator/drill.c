@@ -11,6 +11,8 @@
 #include "common/exit_codes.h"
 #include "common/fault.h"
 #include "common/log.h"
+#include "netbuf/bubble.h"
+#include "replicator/drill_history.h"
 
 const char *const drill_phase_names[DRILL_PHASES] = {
 	[DRILL_ROOM] = "room",
@@ -52,6 +54,20 @@ static const struct step {
 	[DRILL_START] = {"the instance starts", drill_start, FAULT_DRILL_STARTED},
 	[DRILL_CHECK] = {"it runs, and is looked at", drill_look, FAULT_DRILL_CHECKED},
 };
+
+static json_t *entry(const struct drill *d, const char *result)
+{
+	json_t *phases = json_object();
+
+	for (size_t i = 0; i < DRILL_PHASES; i++)
+		json_object_set_new(phases, drill_phase_names[i],
+			json_integer((json_int_t)(d->phase_ns[i] / NSEC_PER_MSEC)));
+	return json_pack("{s:I, s:s, s:s, s:s, s:I, s:I, s:o, s:s}", "began_ns",
+		(json_int_t)d->begun_ns, "domain", d->worker.domain, "result", result, "why",
+		strcmp(result, "passed") == 0 ? "" : d->why.text, "checkpoint",
+		(json_int_t)d->head.epoch, "age_ms", (json_int_t)(d->age_ns / NSEC_PER_MSEC),
+		"phases_ms", phases, "said", d->said);
+}
 
 static int init(struct drill *d, bool wait)
 {
@@ -108,6 +124,7 @@ int drill_run(struct drill *d)
 {
 	char text[WHY_MAX];
 	struct why why;
+	json_t *noted;
 	uint64_t began;
 	int r = init(d, false);
 
@@ -125,9 +142,51 @@ int drill_run(struct drill *d)
 		r = -EIO;
 	}
 	d->phase_ns[DRILL_CLEAN] = clock_now_ns() - began;
-	if (drill_history_add(d, r ? (d->called_off ? "broken off" : "failed") : "passed", &why))
+	noted = entry(d, r ? (d->called_off ? "broken off" : "failed") : "passed");
+	if (drill_history_add(d->worker.state_dir, noted, &why))
 		log_error("%s", why.text);
+	json_decref(noted);
 	describe(d, r, text, sizeof(text));
+	worker_say(&d->worker, r ? PROTO_REPORT_FAILED : PROTO_REPORT_DONE, text,
+		r ? EXIT_CODE_FAILED : EXIT_CODE_OK);
+	return r ? EXIT_CODE_FAILED : EXIT_CODE_OK;
+}
+
+static int find_guest(struct drill *d)
+{
+	struct hv_domain dom;
+	int r = d->ops->find(d->hv, d->worker.domain, &dom, &d->why);
+
+	if (r)
+		return r;
+	if (strcmp(dom.uuid, d->worker.uuid) != 0)
+		r = why_set(&d->why, -ESTALE, "another guest has its name here");
+	snprintf(d->name, sizeof(d->name), "%s", d->worker.domain);
+	snprintf(d->uuid, sizeof(d->uuid), "%s", dom.uuid);
+	d->domid = dom.domid;
+	if (dom.nic_count)
+		snprintf(d->bridge, sizeof(d->bridge), "%s", dom.nics[0].bridge);
+	hv_domain_clear(&dom);
+	return r;
+}
+
+int drill_visit(struct drill *d)
+{
+	const struct worker_checks *checks = &d->worker.checks;
+	char text[WHY_MAX];
+	int r = init(d, false);
+
+	if (!r)
+		r = find_guest(d);
+	if (!r && !d->bridge[0] && (checks->command || checks->tcp || checks->http))
+		r = why_set(&d->why, -ENODEV, "it has no interface on a bridge to ask it from");
+	if (!r) {
+		worker_say(&d->worker, PROTO_REPORT_STAGE, "it runs here, and is looked at", 0);
+		r = drill_look(d);
+	}
+	drill_leave(d, &(struct why){0});
+	snprintf(text, sizeof(text), r ? "%.128s has FAILED its check: %.350s" : "%.128s has passed its check",
+		d->worker.domain, d->why.text);
 	worker_say(&d->worker, r ? PROTO_REPORT_FAILED : PROTO_REPORT_DONE, text,
 		r ? EXIT_CODE_FAILED : EXIT_CODE_OK);
 	return r ? EXIT_CODE_FAILED : EXIT_CODE_OK;

@@ -7,6 +7,8 @@
 #ifndef REPLICATOR_DRILL_H
 #define REPLICATOR_DRILL_H
 
+#include <net/if.h>
+
 #include <jansson.h>
 
 #include "common/why.h"
@@ -30,6 +32,7 @@ struct drill {
 	char path[108]; /* of the socket */
 	struct standby standby;
 	uint32_t domid;
+	char bridge[IFNAMSIZ]; /* where the check is asked from */
 	bool called_off;
 	struct drill_head head;
 	uint64_t begun_ns, age_ns; /* age of the checkpoint when its memory was there */
@@ -40,6 +43,11 @@ struct drill {
 
 /* All of it, what is left behind removed whatever happens. Exit code. */
 int drill_run(struct drill *d);
+/*
+ * After a planned switchover: the check alone, of the guest itself, from this host on the guest's
+ * bridge. Makes nothing and leaves nothing. Exit code.
+ */
+int drill_visit(struct drill *d);
 /* Remove what a drill that died has left, if any has; exit code. */
 int drill_clean(struct drill *d);
 
@@ -70,9 +78,6 @@ char *drill_domain(
  * last goes to standard output.
  */
 int drill_check(const struct drill *d, struct why *why);
-
-/* drill_history.c */
-int drill_history_add(const struct drill *d, const char *result, struct why *why);
 
 extern const char *const drill_phase_names[DRILL_PHASES];
 

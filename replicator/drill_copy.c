@@ -77,6 +77,7 @@ static int build(struct drill *d, int stream_fd, const char *config_json)
 		r = -EBADMSG;
 	if (!r)
 		r = netbuf_bubble_open(d->worker.uuid, bridges ? bridges : 1, &d->why);
+	netbuf_bubble_name(d->worker.uuid, 0, d->bridge);
 	if (r) {
 		close(stream_fd);
 		return r;

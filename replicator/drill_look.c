@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Looking at the instance of a drill: the check, in process and network namespaces of its own. */
+/* Looking at the instance of a drill, or at the guest: the check, in process and network namespaces of its own. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -22,15 +22,16 @@
 #define GRACE_NS (5 * NSEC_PER_SEC)
 #define FAILURE_MARK "\1" /* before the line that says why; no command is believed to print it */
 
-/* 0 while the instance runs. */
+/* 0 while the instance runs; the guest itself stands still for each of its checkpoints. */
 static int still_runs(struct drill *d)
 {
 	struct hv_sight s;
 	int r = d->ops->look(d->hv, d->uuid, d->domid, &s, &d->why);
 
-	if (r || (hv_sight_runs(&s) && !s.shut_down))
+	if (r || (hv_sight_runs(&s) && (d->worker.look || !s.shut_down)))
 		return r;
-	return why_set(&d->why, -ESHUTDOWN, "the instance has %s",
+	return why_set(&d->why, -ESHUTDOWN, "the %s has %s",
+		d->worker.look ? "guest" : "instance",
 		s.exists && s.shut_down && s.end == HV_END_CRASH ? "crashed" : "ended");
 }
 
@@ -120,7 +121,7 @@ static int watch_check(struct drill *d, pid_t pid, int out, uint64_t until)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
 }
 
-/* A process of its own in a network namespace that has nothing but the bubble in it. */
+/* A process of its own in a network namespace that has nothing but that bridge in it. */
 static int run_check(struct drill *d)
 {
 	const uint64_t until = clock_now_ns() + d->worker.checks.limit_s * NSEC_PER_SEC + GRACE_NS;
@@ -138,7 +139,7 @@ static int run_check(struct drill *d)
 	if (pid < 0 || read(out[0], &ready, 1) != 1)
 		r = why_set(&d->why, -EIO, "the check cannot have a network of its own");
 	else
-		r = netbuf_bubble_join(d->worker.uuid, pid, &d->why);
+		r = netbuf_bubble_join(d->worker.uuid, d->bridge, pid, &d->why);
 	if (!r && write(go[1], "", 1) != 1)
 		r = why_set(&d->why, -EIO, "the check has died");
 	close(go[1]);

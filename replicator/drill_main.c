@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* romulus-drill: one drill, begun by romulusd; --clean removes what one that died has left. */
+/*
+ * romulus-drill: one drill, begun by romulusd; --clean removes what one that died has left, --look
+ * is the check alone, after a planned switchover.
+ */
 #include <signal.h>
 #include <stddef.h>
 
@@ -27,7 +30,7 @@ int main(int argc, char **argv)
 		log_error("%s", d.why.text);
 		return EXIT_CODE_FAILED;
 	}
-	r = d.worker.clean ? drill_clean(&d) : drill_run(&d);
+	r = d.worker.clean ? drill_clean(&d) : d.worker.look ? drill_visit(&d) : drill_run(&d);
 	d.ops->close(d.hv);
 	return r;
 }

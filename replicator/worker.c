@@ -65,6 +65,7 @@ static const struct worker_option {
 	{"unattended", FLAG, FIELD(unattended)},
 	{"elsewhere", FLAG, FIELD(elsewhere)},
 	{"clean", FLAG, FIELD(clean)},
+	{"look", FLAG, FIELD(look)},
 	{"address", TEXT, FIELD(checks.address)},
 	{"command", TEXT, FIELD(checks.command)},
 	{"tcp", TEXT, FIELD(checks.tcp)},

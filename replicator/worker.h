@@ -49,6 +49,7 @@ struct worker {
 	bool unattended;             /* monitor: without a daemon, to the guest's end */
 	bool elsewhere;              /* facts: the guest is on the host that asks */
 	bool clean;                  /* drill: remove what one that died has left, and exit */
+	bool look;                   /* drill: at the guest itself, which runs here, and no more */
 	struct worker_checks checks; /* drill */
 
 	struct proto_session *daemon;

@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/cli.h"
 #include "common/cleanup.h"
+#include "common/exit_codes.h"
 #include "tests/unit/daemons.h"
 
 #define DRILL(host) daemon_ask(host, "{\"command\":\"drill\",\"domain\":\"db\"}\n")
@@ -149,6 +151,81 @@ static void the_history_is_told(void **state)
 	over();
 }
 
+/* ---- the real thing -------------------------------------------------------------------------- */
+
+/* `romulus ...` on beta; what it prints goes to *said, for the caller to free. */
+static int romulus_on_beta(char **said, char *const words[])
+{
+	char *argv[8] = {"romulus", "-s", (char *)rig_path(&host_beta, "run/control.sock")};
+	size_t size, n = 3;
+	FILE *out = open_memstream(said, &size);
+	struct cli cli = {.out = out, .err = out};
+	int code;
+
+	while (*words)
+		argv[n++] = *words++;
+	code = cli_run(&cli, (int)n, argv);
+	fclose(out);
+	return code;
+}
+
+static int planned(char **said)
+{
+	return romulus_on_beta(said, (char *[]){"drill", "--planned", "db", NULL});
+}
+
+static void a_planned_drill_moves_it_here_and_back(void **state)
+{
+	CLEANUP_FREE char *said = NULL, *listed = NULL;
+
+	daemons_configure(&host_beta, "",
+		"domain \"db\" { drill { tcp = \"192.0.2.1:80\" limit = 7 } }");
+	protected();
+	assert_int_equal(planned(&said), EXIT_CODE_OK);
+	expect_in(said, "db  planned, passed, switchover ");
+	expect_in(said, ", check ");
+	expect_in(said, ", protected again ");
+	rig_shell("grep -q -e '--limit 7 --tcp 192.0.2.1:80 --look' %s",
+		rig_path(&host_beta, "libexec/romulus-drill.arguments"));
+	assert_int_equal(count_events(&host_beta, "\"running\""), 1);
+	assert_int_equal(count_events(&host_alpha, "\"running\""), 1);
+	daemon_await(&host_alpha, "\"state\":\"protected\"");
+	daemon_await(&host_beta, "\"state\":\"ready\"");
+	assert_int_equal(romulus_on_beta(&listed, (char *[]){"drills", NULL}), EXIT_CODE_OK);
+	expect_in(listed, "db  planned, passed");
+	over();
+}
+
+static void a_check_that_fails_brings_it_back_all_the_same(void **state)
+{
+	CLEANUP_FREE char *said = NULL;
+
+	rig_shell("touch %s", rig_path(&host_beta, "libexec/romulus-drill.fails"));
+	protected();
+	assert_int_equal(planned(&said), EXIT_CODE_FAILED);
+	expect_in(said, "db  planned, FAILED");
+	expect_in(said, "its check has failed");
+	daemon_await(&host_alpha, "\"state\":\"protected\"");
+	daemon_await(&host_beta, "\"state\":\"ready\"");
+	over();
+}
+
+static void what_cannot_be_moved_is_not_rehearsed(void **state)
+{
+	CLEANUP_FREE char *unknown = NULL, *lost = NULL;
+
+	both_up();
+	assert_int_equal(planned(&unknown), EXIT_CODE_UNKNOWN);
+	over();
+	rig_shell("touch %s", rig_path(&host_alpha, "libexec/romulus-primary.loses"));
+	protected();
+	assert_int_equal(planned(&lost), EXIT_CODE_FAILED);
+	expect_in(lost, "it was not moved");
+	assert_null(strstr(lost, "check"));
+	daemon_await(&host_alpha, "\"state\":\"protected\"");
+	over();
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -158,6 +235,9 @@ int main(int argc, char **argv)
 		TEST(it_ends_with_the_checkpoint_that_it_is_made_of),
 		TEST(what_a_dead_one_left_is_removed),
 		TEST(the_history_is_told),
+		TEST(a_planned_drill_moves_it_here_and_back),
+		TEST(a_check_that_fails_brings_it_back_all_the_same),
+		TEST(what_cannot_be_moved_is_not_rehearsed),
 	};
 
 	return daemons_main(argc, argv, tests, ARRAY_SIZE(tests));

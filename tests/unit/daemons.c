@@ -187,7 +187,9 @@ static int be_drill(const char *path, int argc, char **argv)
 		return 1;
 	if (is_file(path, "silent"))
 		proto_session_receive(s, UINT64_MAX, &frame, &why);
-	say_text(s, is_file(path, "silent") ? PROTO_REPORT_FAILED : PROTO_REPORT_DONE,
+	say_text(s,
+		is_file(path, "silent") || is_file(path, "fails") ? PROTO_REPORT_FAILED
+								  : PROTO_REPORT_DONE,
 		is_file(path, "silent") ? "was broken off" : "has passed");
 	proto_session_free(s);
 	return 0;

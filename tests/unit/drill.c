@@ -46,7 +46,7 @@
 
 /* In memory that the processes of a drill share with the test. */
 static struct {
-	bool whole, runs, crashes, full, fails;
+	bool whole, runs, crashes, full, fails, suspended;
 	unsigned int destroyed;
 	char config[2048];
 } * xen;
@@ -117,9 +117,23 @@ static int look(
 	struct hv *hv, const char *uuid, uint32_t domid, struct hv_sight *ret, struct why *w)
 {
 	assert_int_equal(domid, DOMID);
-	*ret = (struct hv_sight){
-		.exists = xen->runs, .shut_down = xen->crashes, .end = HV_END_CRASH};
+	*ret = (struct hv_sight){.exists = xen->runs,
+		.shut_down = xen->crashes || xen->suspended,
+		.end = xen->crashes ? HV_END_CRASH : HV_END_SUSPEND};
 	return 0;
+}
+
+void hv_domain_clear(struct hv_domain *dom)
+{
+}
+
+/* The guest itself. */
+static int find(struct hv *hv, const char *name, struct hv_domain *ret, struct why *w)
+{
+	assert_string_equal(name, "db");
+	*ret = (struct hv_domain){.domid = DOMID, .uuid = UUID, .nic_count = 1};
+	strcpy(ret->nics[0].bridge, "guestbr");
+	return xen->runs ? 0 : why_set(w, -ENOENT, "no such domain");
 }
 
 static int destroy(struct hv *hv, const char *name, struct why *w)
@@ -147,6 +161,7 @@ static int copy_out(
 
 static const struct hv_ops ops = {.open = open_hv,
 	.close = close_hv,
+	.find = find,
 	.can_host = can_host,
 	.read_in = read_in,
 	.activate = activate,
@@ -162,6 +177,7 @@ static struct worker_checks checks;
 static struct drill_source *source;
 static struct feed *feed;
 static int restore_fd;
+static bool visits; /* the guest, after a switchover */
 static bool broken; /* nothing can be made of the standby */
 
 static void init(struct drill *d)
@@ -188,7 +204,8 @@ static void begin_drill(const char *fault)
 		init(&d);
 		d.worker.daemon = proto_session_new(pair[1]);
 		setenv("ROMULUS_FAULT", fault, 1);
-		_exit(fault_init(&why) ? 99 : drill_run(&d));
+		d.worker.look = visits;
+		_exit(fault_init(&why) ? 99 : visits ? drill_visit(&d) : drill_run(&d));
 	}
 	close(pair[1]);
 	daemon_end = proto_session_new(pair[0]);
@@ -533,11 +550,41 @@ static void there_is_one_at_a_time(void **state)
 	assert_nothing_left();
 }
 
+/* On its own bridge, while its checkpoints go on; nothing is made for it, and nothing noted. */
+static void a_guest_that_was_moved_here_is_looked_at(void **state)
+{
+	char text[WHY_MAX];
+
+	visits = xen->runs = xen->suspended = true;
+	assert_int_equal(system("ip link add guestbr type bridge && ip link set guestbr up && "
+				"ip address add 192.0.2.1/24 dev guestbr"),
+		0);
+	write_script("ping -c 1 -W 10 -q 192.0.2.1 >/dev/null || { echo no guest; exit 1; }\n"
+		     "[ $ROMULUS_DOMAIN$ROMULUS_DRILL = dbdb ]");
+	checks.address = "192.0.2.9/24";
+	assert_int_equal(drill_with("", NULL, text), EXIT_CODE_OK);
+	assert_string_equal(text, "db has passed its check");
+	write_script("exit 3");
+	checks.limit_s = 1;
+	assert_int_equal(drill_with("", NULL, text), EXIT_CODE_FAILED);
+	assert_non_null(strstr(text, "db has FAILED its check: the check has failed: "));
+	xen->crashes = true;
+	write_script("exec sleep 1000");
+	assert_int_equal(drill_with("", NULL, text), EXIT_CODE_FAILED);
+	assert_non_null(strstr(text, "the guest has crashed"));
+	xen->runs = false;
+	assert_int_equal(drill_with("", NULL, text), EXIT_CODE_FAILED);
+	assert_non_null(strstr(text, "no such domain"));
+	assert_int_equal(xen->destroyed, 0);
+	assert_int_equal(system("ip link delete guestbr"), 0);
+	assert_nothing_left();
+}
+
 static int set_up(void **state)
 {
 	*xen = (__typeof__(*xen)){0};
 	checks = (struct worker_checks){.limit_s = 60};
-	broken = false;
+	broken = visits = false;
 	strcpy(dir, "/tmp/romulus-drill-XXXXXX");
 	assert_non_null(mkdtemp(dir));
 	snprintf(script, sizeof(script), "%s-check", dir);
@@ -558,6 +605,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_drill_passes),
+		TEST(a_guest_that_was_moved_here_is_looked_at),
 		TEST(the_check_has_the_bubble_and_nothing_else),
 		TEST(the_host_says_nothing_in_the_bubble),
 		TEST(what_accepts_is_enough_and_what_does_not_fails),
