@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * `romulus`, the operator's tool: one request over the daemon's control socket, the answer turned
- * into lines for a person, or handed on as JSON. It decides nothing and touches no domain; a planned
- * drill is several requests.
+ * into lines for a person, or handed on as JSON. It decides nothing and touches no domain; a
+ * planned drill is several requests.
  */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * `romulus drill --planned`: the guest itself is moved to this host, its backup, looked at, and moved
- * back; each step is a command that an operator could give, and what there is to undo is to give the
- * last two. So one that is broken off goes back first.
+ * `romulus drill --planned`: the guest itself is moved to this host, its backup, looked at, and
+ * moved back; each step is a command that an operator could give, and what there is to undo is to
+ * give the last two. So one that is broken off goes back first.
  */
 #include "cli/cli.h"
 
@@ -17,7 +17,7 @@
 #include "common/why.h"
 
 #define LOOK_US 500000
-#define PROTECTED_NS (3600 * NSEC_PER_SEC) /* a whole copy of the guest, and of its disks perhaps */
+#define PROTECTED_NS (3600 * NSEC_PER_SEC) /* a copy of all the guest, of its disks perhaps */
 
 struct rehearsal {
 	struct cli *cli;
@@ -109,19 +109,20 @@ static int ask(struct rehearsal *r, json_t *request)
 
 static int move_here(struct rehearsal *r)
 {
-	return ask(r, json_pack("{s:s, s:s, s:s}", "command", "migrate", "domain", r->domain, "host",
-			      r->here));
+	return ask(r, json_pack("{s:s, s:s, s:s}", "command", "migrate", "domain", r->domain,
+			      "host", r->here));
 }
 
 static int move_back(struct rehearsal *r)
 {
-	return ask(r, json_pack("{s:s, s:s, s:s}", "command", "migrate", "domain", r->domain, "host",
-			      r->there));
+	return ask(r, json_pack("{s:s, s:s, s:s}", "command", "migrate", "domain", r->domain,
+			      "host", r->there));
 }
 
 static int check(struct rehearsal *r)
 {
-	return ask(r, json_pack("{s:s, s:s, s:b}", "command", "drill", "domain", r->domain, "look", 1));
+	return ask(r,
+		json_pack("{s:s, s:s, s:b}", "command", "drill", "domain", r->domain, "look", 1));
 }
 
 /* In turn; with a check that fails, or one that is left out, it goes back all the same. */
@@ -132,7 +133,8 @@ static const struct step {
 	bool check;
 } steps[] = {
 	{"switchover", move_here, "it was not moved", false},
-	{"protected", is_protected, "it runs here and is not protected: see `romulus status`", false},
+	{"protected", is_protected, "it runs here and is not protected: see `romulus status`",
+		false},
 	{"check", check, "its check has failed: see `romulus events`", true},
 	{"failback", move_back, "it could not be moved back, and runs here: `romulus migrate` does",
 		false},
@@ -161,9 +163,9 @@ static int run_step(struct rehearsal *r, const struct step *step)
 
 static void note(struct rehearsal *r, uint64_t began_ns)
 {
-	json_t *drill = json_pack("{s:I, s:s, s:s, s:s, s:b, s:O}", "began_ns", (json_int_t)began_ns,
-		"domain", r->domain, "result", r->result, "why", r->why, "planned", 1, "phases_ms",
-		r->phases);
+	json_t *drill = json_pack("{s:I, s:s, s:s, s:s, s:b, s:O}", "began_ns",
+		(json_int_t)began_ns, "domain", r->domain, "result", r->result, "why", r->why,
+		"planned", 1, "phases_ms", r->phases);
 	json_t *request = json_pack("{s:s, s:O}", "command", "note-drill", "drill", drill);
 
 	cli_drill_line(r->cli->out, drill);
@@ -182,7 +184,8 @@ int cli_drill_planned(struct cli *cli, const char *domain)
 		return code;
 	if (strcmp(r.state, "ready") != 0) {
 		fprintf(cli->err,
-			"romulus: %s is %s on %s: a planned drill is begun on its backup, when that "
+			"romulus: %s is %s on %s: a planned drill is begun on its backup, when "
+			"that "
 			"is ready\n",
 			domain, r.state, r.here);
 		return EXIT_CODE_WRONG_STATE;

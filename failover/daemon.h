@@ -363,7 +363,8 @@ void failover_domain_fetched(struct failover_domain *d, const struct failover_go
 /* Nobody is kept waiting for a peer that is silent. */
 void failover_domain_await(struct failover_domain *d);
 
-/* ---- domain_fetch.c: the same, asked for on the backup ---------------------------------------- */
+/* ---- domain_fetch.c: the same, asked for on the backup ----------------------------------------
+ */
 
 void failover_domain_fetch(struct failover_domain *d, struct failover_client *client,
 	const struct failover_wishes *wishes);

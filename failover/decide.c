@@ -110,8 +110,8 @@ enum proto_wish failover_decide_wished(
 		       : PROTO_WISH_NONE;
 }
 
-bool failover_decide_fetched(enum failover_state state, const struct failover_record *r,
-	const struct failover_gossip *g)
+bool failover_decide_fetched(
+	enum failover_state state, const struct failover_record *r, const struct failover_gossip *g)
 {
 	return state == FAILOVER_PROTECTED && g->fetches && g->role == PROTO_ROLE_BACKUP &&
 	       g->state == PROTO_STATE_PROTECTED && g->generation == r->generation;

@@ -75,7 +75,8 @@ enum failover_inquiry failover_decide_inquire(enum failover_state state,
 bool failover_decide_verdict(enum failover_state state, const struct failover_record *r,
 	enum failover_verdict verdict, bool peer_may_be_shot, enum failover_event *ret);
 
-/* Whether the backup's word @g is that this primary, in @state with record @r, is to move it there. */
+/* Whether the backup's word @g is that this primary, in @state with record @r, is to move it there.
+ */
 bool failover_decide_fetched(enum failover_state state, const struct failover_record *r,
 	const struct failover_gossip *g);
 

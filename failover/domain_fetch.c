@@ -32,16 +32,17 @@ static enum exit_code check_fetch(
 		failover_domain_busy(d, why);
 	if (why[0])
 		return EXIT_CODE_WRONG_STATE;
-	snprintf(why, WHY_MAX, "%s is not heard, or is being switched off: what it has cannot be "
-			       "asked for",
+	snprintf(why, WHY_MAX,
+		"%s is not heard, or is being switched off: what it has cannot be "
+		"asked for",
 		failover_domain_peer_name(d));
 	return failover_peer_alive(d->peer) && !failover_arbiter_busy(&d->peer->arbiter)
 		       ? EXIT_CODE_OK
 		       : EXIT_CODE_UNREACHABLE;
 }
 
-void failover_domain_fetch(struct failover_domain *d, struct failover_client *client,
-	const struct failover_wishes *w)
+void failover_domain_fetch(
+	struct failover_domain *d, struct failover_client *client, const struct failover_wishes *w)
 {
 	char why[WHY_MAX] = "";
 	enum exit_code code = check_fetch(d, w, why);
@@ -55,8 +56,8 @@ void failover_domain_fetch(struct failover_domain *d, struct failover_client *cl
 	failover_client_keep(client, &d->client);
 	EVENT(d, "fetch", "an operator wants it here: %s is asked for it",
 		failover_domain_peer_name(d));
-	failover_client_send(
-		client, json_pack("{s:{s:s}}", "progress", "stage", "the other host is asked for it"));
+	failover_client_send(client,
+		json_pack("{s:{s:s}}", "progress", "stage", "the other host is asked for it"));
 	failover_peers_beat(d->fo);
 }
 
@@ -67,7 +68,7 @@ void failover_domain_tend_fetch(struct failover_domain *d)
 	char text[WHY_MAX];
 
 	if (!d->fetches || (d->client && (waits || d->state == FAILOVER_HOLDING ||
-						d->state == FAILOVER_TAKING_OVER)))
+						 d->state == FAILOVER_TAKING_OVER)))
 		return;
 	d->fetches = false;
 	if (!d->client || failover_machine_role(d->state) == PROTO_ROLE_PRIMARY)

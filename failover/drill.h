@@ -26,7 +26,8 @@ struct failover_drill {
 	bool looks;                   /* at the guest itself, which runs here */
 };
 
-/* `romulus drill`; the answer goes to @client when it is over. @look: the check alone, see there. */
+/* `romulus drill`; the answer goes to @client when it is over. @look: the check alone, see there.
+ */
 void failover_drill(
 	struct failover *fo, struct failover_client *client, const char *name, bool look);
 /* Add to the history what the operator's tool has rehearsed: @drill, as `romulus drills` has it. */

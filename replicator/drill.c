@@ -185,7 +185,8 @@ int drill_visit(struct drill *d)
 		r = drill_look(d);
 	}
 	drill_leave(d, &(struct why){0});
-	snprintf(text, sizeof(text), r ? "%.128s has FAILED its check: %.350s" : "%.128s has passed its check",
+	snprintf(text, sizeof(text),
+		r ? "%.128s has FAILED its check: %.350s" : "%.128s has passed its check",
 		d->worker.domain, d->why.text);
 	worker_say(&d->worker, r ? PROTO_REPORT_FAILED : PROTO_REPORT_DONE, text,
 		r ? EXIT_CODE_FAILED : EXIT_CODE_OK);

@@ -13,7 +13,8 @@
 
 int drill_history_add(const char *state_dir, const json_t *drill, struct why *why)
 {
-	CLEANUP_FREE char *text = drill ? json_dumps(drill, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
+	CLEANUP_FREE char *text =
+		drill ? json_dumps(drill, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
 	CLEANUP_CLOSE int fd = -1;
 	char path[PATH_MAX];
 
@@ -24,6 +25,7 @@ int drill_history_add(const char *state_dir, const json_t *drill, struct why *wh
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 	/* At once, or two of them might share a line. */
 	if (fd < 0 || dprintf(fd, "%s\n", text) < 0 || fsync(fd) < 0)
-		return why_set(why, -errno, "the drill is not noted in %s: %s", path, strerror(errno));
+		return why_set(
+			why, -errno, "the drill is not noted in %s: %s", path, strerror(errno));
 	return 0;
 }

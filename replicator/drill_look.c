@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Looking at the instance of a drill, or at the guest: the check, in process and network namespaces of its own. */
+/* Looking at the instance of a drill, or at the guest: the check, in process and network namespaces
+ * of its own. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -30,8 +31,7 @@ static int still_runs(struct drill *d)
 
 	if (r || (hv_sight_runs(&s) && (d->worker.look || !s.shut_down)))
 		return r;
-	return why_set(&d->why, -ESHUTDOWN, "the %s has %s",
-		d->worker.look ? "guest" : "instance",
+	return why_set(&d->why, -ESHUTDOWN, "the %s has %s", d->worker.look ? "guest" : "instance",
 		s.exists && s.shut_down && s.end == HV_END_CRASH ? "crashed" : "ended");
 }
 

@@ -178,8 +178,8 @@ static void a_planned_drill_moves_it_here_and_back(void **state)
 {
 	CLEANUP_FREE char *said = NULL, *listed = NULL;
 
-	daemons_configure(&host_beta, "",
-		"domain \"db\" { drill { tcp = \"192.0.2.1:80\" limit = 7 } }");
+	daemons_configure(
+		&host_beta, "", "domain \"db\" { drill { tcp = \"192.0.2.1:80\" limit = 7 } }");
 	protected();
 	assert_int_equal(planned(&said), EXIT_CODE_OK);
 	expect_in(said, "db  planned, passed, switchover ");

@@ -385,8 +385,7 @@ static void a_ready_backup_may_fetch_it(void **state)
 				failover_machine_role((enum failover_state)k),
 				FAILOVER_DECISION_NONE, true);
 			g.fetches = true;
-			assert_int_equal(
-				failover_decide_fetched((enum failover_state)i, &ours, &g),
+			assert_int_equal(failover_decide_fetched((enum failover_state)i, &ours, &g),
 				i == FAILOVER_PROTECTED && k == FAILOVER_READY);
 		}
 	g = said_of(FAILOVER_READY, PROTO_ROLE_BACKUP, FAILOVER_DECISION_NONE, true);
