@@ -141,7 +141,7 @@ static int read_replies(struct cli *cli, FILE *in, cli_reply_fn each, void *data
 		if (!good)
 			return not_understood(cli);
 		fflush(cli->out);
-		if (ferror(cli->out))
+		if (ferror(cli->out) && !cli->goes_on)
 			return EXIT_CODE_FAILED; /* nobody reads us any more: `events | head` */
 	}
 	if (n < 0)

@@ -17,6 +17,7 @@
 #include "common/why.h"
 
 #define LOOK_US 500000
+#define TRIES 3
 #define PROTECTED_NS (3600 * NSEC_PER_SEC) /* a copy of all the guest, of its disks perhaps */
 
 struct rehearsal {
@@ -34,10 +35,13 @@ static void on_signal(int signal)
 	broken_off = 1;
 }
 
-/* What is under way goes on. */
-static void defer_signals(void)
+/* What is under way goes on, though nobody may be there any more to read of it. */
+static void defer_signals(struct cli *cli)
 {
 	const struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+
+	cli->goes_on = true;
+	signal(SIGPIPE, SIG_IGN);
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
@@ -70,33 +74,45 @@ static int look(struct rehearsal *r)
 	return code;
 }
 
-static int await(struct rehearsal *r, const char *state, const char *host)
+static bool is_one_of(const char *state, const char *const list[])
 {
-	static const char *const ends[] = {"broken", "stuck", "idle", "released"};
+	while (*list && strcmp(*list, state) != 0)
+		list++;
+	return *list;
+}
+
+/* @ends: states that it does not come from. */
+static int await(struct rehearsal *r, const char *state, const char *const ends[])
+{
 	const uint64_t until = clock_now_ns() + PROTECTED_NS;
 	int code;
 
-	fprintf(r->cli->out, "it is being protected by %s\n", host);
-	fflush(r->cli->out);
 	while ((code = look(r)) == EXIT_CODE_OK && strcmp(r->state, state) != 0) {
-		for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
-			if (strcmp(r->state, ends[i]) == 0)
-				return EXIT_CODE_FAILED;
-		if (clock_now_ns() > until)
+		if (is_one_of(r->state, ends) || clock_now_ns() > until)
 			return EXIT_CODE_FAILED;
 		usleep(LOOK_US);
 	}
 	return code;
 }
 
+static const char *const unprotected[] = {
+	"broken", "stuck", "idle", "vacant", "leaving", "released", NULL};
+
 static int is_protected(struct rehearsal *r)
 {
-	return await(r, "protected", r->there);
+	fprintf(r->cli->out, "it is being protected by %s\n", r->there);
+	fflush(r->cli->out);
+	return await(r, "protected", unprotected);
 }
 
 static int is_protected_again(struct rehearsal *r)
 {
-	return await(r, "ready", r->here);
+	/* The other host may have let go of it twice before it has it for good. */
+	static const char *const ends[] = {"taken-over", "broken", "stuck", NULL};
+
+	fprintf(r->cli->out, "it is back, and being protected by %s\n", r->here);
+	fflush(r->cli->out);
+	return await(r, "ready", ends);
 }
 
 static int ask(struct rehearsal *r, json_t *request)
@@ -107,16 +123,35 @@ static int ask(struct rehearsal *r, json_t *request)
 	return code;
 }
 
-static int move_here(struct rehearsal *r)
+static int move(struct rehearsal *r, const char *host)
 {
 	return ask(r, json_pack("{s:s, s:s, s:s}", "command", "migrate", "domain", r->domain,
-			      "host", r->here));
+			      "host", host));
 }
 
+/* Whatever was said: it may have come all the same. */
+static int move_here(struct rehearsal *r)
+{
+	static const char *const here[] = {
+		"taken-over", "checking", "preparing", "syncing", "protected", NULL};
+	int code = move(r, r->here);
+
+	if (code != EXIT_CODE_OK && look(r) == EXIT_CODE_OK && is_one_of(r->state, here))
+		return EXIT_CODE_OK;
+	return code;
+}
+
+/* Its protection may be interrupted just then. */
 static int move_back(struct rehearsal *r)
 {
-	return ask(r, json_pack("{s:s, s:s, s:s}", "command", "migrate", "domain", r->domain,
-			      "host", r->there));
+	int code = EXIT_CODE_FAILED;
+
+	for (unsigned int i = 0; i < TRIES && code != EXIT_CODE_OK; i++) {
+		code = await(r, "protected", unprotected);
+		if (code == EXIT_CODE_OK)
+			code = move(r, r->there);
+	}
+	return code;
 }
 
 static int check(struct rehearsal *r)
@@ -132,7 +167,7 @@ static const struct step {
 	const char *failed; /* what that means */
 	bool check;
 } steps[] = {
-	{"switchover", move_here, "it was not moved", false},
+	{"switchover", move_here, "it was not moved here", false},
 	{"protected", is_protected, "it runs here and is not protected: see `romulus status`",
 		false},
 	{"check", check, "its check has failed: see `romulus events`", true},
@@ -191,11 +226,9 @@ int cli_drill_planned(struct cli *cli, const char *domain)
 		return EXIT_CODE_WRONG_STATE;
 	}
 	r.phases = json_object();
-	for (size_t i = 0; code == EXIT_CODE_OK && i < ARRAY_SIZE(steps); i++) {
+	defer_signals(cli);
+	for (size_t i = 0; code == EXIT_CODE_OK && i < ARRAY_SIZE(steps); i++)
 		code = run_step(&r, &steps[i]);
-		if (i == 0 && code == EXIT_CODE_OK)
-			defer_signals();
-	}
 	note(&r, began_ns);
 	json_decref(r.phases);
 	return strcmp(r.result, "passed") == 0 ? EXIT_CODE_OK : code ? code : EXIT_CODE_FAILED;

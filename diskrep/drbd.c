@@ -98,18 +98,21 @@ int diskrep_drbd_show(const char *resource, char **ret, struct why *why)
 
 int diskrep_drbd_orders(const char *resource, size_t volumes, struct why *why)
 {
+	static const char *const keys[] = {"disk-flushes", "disk-drain"};
 	CLEANUP_FREE char *show = NULL;
 	char value[DISKREP_DRBD_VALUE_MAX];
 	int r = diskrep_drbd_show(resource, &show, why);
 
-	for (size_t i = 0; !r && i < volumes; i++) {
-		diskrep_drbd_show_value(show, (int)i, "disk", "disk-drain", value);
+	for (size_t i = 0; !r && i < volumes * ARRAY_SIZE(keys); i++) {
+		const char *key = keys[i % ARRAY_SIZE(keys)];
+
+		diskrep_drbd_show_value(show, (int)(i / ARRAY_SIZE(keys)), "disk", key, value);
 		if (strcmp(value, "yes") != 0)
 			r = why_set(why, -EINVAL,
-				"DRBD keeps no order of writes on volume %zu of resource %s here "
-				"(disk-drain is %s), so that nothing says where a checkpoint ends; "
+				"DRBD need not keep the order of writes on volume %zu of resource "
+				"%s here (%s is %s), so that nothing says where a checkpoint ends; "
 				"`romulus disk check` names what must be changed",
-				i, resource, value[0] ? value : "not said");
+				i / ARRAY_SIZE(keys), resource, key, value[0] ? value : "not said");
 	}
 	return r;
 }
@@ -148,7 +151,7 @@ static int keep_pages(const char *resource, struct why *why)
 	if (fd >= 0 && write(fd, "Y", 1) == 1)
 		return 0;
 	return why_set(why, -errno,
-		"DRBD resource %s is not brought up, for DRBD cannot be told to copy what it sends "
+		"DRBD resource %s cannot be used, for DRBD cannot be told to copy what it sends "
 		"(%s: %s)",
 		resource, SENDPAGE, strerror(errno));
 }

@@ -61,8 +61,8 @@ int diskrep_drbd_volume(const struct diskrep_drbd_status *status, const char *pa
 int diskrep_drbd_show(const char *resource, char **ret, struct why *why);
 
 /*
- * 0 when DRBD keeps the order of writes on all @volumes here, as it is configured in the kernel
- * now: else -EINVAL and which one does not. The markers would come too early.
+ * 0 when DRBD is told to keep the order of writes on all @volumes here, in the kernel and now: else
+ * -EINVAL and where it is not. The markers might come too early.
  */
 int diskrep_drbd_orders(const char *resource, size_t volumes, struct why *why);
 

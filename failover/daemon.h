@@ -233,7 +233,7 @@ struct failover_domain {
 	bool passing;  /* nor is it here: it is for the move only */
 	struct failover_copy copy;
 	bool fetches; /* backup: an operator has asked for it here, and the primary is told */
-	uint64_t fetch_until_ns; /* it should have begun to hand it over */
+	uint64_t fetch_until_ns; /* by then it has; primary: it is not to be tried again before */
 	bool reverses; /* it was moved here, and is to be protected whatever `reprotect` says */
 
 	struct failover_peer *attempt_peer; /* primary: whom the attempt goes to */
@@ -358,8 +358,11 @@ void failover_domain_tend_move(struct failover_domain *d);
 void failover_domain_arrival(struct failover_domain *d, const struct failover_gossip *g);
 /* Something is under way of which the outcome is awaited; @why says so, or "". */
 bool failover_domain_busy(const struct failover_domain *d, char why[WHY_MAX]);
-/* The backup says @g: if its operator wants the guest there, it is moved. */
-void failover_domain_fetched(struct failover_domain *d, const struct failover_gossip *g);
+/*
+ * Every tick, when all that has arrived is read: if the backup's operator wants the guest there, it
+ * is moved.
+ */
+void failover_domain_fetched(struct failover_domain *d, uint64_t now_ns);
 /* Nobody is kept waiting for a peer that is silent. */
 void failover_domain_await(struct failover_domain *d);
 

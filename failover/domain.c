@@ -102,7 +102,7 @@ bool failover_domain_state(const struct failover_domain *d, Romulus__DomainState
 	ret->state = g.state;
 	ret->wish = g.wish;
 	ret->guest = g.guest;
-	ret->fetches = d->fetches;
+	ret->fetches = d->fetches && d->state == FAILOVER_READY;
 	ret->epoch = d->figures.epoch;
 	return true;
 }
@@ -190,7 +190,6 @@ void failover_domains_heard(struct failover_peer *peer)
 			failover_domain_on(d, event);
 		}
 		failover_domain_arrival(d, g);
-		failover_domain_fetched(d, g);
 	}
 }
 
@@ -287,10 +286,11 @@ void failover_domains_tick(struct failover *fo, uint64_t now_ns)
 			failover_domain_on(d, d->debt.event);
 		if (d->unwritten)
 			failover_domain_persist(d, &d->record, NULL);
+		failover_domain_tend_fetch(d);
 		ask_arbiter(d, now_ns);
 		failover_domain_await(d);
+		failover_domain_fetched(d, now_ns);
 		failover_domain_tend_move(d);
-		failover_domain_tend_fetch(d);
 		failover_drill_tend(d);
 		try_again(d, now_ns);
 		keep_protected(d, now_ns);

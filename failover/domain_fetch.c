@@ -10,14 +10,15 @@
 #include "common/clock.h"
 #include "failover/domain_roles.h"
 
-#define FETCH_NS (30 * NSEC_PER_SEC) /* for the primary to begin, which hears of it at once */
+#define FETCH_NS                                                                                   \
+	(120 * NSEC_PER_SEC) /* for a last epoch, however slow; the primary hears at once */
 
 static enum exit_code check_fetch(
 	const struct failover_domain *d, const struct failover_wishes *w, char why[WHY_MAX])
 {
 	const char *name = NAME(d), *host = d->fo->config->host;
 
-	if (failover_machine_role(d->state) == PROTO_ROLE_PRIMARY)
+	if (failover_machine_guest_here(d->state))
 		snprintf(why, WHY_MAX, "%s is %s on %s: it is there", name,
 			failover_state_name(d->state), host);
 	else if (d->state != FAILOVER_READY)
@@ -61,20 +62,30 @@ void failover_domain_fetch(
 	failover_peers_beat(d->fo);
 }
 
-/* Nobody waits for it, or it comes to nothing: it is not asked for any more. */
-void failover_domain_tend_fetch(struct failover_domain *d)
+static void end(
+	struct failover_domain *d, enum exit_code code, const char *outcome, const char *why)
 {
-	const bool waits = d->state == FAILOVER_READY && clock_now_ns() < d->fetch_until_ns;
 	char text[WHY_MAX];
 
-	if (!d->fetches || (d->client && (waits || d->state == FAILOVER_HOLDING ||
-						 d->state == FAILOVER_TAKING_OVER)))
-		return;
 	d->fetches = false;
-	if (!d->client || failover_machine_role(d->state) == PROTO_ROLE_PRIMARY)
-		return;
 	snprintf(text, sizeof(text),
-		"%s did not hand %s over%s%.250s; see `romulus status` and `romulus events` there",
-		failover_domain_peer_name(d), NAME(d), d->why[0] ? ": " : "", d->why);
-	failover_client_exit(TAKE_PTR(d->client), EXIT_CODE_FAILED, text);
+		"%s %s%s%.250s; see `romulus status` and `romulus events` there",
+		failover_domain_peer_name(d), outcome, why[0] ? ": " : "", why);
+	failover_client_exit(TAKE_PTR(d->client), code, text);
+}
+
+/* Whoever is silent hands nothing over: what comes now is a failure's, and no move. */
+void failover_domain_tend_fetch(struct failover_domain *d)
+{
+	if (!d->fetches)
+		return;
+	if (!d->client || failover_machine_role(d->state) == PROTO_ROLE_PRIMARY)
+		d->fetches = false; /* who asked has gone, or has it */
+	else if (d->peer && failover_peer_silent(d->peer))
+		end(d, EXIT_CODE_UNREACHABLE, "is silent since it was asked to move it here", "");
+	else if (d->state != FAILOVER_READY && d->state != FAILOVER_HOLDING &&
+		 d->state != FAILOVER_TAKING_OVER)
+		end(d, EXIT_CODE_FAILED, "did not hand it over", d->why);
+	else if (d->state == FAILOVER_READY && clock_now_ns() > d->fetch_until_ns)
+		end(d, EXIT_CODE_FAILED, "has not handed it over yet, and may still do so", "");
 }

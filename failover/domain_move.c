@@ -9,8 +9,11 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/fault.h"
 #include "failover/domain_roles.h"
+
+#define AGAIN_NS (60 * NSEC_PER_SEC) /* after one that could not be begun */
 
 /* For protection every further round of a busy guest costs as much as an epoch. */
 const struct failover_copy failover_copy_default = {.max_rounds = 4, .dirty_threshold = 1024};
@@ -177,18 +180,21 @@ static void switch_over(struct failover_domain *d, struct failover_peer *peer,
 	failover_domain_on(d, FAILOVER_ON_MOVE);
 }
 
-/* As an operator of the backup wants it. What that one cannot be told stands in our status. */
-void failover_domain_fetched(struct failover_domain *d, const struct failover_gossip *g)
+/* As an operator of the backup wants it, who cannot be told why not: it is said here. */
+void failover_domain_fetched(struct failover_domain *d, uint64_t now_ns)
 {
+	const struct failover_gossip *g =
+		d->peer ? failover_peer_gossip(d->peer, d->record.uuid) : NULL;
 	char why[WHY_MAX];
 	struct why unwritten;
 
-	if (!failover_decide_fetched(d->state, &d->record, g) ||
+	if (!g || !failover_decide_fetched(d->state, &d->record, g) || now_ns < d->fetch_until_ns ||
 		check(d, d->peer, why) != EXIT_CODE_OK)
 		return;
 	if (failover_domain_persist(d, &d->record, &unwritten) < 0) {
-		snprintf(d->why, sizeof(d->why), "%s wants it, and it is not moved: %.300s",
+		EVENT(d, "failed", "%s wants it, and it is not moved: %.300s",
 			failover_domain_peer_name(d), unwritten.text);
+		d->fetch_until_ns = now_ns + AGAIN_NS;
 		return;
 	}
 	EVENT(d, "fetched", "an operator of %s wants it there", failover_domain_peer_name(d));
@@ -291,7 +297,9 @@ void failover_domain_migrate(struct failover *fo, struct failover_client *client
 		failover_domain_fetch(d, client, w);
 		return;
 	}
-	if (!peer)
+	if (strcmp(host, fo->config->host) == 0)
+		snprintf(why, sizeof(why), "%.128s is not known to this host", name);
+	else if (!peer)
 		snprintf(why, sizeof(why), "%.128s is no configured peer of this host", host);
 	else if (!failover_name_valid(name))
 		snprintf(why, sizeof(why), "\"%.128s\" is no name of a domain", name);

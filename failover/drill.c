@@ -140,8 +140,9 @@ static enum exit_code check(const struct failover_domain *d, bool look, char why
 {
 	const char *name = NAME(d);
 
-	if (look && failover_machine_role(d->state) != PROTO_ROLE_PRIMARY)
-		snprintf(why, WHY_MAX, "%s does not run here: it cannot be looked at", name);
+	if (look && !failover_machine_guest_here(d->state))
+		snprintf(why, WHY_MAX, "%s is %s here: it cannot be looked at", name,
+			failover_state_name(d->state));
 	else if (!look && failover_machine_role(d->state) == PROTO_ROLE_PRIMARY)
 		snprintf(why, WHY_MAX,
 			"%s runs here; a drill is made on its backup: run this on %s", name,

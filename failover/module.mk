@@ -49,5 +49,4 @@ $(1)_src := $(1).c tests/unit/daemons.c tests/unit/daemon_rig.c $(failover_core)
 $(1)_pkg := cmocka $(failover_pkg) $(proto_pkg)
 endef
 $(foreach t,$(daemons_tests),$(eval $(call daemons_test,$(t))))
-tests/unit/daemon_drill_src += $(cli_src)
 $(daemons_tests:%=$(BUILD)/%): | $(BUILD)/romulusd

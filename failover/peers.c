@@ -16,7 +16,7 @@
 #include "failover/daemon.h"
 
 /* Entries of one datagram, so that it stays within PROTO_MAX_DATAGRAM; the rest comes with the next
- * one. An entry is at most 38 + 4 varints + one of its last two fields: 68 bytes. */
+ * one. An entry is at most 38 + 4 varints + one of its last three fields: 68 bytes. */
 #define BEAT_DOMAINS 16u
 /* Datagrams between two ticks; more are no heartbeats, and wait for the tick. */
 #define FLOOD 1024u

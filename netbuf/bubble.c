@@ -165,20 +165,39 @@ int netbuf_bubble_open(const char *uuid, unsigned int n, struct why *why)
 	return r;
 }
 
+/* A bridge may take the lowest address and MTU of its ports: these change neither. */
+static int be_modest(struct rtnl_link *port, struct rtnl_link *inside, struct rtnl_link *bridge)
+{
+	static const uint8_t highest[] = {0xfe, 0xff, 0xff, 0xff, 0xff, 0xff};
+	CLEANUP_ADDR struct nl_addr *address = nl_addr_build(AF_LLC, highest, sizeof(highest));
+
+	if (!address)
+		return -NLE_NOMEM;
+	rtnl_link_set_addr(port, address);
+	rtnl_link_set_mtu(port, rtnl_link_get_mtu(bridge));
+	rtnl_link_set_mtu(inside, rtnl_link_get_mtu(bridge));
+	rtnl_link_set_master(port, rtnl_link_get_ifindex(bridge));
+	return 0;
+}
+
 int netbuf_bubble_join(const char *uuid, const char *bridge, pid_t pid, struct why *why)
 {
 	CLEANUP_SOCK struct nl_sock *sock = open_sock();
 	CLEANUP_RTNL_LINK struct rtnl_link *pair = rtnl_link_veth_alloc(), *inside = NULL;
+	CLEANUP_RTNL_LINK struct rtnl_link *master = NULL;
 	char name[IFNAMSIZ];
-	int r = -NLE_NOMEM;
+	int r;
 
 	looker_name(uuid, name);
 	if (!sock || !pair)
 		return why_set(why, -EIO, "cannot talk to the kernel's network");
+	r = rtnl_link_get_kernel(sock, 0, bridge, &master);
+	if (r)
+		return failed(why, r, "cannot find the bridge", bridge);
 	inside = rtnl_link_veth_get_peer(pair);
-	if (inside) {
+	r = inside ? be_modest(pair, inside, master) : -NLE_NOMEM;
+	if (!r) {
 		rtnl_link_set_name(pair, name);
-		rtnl_link_set_master(pair, (int)if_nametoindex(bridge));
 		rtnl_link_set_name(inside, INSIDE);
 		rtnl_link_set_ns_pid(inside, pid);
 		r = rtnl_link_add(sock, pair, NLM_F_CREATE | NLM_F_EXCL);
@@ -189,7 +208,7 @@ int netbuf_bubble_join(const char *uuid, const char *bridge, pid_t pid, struct w
 	return r ? r : set_up(sock, name, why);
 }
 
-int netbuf_bubble_address(const char *address, struct why *why)
+int netbuf_bubble_address(const char *address, bool shared, struct why *why)
 {
 	CLEANUP_SOCK struct nl_sock *sock = open_sock();
 	CLEANUP_ADDR struct nl_addr *local = NULL;
@@ -209,7 +228,7 @@ int netbuf_bubble_address(const char *address, struct why *why)
 		r = rtnl_addr_set_local(add, local);
 	if (!r) {
 		rtnl_addr_set_ifindex(add, (int)if_nametoindex(INSIDE));
-		if (nl_addr_get_family(local) == AF_INET6) /* nobody else has it here */
+		if (!shared && nl_addr_get_family(local) == AF_INET6) /* nobody else has it here */
 			rtnl_addr_set_flags(add, IFA_F_NODAD);
 		r = rtnl_addr_add(sock, add, 0);
 	}

@@ -8,6 +8,7 @@
 #define NETBUF_BUBBLE_H
 
 #include <net/if.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct why;
@@ -22,12 +23,16 @@ int netbuf_bubble_open(const char *uuid, unsigned int n, struct why *why);
 
 /*
  * Give the network namespace of process @pid an interface "drill" on @bridge, which need not be of
- * a bubble. It ends with the namespace.
+ * a bubble: that keeps its own address and MTU. The interface ends with the namespace, a moment
+ * later, or with netbuf_bubble_close().
  */
 int netbuf_bubble_join(const char *uuid, const char *bridge, pid_t pid, struct why *why);
 
-/* In that namespace: the interface is up, and has @address, "192.0.2.9/24" or the like. */
-int netbuf_bubble_address(const char *address, struct why *why);
+/*
+ * In that namespace: the interface is up, and has @address, "192.0.2.9/24" or the like. @shared: the
+ * bridge is no bubble's, and somebody else might have it too.
+ */
+int netbuf_bubble_address(const char *address, bool shared, struct why *why);
 
 /* Remove all of it; 0 also when there is nothing. */
 int netbuf_bubble_close(const char *uuid, struct why *why);

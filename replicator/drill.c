@@ -161,7 +161,6 @@ static int find_guest(struct drill *d)
 		return r;
 	if (strcmp(dom.uuid, d->worker.uuid) != 0)
 		r = why_set(&d->why, -ESTALE, "another guest has its name here");
-	snprintf(d->name, sizeof(d->name), "%s", d->worker.domain);
 	snprintf(d->uuid, sizeof(d->uuid), "%s", dom.uuid);
 	d->domid = dom.domid;
 	if (dom.nic_count)
@@ -174,17 +173,25 @@ int drill_visit(struct drill *d)
 {
 	const struct worker_checks *checks = &d->worker.checks;
 	char text[WHY_MAX];
+	struct why why;
 	int r = init(d, false);
 
-	if (!r)
-		r = find_guest(d);
+	if (r) {
+		worker_say(&d->worker, PROTO_REPORT_FAILED, d->why.text, worker_exit_code(r));
+		return EXIT_CODE_FAILED;
+	}
+	r = find_guest(d);
 	if (!r && !d->bridge[0] && (checks->command || checks->tcp || checks->http))
 		r = why_set(&d->why, -ENODEV, "it has no interface on a bridge to ask it from");
 	if (!r) {
 		worker_say(&d->worker, PROTO_REPORT_STAGE, "it runs here, and is looked at", 0);
 		r = drill_look(d);
 	}
-	drill_leave(d, &(struct why){0});
+	/* Its own interface there; and what an earlier drill has left, which is no reason to fail.
+	 */
+	netbuf_bubble_close(d->worker.uuid, NULL);
+	if (drill_leave(d, &why))
+		log_error("%s: %s", d->worker.domain, why.text);
 	snprintf(text, sizeof(text),
 		r ? "%.128s has FAILED its check: %.350s" : "%.128s has passed its check",
 		d->worker.domain, d->why.text);

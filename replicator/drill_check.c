@@ -66,7 +66,7 @@ static void become(const struct drill *d)
 
 	snprintf(epoch, sizeof(epoch), "%llu", (unsigned long long)d->head.epoch);
 	setenv("ROMULUS_DOMAIN", d->worker.domain, 1);
-	setenv("ROMULUS_DRILL", d->name, 1);
+	setenv("ROMULUS_DRILL", d->worker.look ? d->worker.domain : d->name, 1);
 	setenv("ROMULUS_CHECKPOINT", epoch, 1);
 	execl(d->worker.checks.command, d->worker.checks.command, (char *)NULL);
 	fprintf(stdout, "%s\n", strerror(errno));

@@ -42,7 +42,9 @@ static void run_inside(struct drill *d)
 	int r;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	r = d->worker.checks.address ? netbuf_bubble_address(d->worker.checks.address, &why) : 0;
+	r = d->worker.checks.address
+		    ? netbuf_bubble_address(d->worker.checks.address, d->worker.look, &why)
+		    : 0;
 	if (!r)
 		r = drill_check(d, &why);
 	if (r) {

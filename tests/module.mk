@@ -20,6 +20,7 @@ tests/unit/announce_pkg := cmocka libnl-3.0 libnl-route-3.0
 unit_tests += tests/unit/cli
 tests/unit/cli_src := tests/unit/cli.c $(cli_src) $(common_src)
 tests/unit/cli_pkg := cmocka jansson
+tests/unit/daemon_drill_src += $(cli_src)
 unit_tests += tests/unit/wire
 tests/unit/wire_src := tests/unit/wire.c $(proto_src) $(common_src)
 tests/unit/wire_pkg := cmocka $(proto_pkg)

@@ -82,7 +82,7 @@ static void what_is_fetched_in_vain_stays(void **state)
 	rig_shell("touch %s", rig_path(&host_alpha, "libexec/romulus-primary.loses"));
 	lost = daemon_answer(MIGRATE(&host_beta, "beta", ""));
 	expect_in(lost, "\"exit\":1");
-	expect_in(lost, "did not hand db over");
+	expect_in(lost, "alpha did not hand it over");
 	rig_shell("rm %s", rig_path(&host_alpha, "libexec/romulus-primary.loses"));
 	daemon_await(&host_beta, "\"state\":\"ready\"");
 	daemon_await(&host_alpha, "\"state\":\"protected\"");

@@ -550,15 +550,25 @@ static void there_is_one_at_a_time(void **state)
 	assert_nothing_left();
 }
 
+static void make_guests_bridge(void)
+{
+	assert_int_equal(system("ip link add guestbr type bridge && ip link set guestbr up && "
+				"ip address add 192.0.2.1/24 dev guestbr"),
+		0);
+}
+
+static void drop_guests_bridge(void)
+{
+	assert_int_equal(system("ip link delete guestbr"), 0);
+}
+
 /* On its own bridge, while its checkpoints go on; nothing is made for it, and nothing noted. */
 static void a_guest_that_was_moved_here_is_looked_at(void **state)
 {
 	char text[WHY_MAX];
 
 	visits = xen->runs = xen->suspended = true;
-	assert_int_equal(system("ip link add guestbr type bridge && ip link set guestbr up && "
-				"ip address add 192.0.2.1/24 dev guestbr"),
-		0);
+	make_guests_bridge();
 	write_script("ping -c 1 -W 10 -q 192.0.2.1 >/dev/null || { echo no guest; exit 1; }\n"
 		     "[ $ROMULUS_DOMAIN$ROMULUS_DRILL = dbdb ]");
 	checks.address = "192.0.2.9/24";
@@ -576,8 +586,56 @@ static void a_guest_that_was_moved_here_is_looked_at(void **state)
 	assert_int_equal(drill_with("", NULL, text), EXIT_CODE_FAILED);
 	assert_non_null(strstr(text, "no such domain"));
 	assert_int_equal(xen->destroyed, 0);
-	assert_int_equal(system("ip link delete guestbr"), 0);
+	drop_guests_bridge();
 	assert_nothing_left();
+}
+
+/* What an earlier drill could not remove is removed: the guest is not. */
+static void a_look_does_not_touch_the_guest(void **state)
+{
+	char text[WHY_MAX], command[128];
+
+	visits = xen->runs = true;
+	make_guests_bridge();
+	snprintf(command, sizeof(command), "echo db--drill >%s/drill-db", dir);
+	assert_int_equal(system(command), 0);
+	write_script("exit 0");
+	assert_int_equal(drill_with("", NULL, text), EXIT_CODE_OK);
+	assert_true(xen->destroyed > 0); /* "db--drill", as destroy() asserts */
+	drop_guests_bridge();
+}
+
+/* One whose address nobody has set has the lowest of its ports', and their lowest MTU. */
+static void a_bridge_that_is_looked_from_stays_as_it_is(void **state)
+{
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	make_guests_bridge();
+	assert_int_equal(system("ip link add port type veth peer name far && "
+				"ip link set port address fe:ff:ff:ff:ff:fe mtu 9000 && "
+				"ip link set far mtu 9000 && ip link set port master guestbr up"),
+		0);
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (pid == 0) {
+		(void)!(unshare(CLONE_NEWNET) == 0 && write(ready[1], "", 1) == 1);
+		pause();
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	assert_int_equal(netbuf_bubble_join(UUID, "nobridge", pid, &why), -EIO);
+	assert_int_equal(netbuf_bubble_join(UUID, "guestbr", pid, &why), 0);
+	assert_int_equal(system("ip link show guestbr | grep -q 'mtu 9000' && "
+				"ip link show guestbr | grep -q fe:ff:ff:ff:ff:fe"),
+		0);
+	assert_int_equal(netbuf_bubble_close(UUID, &why), 0);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	close(ready[0]);
+	close(ready[1]);
+	assert_int_equal(system("ip link delete port"), 0);
+	drop_guests_bridge();
 }
 
 static int set_up(void **state)
@@ -606,6 +664,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_drill_passes),
 		TEST(a_guest_that_was_moved_here_is_looked_at),
+		TEST(a_look_does_not_touch_the_guest),
+		TEST(a_bridge_that_is_looked_from_stays_as_it_is),
 		TEST(the_check_has_the_bubble_and_nothing_else),
 		TEST(the_host_says_nothing_in_the_bubble),
 		TEST(what_accepts_is_enough_and_what_does_not_fails),

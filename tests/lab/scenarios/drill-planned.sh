@@ -15,7 +15,7 @@ check_is() { printf '#!/bin/bash\n%s\n' "$1" | host_ssh beta 'cat >/etc/romulus/
 
 # back: db runs on alpha, protected by beta, and nowhere else
 back() {
-	is_protected alpha db || fail "db is not protected on alpha: $(status_json alpha)"
+	wait_for 60 is_protected alpha db || fail "db is not protected on alpha: $(status_json alpha)"
 	domain_runs alpha db || fail "db does not run on alpha: $(host_ssh alpha xl list)"
 	is_state beta db ready || fail "beta is not its backup: $(status_json beta)"
 	is_gone beta db || fail "db is still on beta: $(host_ssh beta xl list)"
