@@ -24,7 +24,7 @@ struct cli {
 	const char *socket;
 	const char *argument[2]; /* positional: domain, host or file; NULL when not given */
 	bool json, planned;
-	bool goes_on; /* though nobody may read what is printed */
+	bool goes_on;   /* though nobody may read what is printed */
 	json_t *wishes; /* what the options add to a request */
 	bool terminal;  /* `out` is a terminal of `columns` columns */
 	unsigned int columns;

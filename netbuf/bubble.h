@@ -29,8 +29,8 @@ int netbuf_bubble_open(const char *uuid, unsigned int n, struct why *why);
 int netbuf_bubble_join(const char *uuid, const char *bridge, pid_t pid, struct why *why);
 
 /*
- * In that namespace: the interface is up, and has @address, "192.0.2.9/24" or the like. @shared: the
- * bridge is no bubble's, and somebody else might have it too.
+ * In that namespace: the interface is up, and has @address, "192.0.2.9/24" or the like. @shared:
+ * the bridge is no bubble's, and somebody else might have it too.
  */
 int netbuf_bubble_address(const char *address, bool shared, struct why *why);
 
