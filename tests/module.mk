@@ -94,7 +94,7 @@ tests/fuzz/drbd_status_src := tests/fuzz/drbd_status.c diskrep/command.c diskrep
 	diskrep/drbd_events.c diskrep/drbd_show.c diskrep/drbd_status.c diskrep/lineage.c \
 	$(fuzz_src)
 tests/fuzz/meta_src := tests/fuzz/meta.c diskrep/meta.c $(fuzz_src)
-tests/fuzz/cli_reply_src := tests/fuzz/cli_reply.c cli/status.c cli/check.c cli/drills.c cli/progress.c cli/events.c $(fuzz_src)
+tests/fuzz/cli_reply_src := tests/fuzz/cli_reply.c cli/status.c cli/check.c cli/drills.c cli/drill_planned.c cli/progress.c cli/events.c $(fuzz_src)
 tests/fuzz/cli_reply_pkg := jansson
 tests/fuzz/preflight_src := tests/fuzz/preflight.c failover/preflight.c failover/preflight_disks.c failover/cpu_features.c failover/terms.c \
 	$(proto_src) $(fuzz_src)

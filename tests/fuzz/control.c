@@ -99,9 +99,15 @@ void failover_domain_failover(struct failover *f, struct failover_client *client
 	refuse(client, name);
 }
 
-void failover_drill(struct failover *f, struct failover_client *client, const char *name)
+void failover_drill(struct failover *f, struct failover_client *client, const char *name, bool look)
 {
 	refuse(client, name);
+}
+
+void failover_drill_note(struct failover *f, struct failover_client *client, const json_t *drill)
+{
+	FUZZ_EXPECT(json_is_object(drill));
+	failover_client_exit(client, EXIT_CODE_OK, NULL);
 }
 
 void failover_drill_list(struct failover *f, struct failover_client *client, const char *name)
