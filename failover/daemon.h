@@ -233,7 +233,8 @@ struct failover_domain {
 	bool passing;  /* nor is it here: it is for the move only */
 	struct failover_copy copy;
 	bool fetches; /* backup: an operator has asked for it here, and the primary is told */
-	uint64_t fetch_until_ns; /* by then it has; primary: it is not to be tried again before */
+	uint64_t fetch_until_ns; /* by then it has handed it over */
+	uint64_t fetched_at_ns;  /* primary: it is not tried again before */
 	bool reverses; /* it was moved here, and is to be protected whatever `reprotect` says */
 
 	struct failover_peer *attempt_peer; /* primary: whom the attempt goes to */

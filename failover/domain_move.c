@@ -188,13 +188,13 @@ void failover_domain_fetched(struct failover_domain *d, uint64_t now_ns)
 	char why[WHY_MAX];
 	struct why unwritten;
 
-	if (!g || !failover_decide_fetched(d->state, &d->record, g) || now_ns < d->fetch_until_ns ||
+	if (!g || !failover_decide_fetched(d->state, &d->record, g) || now_ns < d->fetched_at_ns ||
 		check(d, d->peer, why) != EXIT_CODE_OK)
 		return;
 	if (failover_domain_persist(d, &d->record, &unwritten) < 0) {
 		EVENT(d, "failed", "%s wants it, and it is not moved: %.300s",
 			failover_domain_peer_name(d), unwritten.text);
-		d->fetch_until_ns = now_ns + AGAIN_NS;
+		d->fetched_at_ns = now_ns + AGAIN_NS;
 		return;
 	}
 	EVENT(d, "fetched", "an operator of %s wants it there", failover_domain_peer_name(d));
