@@ -57,8 +57,9 @@ void failover_domain_fetch(
 	failover_client_keep(client, &d->client);
 	EVENT(d, "fetch", "an operator wants it here: %s is asked for it",
 		failover_domain_peer_name(d));
-	failover_client_send(client,
-		json_pack("{s:{s:s}}", "progress", "stage", "the other host is asked for it"));
+	failover_client_send(
+		client, json_pack("{s:{s:s}}", "progress", "stage",
+				"the other host is asked for it; nothing is checked first"));
 	failover_peers_beat(d->fo);
 }
 
