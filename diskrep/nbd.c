@@ -21,6 +21,7 @@
 #define NBD_CLIENT "/usr/sbin/nbd-client"
 #define CLIENT_MS 20000
 #define SETTLE_MS 10000
+#define AGAIN_MS 200
 #define DEVICES 256            /* more than the kernel makes by itself */
 #define WANTED_REQUEST_KB 1024 /* DRBD's largest (DRBD_MAX_BIO_SIZE) */
 
@@ -106,14 +107,12 @@ static int attach_to(const char *device, const char *socket, const char *export_
 	return r;
 }
 
-int diskrep_nbd_attach(const char *socket, const char *export_name, uint32_t block,
+/* -EAGAIN: the first that is free could not be attached; @why says how that failed. */
+static int attach_to_any(const char *socket, const char *export_name, uint32_t block,
 	char *ret_device, size_t size, struct why *why)
 {
 	char device[32], path[DISKREP_PATH_MAX];
-	int r = diskrep_load_module("nbd", why);
 
-	if (r)
-		return r;
 	for (int i = 0; i < DEVICES; i++) {
 		snprintf(device, sizeof(device), "/dev/nbd%d", i);
 		sysfs_path(device, "size", path, sizeof(path));
@@ -121,19 +120,37 @@ int diskrep_nbd_attach(const char *socket, const char *export_name, uint32_t blo
 			break;
 		if (diskrep_nbd_in_use(device))
 			continue;
-		r = attach_to(device, socket, export_name, block, why);
-		if (r == 0) {
+		if (attach_to(device, socket, export_name, block, why) == 0) {
 			snprintf(ret_device, size, "%s", device);
 			return 0;
 		}
 		/* Somebody else may have been faster. */
 		if (!diskrep_nbd_in_use(device))
-			return r;
+			return -EAGAIN;
 	}
 	return why_set(why, -EBUSY,
 		"no NBD device is free for export %s of %s: load the module nbd with a larger "
 		"nbds_max",
 		export_name, socket);
+}
+
+/*
+ * Whoever has a device open keeps it from being attached (Linux: nbd_open, nbd_genl_connect), and
+ * udev opens each one that has just come, or been let go of.
+ */
+int diskrep_nbd_attach(const char *socket, const char *export_name, uint32_t block,
+	char *ret_device, size_t size, struct why *why)
+{
+	const uint64_t until = clock_now_ns() + SETTLE_MS * NSEC_PER_MSEC;
+	const struct timespec pause = {.tv_nsec = AGAIN_MS * (long)NSEC_PER_MSEC};
+	int r = diskrep_load_module("nbd", why);
+
+	if (r)
+		return r;
+	while ((r = attach_to_any(socket, export_name, block, ret_device, size, why)) == -EAGAIN &&
+		clock_now_ns() < until)
+		nanosleep(&pause, NULL);
+	return r == -EAGAIN ? -EIO : r;
 }
 
 /* The kernel would also let a device go that is mounted, or beneath a lower device. */
