@@ -176,7 +176,7 @@ static int as_secondary(struct diskrep_backup *b, struct diskrep_drbd_status *st
 			"DRBD resource '%s' has %zu volumes on this host, %zu are configured; run "
 			"`romulus disk check` here",
 			res, st->volumes, b->volumes_n);
-	return r ? r : diskrep_drbd_orders(res, b->volumes_n, why);
+	return r ? r : diskrep_resource_orders(res, b->volumes_n, why);
 }
 
 static bool is_connected(const struct diskrep_drbd_status *st)

@@ -14,7 +14,6 @@
 #include "common/clock.h"
 #include "diskrep/command.h"
 #include "diskrep/device.h"
-#include "diskrep/drbd_show.h"
 
 #define DRBDADM "/usr/sbin/drbdadm"
 #define DRBDSETUP "/usr/sbin/drbdsetup"
@@ -93,27 +92,6 @@ int diskrep_drbd_show(const char *resource, char **ret, struct why *why)
 	else
 		*ret = TAKE_PTR(c.output);
 	diskrep_command_clear(&c);
-	return r;
-}
-
-int diskrep_drbd_orders(const char *resource, size_t volumes, struct why *why)
-{
-	static const char *const keys[] = {"disk-flushes", "disk-drain"};
-	CLEANUP_FREE char *show = NULL;
-	char value[DISKREP_DRBD_VALUE_MAX];
-	int r = diskrep_drbd_show(resource, &show, why);
-
-	for (size_t i = 0; !r && i < volumes * ARRAY_SIZE(keys); i++) {
-		const char *key = keys[i % ARRAY_SIZE(keys)];
-
-		diskrep_drbd_show_value(show, (int)(i / ARRAY_SIZE(keys)), "disk", key, value);
-		if (strcmp(value, "yes") != 0)
-			r = why_set(why, -EINVAL,
-				"DRBD need not keep the order of writes on volume %zu of resource "
-				"%s here (%s is %s), so that nothing says where a checkpoint ends; "
-				"`romulus disk check` names what must be changed",
-				i / ARRAY_SIZE(keys), resource, key, value[0] ? value : "not said");
-	}
 	return r;
 }
 

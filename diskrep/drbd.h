@@ -60,12 +60,6 @@ int diskrep_drbd_volume(const struct diskrep_drbd_status *status, const char *pa
  */
 int diskrep_drbd_show(const char *resource, char **ret, struct why *why);
 
-/*
- * 0 when DRBD is told to keep the order of writes on all @volumes here, in the kernel and now: else
- * -EINVAL and where it is not. The markers might come too early.
- */
-int diskrep_drbd_orders(const char *resource, size_t volumes, struct why *why);
-
 /* One phrase for `status`: "connected, up to date", "resync to the peer 37 %". Returns @text. */
 const char *diskrep_drbd_summary(
 	const struct diskrep_drbd_status *status, char text[DISKREP_DRBD_SUMMARY_MAX]);

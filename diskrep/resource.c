@@ -124,6 +124,8 @@ void diskrep_resource_path(const struct diskrep_resource *res, char *path, size_
 		res->config_dir ? res->config_dir : DISKREP_CONFIG_DIR, res->name);
 }
 
+static const char out_of_order[] = "without it the marker comes out of order";
+
 /*
  * Only with draining and flushes does DRBD keep the order in which the marker must arrive. Nothing
  * is decided without the daemon: a split brain stays one until a host is told to give up its data.
@@ -146,8 +148,8 @@ static const struct diskrep_option options[] = {
 	{"net", "verify-alg", "crc32c", NULL},
 	{"disk", "on-io-error", "detach", "the guest must go on when the store or a disk fails"},
 	{"disk", "disk-barrier", "no", "the kernel has no barriers any more"},
-	{"disk", "disk-flushes", "yes", "without it the marker comes out of order"},
-	{"disk", "disk-drain", "yes", "without it the marker comes out of order"},
+	{"disk", "disk-flushes", "yes", out_of_order},
+	{"disk", "disk-drain", "yes", out_of_order},
 	{"disk", "md-flushes", "yes", "a power cut would lose what is out of sync"},
 	{"disk", "al-extents", "1237", NULL},
 	/* A resync that yields to the guest leaves it unprotected. */
@@ -159,6 +161,11 @@ static const struct diskrep_option options[] = {
 const struct diskrep_option *diskrep_resource_option(size_t i)
 {
 	return i < ARRAY_SIZE(options) ? &options[i] : NULL;
+}
+
+bool diskrep_resource_option_orders(const struct diskrep_option *o)
+{
+	return o->because == out_of_order;
 }
 
 static void write_options(FILE *out)

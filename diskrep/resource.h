@@ -66,6 +66,9 @@ struct diskrep_option {
 /* The options in order; NULL after the last. */
 const struct diskrep_option *diskrep_resource_option(size_t i);
 
+/* Whether the order of the writes hangs on it, and with it every checkpoint. */
+bool diskrep_resource_option_orders(const struct diskrep_option *o);
+
 /* Called with each line for the operator: one phrase, no line end. */
 typedef void diskrep_resource_say(void *data, const char *text);
 
@@ -94,6 +97,12 @@ int diskrep_resource_prepare(
  */
 int diskrep_resource_check(const struct diskrep_resource *res, diskrep_resource_say *deviation,
 	diskrep_resource_say *note, void *data, struct why *why);
+
+/*
+ * 0 when DRBD is told, in the kernel and now, to keep the order of writes on all @volumes of
+ * @resource here: else -EINVAL and where it is not. The markers might come too early.
+ */
+int diskrep_resource_orders(const char *resource, size_t volumes, struct why *why);
 
 /*
  * Create the devices, onto the real disks, and start DRBD: at boot. Nothing is touched when the

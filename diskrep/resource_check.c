@@ -129,6 +129,35 @@ static void check_options(struct check *c, const char *section, int volume)
 	}
 }
 
+static int check_order(const char *show, const char *resource, int volume, struct why *why)
+{
+	const struct diskrep_option *o;
+	char value[DISKREP_DRBD_VALUE_MAX];
+
+	for (size_t i = 0; (o = diskrep_resource_option(i)); i++) {
+		if (!diskrep_resource_option_orders(o))
+			continue;
+		diskrep_drbd_show_value(show, volume, o->section, o->key, value);
+		if (strcmp(value, o->value) != 0)
+			return why_set(why, -EINVAL,
+				"DRBD need not keep the order of writes on volume %d of resource "
+				"%s here (%s is %s), so that nothing says where a checkpoint ends; "
+				"`romulus disk check` names what must be changed",
+				volume, resource, o->key, value[0] ? value : "not said");
+	}
+	return 0;
+}
+
+int diskrep_resource_orders(const char *resource, size_t volumes, struct why *why)
+{
+	CLEANUP_FREE char *show = NULL;
+	int r = diskrep_drbd_show(resource, &show, why);
+
+	for (size_t v = 0; !r && v < volumes; v++)
+		r = check_order(show, resource, (int)v, why);
+	return r;
+}
+
 /* The device @key of a volume in the kernel, against the one that it must be on. */
 static void check_path(struct check *c, size_t volume, const char *key, const char *name)
 {

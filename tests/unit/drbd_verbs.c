@@ -11,6 +11,7 @@
 
 #include "diskrep/command.h"
 #include "diskrep/drbd.h"
+#include "diskrep/resource.h"
 
 /* The tools: each look finds `connection`, each command ends with the next of `results`. */
 static enum diskrep_drbd_connection connection;
@@ -138,19 +139,19 @@ static void order_is_kept_on_every_volume_or_not_at_all(void **state)
 	shows = "resource db { _this_host {\n"
 		"volume 0 { disk { disk-flushes yes; disk-drain yes; } }\n"
 		"volume 1 { disk { disk-flushes yes; disk-drain yes; } } } }";
-	assert_int_equal(diskrep_drbd_orders("db", 2, &why), 0);
-	assert_int_equal(diskrep_drbd_orders("db", 3, &why), -EINVAL);
+	assert_int_equal(diskrep_resource_orders("db", 2, &why), 0);
+	assert_int_equal(diskrep_resource_orders("db", 3, &why), -EINVAL);
 	shows = "resource db { _this_host {\n"
 		"volume 0 { disk { disk-flushes yes; disk-drain yes; } }\n"
 		"volume 1 { disk { disk-flushes yes; disk-drain no; } } } }";
-	assert_int_equal(diskrep_drbd_orders("db", 2, &why), -EINVAL);
+	assert_int_equal(diskrep_resource_orders("db", 2, &why), -EINVAL);
 	assert_non_null(strstr(why.text, "on volume 1 of resource db here (disk-drain is no)"));
 	shows = "resource db { _this_host {\n"
 		"volume 0 { disk { disk-flushes no; disk-drain yes; } } } }";
-	assert_int_equal(diskrep_drbd_orders("db", 1, &why), -EINVAL);
+	assert_int_equal(diskrep_resource_orders("db", 1, &why), -EINVAL);
 	assert_non_null(strstr(why.text, "on volume 0 of resource db here (disk-flushes is no)"));
 	looks_fail_after = 0;
-	assert_int_equal(diskrep_drbd_orders("db", 2, &why), -EIO);
+	assert_int_equal(diskrep_resource_orders("db", 2, &why), -EIO);
 }
 
 int main(void)
