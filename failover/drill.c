@@ -232,19 +232,13 @@ static void send_line(struct failover_client *client, const char *name, const ch
 
 void failover_drill_list(struct failover *fo, struct failover_client *client, const char *name)
 {
-	char path[PATH_MAX], text[WHY_MAX];
 	CLEANUP_FREE char *line = NULL;
 	CLEANUP_FCLOSE FILE *f = NULL;
 	size_t size = 0;
+	struct why why;
 
-	snprintf(path, sizeof(path), "%s/drills", fo->config->state_dir);
-	f = fopen(path, "re");
-	if (!f && errno != ENOENT) {
-		snprintf(text, sizeof(text),
-			"the history of the drills of this host, %.300s, cannot be read: %s; no "
-			"protection depends on it",
-			path, strerror(errno));
-		failover_client_exit(client, EXIT_CODE_FAILED, text);
+	if (drill_history_open(fo->config->state_dir, &f, &why) < 0) {
+		failover_client_exit(client, EXIT_CODE_FAILED, why.text);
 		return;
 	}
 	/* Into the middle of a line, which is then none. */
