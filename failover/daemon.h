@@ -234,7 +234,7 @@ struct failover_domain {
 	struct failover_copy copy;
 	bool fetches; /* backup: an operator has asked for it here, and the primary is told */
 	uint64_t fetch_until_ns; /* by then it has handed it over */
-	uint64_t fetched_at_ns;  /* primary: it is not tried again before */
+	uint64_t fetch_again_ns; /* primary: it is not tried before */
 	bool reverses; /* it was moved here, and is to be protected whatever `reprotect` says */
 
 	struct failover_peer *attempt_peer; /* primary: whom the attempt goes to */
@@ -370,7 +370,7 @@ void failover_domain_await(struct failover_domain *d);
 /* ---- domain_fetch.c: the same, asked for on the backup ----------------------------------------
  */
 
-void failover_domain_fetch(struct failover_domain *d, struct failover_client *client,
+void failover_domain_fetch(struct failover *fo, struct failover_client *client, const char *name,
 	const struct failover_wishes *wishes);
 /* Every tick: nobody waits for it any more, or it has come to nothing. */
 void failover_domain_tend_fetch(struct failover_domain *d);

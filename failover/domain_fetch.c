@@ -18,6 +18,7 @@ static enum exit_code check_fetch(
 {
 	const char *name = NAME(d), *host = d->fo->config->host;
 
+	why[0] = '\0';
 	if (failover_machine_guest_here(d->state))
 		snprintf(why, WHY_MAX, "%s is %s on %s: it is there", name,
 			failover_state_name(d->state), host);
@@ -33,21 +34,22 @@ static enum exit_code check_fetch(
 		failover_domain_busy(d, why);
 	if (why[0])
 		return EXIT_CODE_WRONG_STATE;
-	snprintf(why, WHY_MAX,
-		"%s is not heard, or is being switched off: what it has cannot be "
-		"asked for",
-		failover_domain_peer_name(d));
+	snprintf(why, WHY_MAX, "%s is not heard, or is being switched off: %s cannot be asked for",
+		failover_domain_peer_name(d), name);
 	return failover_peer_alive(d->peer) && !failover_arbiter_busy(&d->peer->arbiter)
 		       ? EXIT_CODE_OK
 		       : EXIT_CODE_UNREACHABLE;
 }
 
-void failover_domain_fetch(
-	struct failover_domain *d, struct failover_client *client, const struct failover_wishes *w)
+void failover_domain_fetch(struct failover *fo, struct failover_client *client, const char *name,
+	const struct failover_wishes *w)
 {
-	char why[WHY_MAX] = "";
-	enum exit_code code = check_fetch(d, w, why);
+	struct failover_domain *d = failover_domain_by_name(fo, name);
+	char why[WHY_MAX];
+	enum exit_code code;
 
+	snprintf(why, sizeof(why), "%.128s is not known to this host", name);
+	code = d ? check_fetch(d, w, why) : EXIT_CODE_UNKNOWN;
 	if (code != EXIT_CODE_OK) {
 		failover_client_exit(client, code, why);
 		return;
@@ -70,8 +72,8 @@ static void end(
 
 	d->fetches = false;
 	snprintf(text, sizeof(text),
-		"%s %s%s%.250s; see `romulus status` and `romulus events` there",
-		failover_domain_peer_name(d), outcome, why[0] ? ": " : "", why);
+		"%s: %s %s%s%.150s; `romulus status`, here and there, says whether it is protected",
+		NAME(d), failover_domain_peer_name(d), outcome, why[0] ? ": " : "", why);
 	failover_client_exit(TAKE_PTR(d->client), code, text);
 }
 

@@ -188,13 +188,15 @@ void failover_domain_fetched(struct failover_domain *d, uint64_t now_ns)
 	char why[WHY_MAX];
 	struct why unwritten;
 
-	if (!g || !failover_decide_fetched(d->state, &d->record, g) || now_ns < d->fetched_at_ns ||
+	if (!g || !failover_decide_fetched(d->state, &d->record, g) || now_ns < d->fetch_again_ns ||
 		check(d, d->peer, why) != EXIT_CODE_OK)
 		return;
 	if (failover_domain_persist(d, &d->record, &unwritten) < 0) {
-		EVENT(d, "failed", "%s wants it, and it is not moved: %.300s",
+		EVENT(d, "failed",
+			"%s wants it there, and it is not moved but goes on being protected: "
+			"%.300s",
 			failover_domain_peer_name(d), unwritten.text);
-		d->fetched_at_ns = now_ns + AGAIN_NS;
+		d->fetch_again_ns = now_ns + AGAIN_NS;
 		return;
 	}
 	EVENT(d, "fetched", "an operator of %s wants it there", failover_domain_peer_name(d));
@@ -293,13 +295,11 @@ void failover_domain_migrate(struct failover *fo, struct failover_client *client
 	struct failover_step step;
 	char why[WHY_MAX] = "";
 
-	if (d && strcmp(host, fo->config->host) == 0) {
-		failover_domain_fetch(d, client, w);
+	if (strcmp(host, fo->config->host) == 0) {
+		failover_domain_fetch(fo, client, name, w);
 		return;
 	}
-	if (strcmp(host, fo->config->host) == 0)
-		snprintf(why, sizeof(why), "%.128s is not known to this host", name);
-	else if (!peer)
+	if (!peer)
 		snprintf(why, sizeof(why), "%.128s is no configured peer of this host", host);
 	else if (!failover_name_valid(name))
 		snprintf(why, sizeof(why), "\"%.128s\" is no name of a domain", name);
