@@ -177,6 +177,19 @@ static bool show(struct cli *cli, const json_t *reply, void *data)
 
 /* ---- the commands ---------------------------------------------------------------------------- */
 
+static int call_shown(struct cli *cli, const json_t *request, struct view *view)
+{
+	int code = cli_call(cli, request, show, view);
+
+	end_bar(cli, view);
+	return code;
+}
+
+int cli_call_shown(struct cli *cli, const json_t *request)
+{
+	return call_shown(cli, request, &(struct view){0});
+}
+
 /* @domain, @host: NULL where the command has none. */
 static int call_about(struct cli *cli, const struct command *c, struct view *view,
 	const char *domain, const char *host)
@@ -190,8 +203,7 @@ static int call_about(struct cli *cli, const struct command *c, struct view *vie
 		return EXIT_CODE_USAGE;
 	}
 	json_object_update(request, cli->wishes);
-	code = cli_call(cli, request, show, view);
-	end_bar(cli, view);
+	code = call_shown(cli, request, view);
 	json_decref(request);
 	return code;
 }
@@ -199,15 +211,6 @@ static int call_about(struct cli *cli, const struct command *c, struct view *vie
 static int call(struct cli *cli, const struct command *c, struct view *view)
 {
 	return call_about(cli, c, view, cli->argument[0], cli->argument[1]);
-}
-
-int cli_call_shown(struct cli *cli, const json_t *request)
-{
-	struct view view = {0};
-	int code = cli_call(cli, request, show, &view);
-
-	end_bar(cli, &view);
-	return code;
 }
 
 static int run_confirm_dead(struct cli *cli, const struct command *c)

@@ -42,7 +42,6 @@ static void defer_signals(struct cli *cli)
 
 	cli->goes_on = true;
 	signal(SIGPIPE, SIG_IGN);
-
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGHUP, &action, NULL);
