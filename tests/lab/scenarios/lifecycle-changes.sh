@@ -31,7 +31,7 @@ protect db alpha beta
 redis_start db 300
 
 built_anew 'vcpu 1 was taken away' xl vcpu-set db 1
-built_anew 'vcpu 1 was added' xl vcpu-set db 2
+built_anew 'vcpu 1 was added' xl vcpu-set --ignore-host db 2 # which has one processor
 built_anew 'vif 1 was added' xl network-attach db bridge=xenbr0 mac=00:16:3e:90:01:21
 built_anew 'vif 1 was taken away' xl network-detach db 1
 built_anew 'memory was changed' xl mem-set db 152
