@@ -66,7 +66,7 @@ scenario_stop_clients() {
 	local file
 	for file in "$RUN"/client-*.pid; do
 		[ -e "$file" ] || continue
-		scenario_kill "$(process_pid "$file" "$LAB_DIR/lab")"
+		scenario_kill "$(process_pid "$file" lab/lab)" # as it was called, which may be a relative path
 		rm -f "$file"
 	done
 }
