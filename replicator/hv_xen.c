@@ -245,8 +245,14 @@ static int hv_xen_can_protect(struct hv *hv, const struct hv_domain *dom, struct
 		return why_set(why, -EOPNOTSUPP,
 			"'%s' is a PV domain, and this hypervisor is built without shadow paging, "
 			"so its "
-			"memory cannot be tracked; nothing was changed. Run it as PVH or HVM to "
-			"protect it",
+			"memory cannot be tracked; nothing was changed. Run it as PVH to protect "
+			"it",
+			dom->name);
+	if (dom->type == HV_TYPE_HVM)
+		return why_set(why, -EOPNOTSUPP,
+			"'%s' is an HVM domain: what its device model writes into its memory is "
+			"not tracked, and the device model's own state not replicated; nothing was "
+			"changed. Run it as PVH to protect it",
 			dom->name);
 	if (dom->suspended)
 		return why_set(why, -EAGAIN,

@@ -297,6 +297,14 @@ static void a_suspended_guest_is_not_protected(void **state)
 	assert_int_equal(hv_xen_ops.can_protect(&hv, &dom, &why), -EAGAIN);
 }
 
+static void one_with_a_device_model_is_not_protected(void **state)
+{
+	struct hv_domain dom = {.name = "db", .type = HV_TYPE_HVM, .feature_suspend = true};
+
+	assert_int_equal(hv_xen_ops.can_protect(&hv, &dom, &why), -EOPNOTSUPP);
+	assert_non_null(strstr(why.text, "device model"));
+}
+
 static void a_request_nobody_has_answered_is_taken_back(void **state)
 {
 	rig_put(RIG_SHUTDOWN, "suspend");
@@ -402,6 +410,7 @@ int main(void)
 		TEST(a_failure_is_not_that_of_another),
 		TEST(a_late_suspension_is_undone_unless_it_is_theirs),
 		TEST(a_suspended_guest_is_not_protected),
+		TEST(one_with_a_device_model_is_not_protected),
 		TEST(a_request_nobody_has_answered_is_taken_back),
 		TEST(an_answer_that_is_late_is_waited_for),
 		TEST(nothing_is_waited_for_without_a_request),
