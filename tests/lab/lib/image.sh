@@ -13,7 +13,9 @@ IMAGE_MASK="nbd-client.service nbdkit.service apt-daily.timer apt-daily-upgrade.
 	redis-server.service xendomains.service drbd.service systemd-pcrphase.service
 	systemd-networkd-wait-online.service systemd-boot-update.service systemd-update-utmp.service
 	systemd-hwdb-update.service keyboard-setup.service console-setup.service rsync.service
-	systemd-journal-flush.service systemd-logind.service"
+	systemd-journal-flush.service systemd-logind.service systemd-sysusers.service systemd-binfmt.service
+	proc-sys-fs-binfmt_misc.automount dev-mqueue.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount
+	modprobe@fuse.service modprobe@efi_pstore.service modprobe@drm.service"
 
 image_packages() {
 	sed "/^#/d; s/@XEN@/${XEN_VERSION[$SUITE]}/; s/@T64@/${TIME64[$SUITE]:-}/" "$LAB_DIR/host/packages"
