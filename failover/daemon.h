@@ -334,6 +334,7 @@ const struct failover_disk_arguments *failover_disk_arguments(
 
 int failover_domain_spawn_primary(struct failover_domain *d, struct why *why);
 int failover_domain_spawn_backup(struct failover_domain *d, struct why *why);
+int failover_domain_spawn_adopter(struct failover_domain *d, struct why *why);
 void failover_domain_repair(struct failover_domain *d);
 /* The standby or the stale guest; see failover_decide_standby. */
 void failover_domain_discard(struct failover_domain *d);

@@ -351,7 +351,7 @@ static struct failover_restart restart_backup(const struct failover_record *r)
 {
 	if (r->decision == FAILOVER_DECISION_TAKEOVER)
 		return (struct failover_restart){
-			r->decision, FAILOVER_CLEARING, FAILOVER_RESUME_CLEAR, false};
+			r->decision, FAILOVER_TAKING_OVER, FAILOVER_RESUME_ADOPT, false};
 	return (struct failover_restart){
 		FAILOVER_DECISION_RELEASED, FAILOVER_RELEASING, FAILOVER_RESUME_DISCARD, false};
 }

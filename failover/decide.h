@@ -183,7 +183,7 @@ enum failover_resume {
 	FAILOVER_RESUME_HANDED_OVER, /* the guest stands suspended; the peer may have it */
 	FAILOVER_RESUME_START,       /* the guest died with this host, which owns it */
 	FAILOVER_RESUME_REPAIR,      /* as owner: what a dead worker left on the guest */
-	FAILOVER_RESUME_CLEAR,       /* what a takeover left that did not come to its end */
+	FAILOVER_RESUME_ADOPT,       /* a takeover goes on without its daemon, or came to an end */
 	FAILOVER_RESUME_DISCARD,     /* the standby, lost with its worker; or a stale guest */
 };
 

@@ -61,7 +61,11 @@ void failover_domain_free(struct failover_domain *d)
 		d->fo->domains_n--;
 	}
 	failover_claim_forget(&d->claim);
-	failover_worker_free(d->worker);
+	/* From a takeover there is no way back: the next daemon hears what has become of it. */
+	if (d->state == FAILOVER_TAKING_OVER)
+		failover_worker_abandon(d->worker);
+	else
+		failover_worker_free(d->worker);
 	failover_worker_abandon(d->monitor); /* it may have to outlive this daemon */
 	failover_child_free(d->command);
 	failover_request_free(d->request);
@@ -329,14 +333,18 @@ static void resume_repair(struct failover_domain *d)
 	failover_domain_repair(d);
 }
 
-static void resume_clear(struct failover_domain *d)
+static void resume_adopt(struct failover_domain *d)
 {
-	snprintf(d->cause, sizeof(d->cause), "romulusd ended in the middle of it");
+	struct why why;
+
 	snprintf(d->why, sizeof(d->why),
-		"the takeover was interrupted by the end of romulusd: do not start the guest yet, "
-		"what it left is being cleared");
-	failover_event(&d->fo->events, d->record.name, "failed", "%s", d->why);
-	failover_domain_discard(d);
+		"romulusd ended in the middle of the takeover, which goes on: do not start the "
+		"guest");
+	failover_event(&d->fo->events, d->record.name, "taking-over", "%s", d->why);
+	if (failover_domain_spawn_adopter(d, &why) == 0)
+		return;
+	snprintf(d->why, sizeof(d->why), "%s", why.text);
+	failover_domain_on(d, FAILOVER_ON_FAILED);
 }
 
 static void resume_nothing(struct failover_domain *d)
@@ -350,7 +358,7 @@ static void (*const resumptions[])(struct failover_domain *) = {
 	[FAILOVER_RESUME_HANDED_OVER] = resume_handed_over,
 	[FAILOVER_RESUME_START] = failover_domain_guest_died,
 	[FAILOVER_RESUME_REPAIR] = resume_repair,
-	[FAILOVER_RESUME_CLEAR] = resume_clear,
+	[FAILOVER_RESUME_ADOPT] = resume_adopt,
 	[FAILOVER_RESUME_DISCARD] = failover_domain_discard,
 };
 

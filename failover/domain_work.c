@@ -309,6 +309,16 @@ int failover_domain_spawn_backup(struct failover_domain *d, struct why *why)
 	return start(d, argv, why);
 }
 
+int failover_domain_spawn_adopter(struct failover_domain *d, struct why *why)
+{
+	char program[PATH_MAX];
+	char *const argv[] = {program, "--adopt", "--domain", d->record.name, "--uuid",
+		d->record.uuid, "--run-dir", d->fo->config->run_dir, NULL};
+
+	snprintf(program, sizeof(program), "%s/romulus-backup", d->fo->libexec);
+	return start(d, argv, why);
+}
+
 /* ---- commands ------------------------------------------------------------------------------- */
 
 static void on_command_done(void *data, int status, const char *output)

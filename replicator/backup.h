@@ -43,6 +43,8 @@ int backup_read_boundaries(struct backup *b); /* negative errno: the disks follo
 
 /* backup_takeover.c: the guest runs here from the last acked checkpoint on. Exit code. */
 int backup_take_over(struct backup *b);
+/* What has become of one whose romulusd has ended since. Exit code. */
+int backup_adopt(struct backup *b);
 
 /* backup_main.c */
 /* If one waits for a checkpoint: @epoch, which was acked and fed right now, is the one. */

@@ -234,6 +234,8 @@ int main(int argc, char **argv)
 		log_error("%s", b.why.text);
 		return w->discard ? EXIT_CODE_FAILED : backup_fail(&b, -ENODEV);
 	}
+	if (w->adopt && w->uuid)
+		return backup_adopt(&b);
 	if (!w->uuid || !w->listen) {
 		why_set(&b.why, -EINVAL, "--uuid and --listen are missing");
 		return backup_fail(&b, -EINVAL);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "common/exit_codes.h"
+#include "replicator/adopt.h"
 
 static void report_running(struct backup *b, const struct hv_domain *dom)
 {
@@ -47,29 +48,54 @@ static int take_over_disks(struct backup *b)
 	return 0;
 }
 
-int backup_take_over(struct backup *b)
+static int take_over(struct backup *b)
 {
 	struct standby_news news;
 	int r;
 
-	b->stream = proto_session_free(b->stream);
 	backup_end_drill(b); /* or what is fed last would wait for it */
 	r = take_over_disks(b);
 	if (r)
-		return backup_fail(b, r);
-	if (!feed_complete(b->feed)) {
-		why_set(&b->why, -EIO, "the standby of '%s' did not take its last checkpoint",
-			b->worker.domain);
-		return backup_fail(b, -EIO);
-	}
+		return r;
+	if (!feed_complete(b->feed))
+		return why_set(&b->why, -EIO,
+			"the standby of '%s' did not take its last checkpoint", b->worker.domain);
 	worker_say(&b->worker, PROTO_REPORT_STAGE, "checkpoint complete in the standby", 0);
-	while ((r = standby_news(&b->standby, &news)) > 0 && news.stage == STANDBY_RESTORED)
+	while ((r = standby_news(&b->standby, &news)) > 0 && news.stage == STANDBY_RESTORED) {
 		worker_say(&b->worker, PROTO_REPORT_STAGE, "devices attached", 0);
-	if (r > 0 && news.stage == STANDBY_RUNNING) {
-		report_running(b, &news.dom);
-		return EXIT_CODE_OK;
+		standby_go(&b->standby);
 	}
-	why_set(&b->why, -EIO, "'%s' could not be resumed: %s", b->worker.domain,
-		r > 0 ? news.why.text : "its restore process died");
-	return backup_fail(b, -EIO);
+	if (r <= 0 || news.stage != STANDBY_RUNNING)
+		return why_set(&b->why, -EIO, "'%s' could not be resumed: %s", b->worker.domain,
+			r > 0 ? news.why.text : "its restore process died");
+	report_running(b, &news.dom);
+	return 0;
+}
+
+int backup_take_over(struct backup *b)
+{
+	int r;
+
+	b->stream = proto_session_free(b->stream);
+	r = adopt_begin(&b->worker, &b->why);
+	if (!r) {
+		r = take_over(b);
+		adopt_end(&b->worker);
+	}
+	return r ? backup_fail(b, r) : EXIT_CODE_OK;
+}
+
+int backup_adopt(struct backup *b)
+{
+	struct hv_domain dom;
+	int r = adopt_await(&b->worker, &b->why);
+
+	adopt_end(&b->worker);
+	if (!r)
+		r = adopt_guest(&b->worker, b->ops, b->hv, &dom, &b->why);
+	if (r)
+		return backup_fail(b, r);
+	report_running(b, &dom);
+	hv_domain_clear(&dom);
+	return EXIT_CODE_OK;
 }

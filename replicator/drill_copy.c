@@ -140,5 +140,6 @@ int drill_copy(struct drill *d)
 
 int drill_start(struct drill *d)
 {
+	standby_go(&d->standby);
 	return hear(d, STANDBY_RUNNING, clock_now_ns() + COPY_NS);
 }

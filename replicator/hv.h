@@ -32,7 +32,8 @@ struct hv_domain {
 	char uuid[37];
 	enum hv_type type;
 	uint64_t memory_kb;   /* maximum */
-	bool feature_suspend; /* the guest announces control/feature-suspend */
+	bool feature_suspend; /* the guest announces control/feature-suspend, or has before a move
+			       */
 	bool paused;          /* by another hand */
 	bool suspended;       /* for a save, by whomever */
 	bool shut_down;       /* else */

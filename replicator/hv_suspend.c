@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/why.h"
 #include "replicator/saver.h"
@@ -35,6 +36,48 @@ static void subscribe(struct hv *hv, bool on)
 	if (hv->evtchn)
 		xc_domain_subscribe_for_suspend(
 			hv->xc, hv->domid, on ? (evtchn_port_t)hv->remote_port : 0);
+}
+
+static bool is(struct hv *hv, uint32_t domid, const char *node, const char *value)
+{
+	CLEANUP_FREE char *found = NULL;
+	char path[128];
+
+	snprintf(path, sizeof(path), "/local/domain/%" PRIu32 "/%s", domid, node);
+	found = xs_read(hv->xs, XBT_NULL, path, NULL);
+	return found && strcmp(found, value) == 0;
+}
+
+/* Whether a driver of the guest's has connected to one of its devices of a class. */
+static bool is_connected(struct hv *hv, uint32_t domid, const char *class)
+{
+	char path[128];
+	unsigned int n = 0;
+	char **devices;
+	bool found = false;
+
+	snprintf(path, sizeof(path), "/local/domain/%" PRIu32 "/device/%s", domid, class);
+	devices = xs_directory(hv->xs, XBT_NULL, path, &n);
+	for (unsigned int i = 0; devices && i < n && !found; i++) {
+		snprintf(path, sizeof(path), "device/%s/%.32s/state", class, devices[i]);
+		found = is(hv, domid, path, "4");
+	}
+	free(devices);
+	return found;
+}
+
+/*
+ * Linux announces what it can be asked for once, when it boots and before its drivers connect
+ * (drivers/xen/manage.c). One that is up and announces nothing at all has come here by another
+ * hand's `xl migrate` or `xl restore`, whose new nodes it knows nothing of: it has been suspended
+ * before.
+ */
+bool hv_xen_can_suspend(struct hv *hv, uint32_t domid)
+{
+	if (is(hv, domid, "control/feature-suspend", "1"))
+		return true;
+	return !is(hv, domid, "control/feature-poweroff", "1") &&
+	       (is_connected(hv, domid, "vif") || is_connected(hv, domid, "vbd"));
 }
 
 static void shutdown_path(char ret[SHUTDOWN_PATH_MAX], uint32_t domid)

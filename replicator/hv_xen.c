@@ -92,16 +92,6 @@ bool hv_xen_is_paused(struct hv *hv)
 	       info.domain == hv->domid && (info.flags & XEN_DOMINF_paused);
 }
 
-static bool guest_can_suspend(struct hv *hv, uint32_t domid)
-{
-	CLEANUP_FREE char *value = NULL;
-	char path[80];
-
-	snprintf(path, sizeof(path), "/local/domain/%" PRIu32 "/control/feature-suspend", domid);
-	value = xs_read(hv->xs, XBT_NULL, path, NULL);
-	return value && !strcmp(value, "1");
-}
-
 static void describe_nics(const libxl_domain_config *config, struct hv_domain *ret)
 {
 	int i;
@@ -210,7 +200,7 @@ int hv_xen_find(struct hv *hv, const char *name, struct hv_domain *ret, struct w
 	ret->paused = info.paused;
 	ret->suspended = info.shutdown && info.shutdown_reason == LIBXL_SHUTDOWN_REASON_SUSPEND;
 	ret->shut_down = info.shutdown && !ret->suspended;
-	ret->feature_suspend = guest_can_suspend(hv, ret->domid);
+	ret->feature_suspend = hv_xen_can_suspend(hv, ret->domid);
 	if (version)
 		snprintf(ret->hypervisor, sizeof(ret->hypervisor), "%d.%d",
 			version->xen_version_major, version->xen_version_minor);

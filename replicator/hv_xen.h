@@ -42,6 +42,8 @@ bool hv_xen_is_suspended(struct hv *hv, uint32_t domid);
 /* Whether the attached domain is, by any hand. */
 bool hv_xen_is_paused(struct hv *hv);
 
+/* As far as the guest has said. */
+bool hv_xen_can_suspend(struct hv *hv, uint32_t domid);
 int hv_xen_attach(struct hv *hv, const struct hv_domain *dom, struct why *why);
 void hv_xen_give_way(struct hv *hv);
 void hv_xen_detach(struct hv *hv);

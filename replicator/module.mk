@@ -14,7 +14,7 @@ romulus-primary_pkg := $(netbuf_pkg) $(proto_pkg) $(diskrep_pkg) $(hv_pkg)
 romulus-primary_lib := -lpthread -laio
 
 romulus-backup_src := replicator/backup_main.c replicator/backup_accept.c replicator/backup_receive.c \
-	replicator/backup_takeover.c replicator/backup_epoch.c replicator/receive.c \
+	replicator/backup_takeover.c replicator/adopt.c replicator/backup_epoch.c replicator/receive.c \
 	replicator/claim.c replicator/feed.c replicator/drill_source.c replicator/xenstream.c replicator/standby.c replicator/saver.c replicator/worker.c $(hv_src) \
 	diskrep/backup.c diskrep/takeover.c $(diskrep_src) $(diskrep_store_src) $(proto_src) \
 	$(common_src)
@@ -96,6 +96,9 @@ tests/unit/facts_src := tests/unit/facts.c $(facts_src) diskrep/resource.c diskr
 tests/unit/facts_pkg := cmocka $(proto_pkg) $(diskrep_pkg)
 tests/unit/facts_lib := -Wl,--wrap=diskrep_drbd_status,--wrap=diskrep_lineage_current \
 	-Wl,--wrap=diskrep_identity_held
+unit_tests += tests/unit/adopt
+tests/unit/adopt_src := tests/unit/adopt.c replicator/adopt.c replicator/standby.c $(common_src)
+tests/unit/adopt_pkg := cmocka $(proto_pkg)
 tests/unit/claim_src := tests/unit/claim.c replicator/claim.c $(common_src)
 tests/unit/claim_pkg := cmocka
 tests/unit/hv_host_src := tests/unit/hv_host.c replicator/hv_host.c $(common_src)

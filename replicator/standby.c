@@ -32,6 +32,14 @@ static void tell(int fd, enum standby_stage stage, const struct why *why, struct
 	(void)!write(fd, &news, sizeof(news));
 }
 
+/* The end of the stream is no order: whoever wrote it may just have died. */
+static bool is_to_go(int fd)
+{
+	char word;
+
+	return read(fd, &word, 1) == 1;
+}
+
 typedef int restore_fn(struct hv *hv, const char *config_json, const char *name, int stream_fd,
 	uint32_t *ret_domid, struct why *why);
 
@@ -48,6 +56,8 @@ static void run_child(const struct hv_ops *ops, restore_fn *restore, const char 
 	r = hv ? restore(hv, config_json, standby, stream_fd, &domid, &why) : -ENODEV;
 	if (!r) {
 		tell(news_fd, STANDBY_RESTORED, NULL, NULL);
+		if (!is_to_go(news_fd))
+			_exit(1);
 		r = ops->activate(hv, domid, standby, domain, true, &dom, &why);
 	}
 	if (r)
@@ -125,6 +135,11 @@ int standby_news(struct standby *sb, struct standby_news *ret)
 	if (n < 0)
 		return -errno;
 	return n == (ssize_t)sizeof(*ret);
+}
+
+void standby_go(struct standby *sb)
+{
+	(void)!write(sb->news_fd, "", 1);
 }
 
 int standby_destroy(struct standby *sb, const struct hv_ops *ops, struct hv *hv, struct why *why)

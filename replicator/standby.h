@@ -32,7 +32,8 @@ void standby_name(char *out, size_t size, const char *domain);
 
 /*
  * Fork the child. Call before any thread exists. The child opens a hypervisor handle of its own,
- * restores @config_json, activates it as @domain when its stream ends, and exits.
+ * restores @config_json until its stream ends, activates it as @domain upon `standby_go`, and
+ * exits.
  */
 int standby_start(struct standby *sb, const struct hv_ops *ops, const char *domain,
 	const char *config_json, struct why *why);
@@ -46,6 +47,10 @@ int standby_start_whole(struct standby *sb, const struct hv_ops *ops, const char
 
 /* Next news. Returns 1, 0 when the child has ended without a word, or a negative errno. */
 int standby_news(struct standby *sb, struct standby_news *ret);
+
+/* After RESTORED: it is to be activated. Without this word, as when its parent has died, it is not.
+ */
+void standby_go(struct standby *sb);
 
 /* Kill the child and destroy what it had built. */
 int standby_destroy(struct standby *sb, const struct hv_ops *ops, struct hv *hv, struct why *why);

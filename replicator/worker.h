@@ -45,7 +45,7 @@ struct worker {
 	const char *start;           /* --start FILE: start --domain from its disks, and exit */
 	bool release;                /* with --repair: let held output go and remove the plug */
 	bool restrain;               /* monitor: a guest that starts again is paused */
-	bool adopt;                  /* monitor: nobody else watches the guest */
+	bool adopt;                  /* monitor: nobody else watches the guest; backup: adopt.h */
 	bool unattended;             /* monitor: without a daemon, to the guest's end */
 	bool elsewhere;              /* facts: the guest is on the host that asks */
 	bool clean;                  /* drill: remove what one that died has left, and exit */

@@ -366,6 +366,17 @@ static void tick(struct host *h, uint64_t life, uint64_t b)
 		monitor(h);
 }
 
+/* See replicator/adopt.h. */
+static void adopt(struct host *h, uint64_t life, uint64_t b)
+{
+	if (daemon_gone(h, (unsigned int)life) || daemon_waits(h, adopt, life, b))
+		return;
+	if (h->worker.kind != WORKER_NONE && !h->worker.dead)
+		sim_after(10 * MS, h, adopt, life, b);
+	else
+		daemon_on(h, h->guest.exists ? FAILOVER_ON_RUNNING : FAILOVER_ON_FAILED);
+}
+
 static void resume(struct host *h)
 {
 	char boot[16];
@@ -388,7 +399,9 @@ static void resume(struct host *h)
 	case FAILOVER_RESUME_REPAIR:
 		command_repair(h);
 		break;
-	case FAILOVER_RESUME_CLEAR:
+	case FAILOVER_RESUME_ADOPT:
+		sim_after(sim_between(MS, 100 * MS), h, adopt, h->life, 0);
+		break;
 	case FAILOVER_RESUME_DISCARD:
 		command_discard(h);
 		break;
@@ -428,13 +441,13 @@ void daemon_start(struct host *h, uint64_t a, uint64_t b)
 		command_repair(h);
 }
 
-/* The workers end with their daemon; the guest is left as it is. */
+/* The workers end with their daemon, but for one; the guest is left as it is. */
 void daemon_kill(struct host *h)
 {
 	h->daemon = false;
 	h->life++;
 	arbiter_end(h);
-	worker_kill(h);
+	worker_orphan(h);
 }
 
 void daemon_ask_protect(struct host *h)

@@ -99,6 +99,7 @@ struct worker {
 	unsigned int peer; /* life of the worker at the other end; 0: not connected */
 	bool leaving;      /* nothing more is expected of it */
 	bool dead;         /* and its daemon has not noticed yet */
+	bool orphan;       /* its daemon is gone, and it goes on without one */
 	uint64_t said_at;  /* when the daemon has read all that was said */
 	struct primary_epoch primary;
 	struct backup_epoch backup;
@@ -290,8 +291,9 @@ void store_cut(const struct host *h, uint64_t until); /* it answers @h late or n
 /* ---- workers.c: romulus-primary, romulus-backup, and what clears up after them -------------- */
 
 void worker_spawn(struct host *h, enum worker_kind kind);
-void worker_kill(struct host *h); /* with its daemon, or by it */
-void worker_dies(struct host *h); /* by itself: the daemon notices in a moment */
+void worker_kill(struct host *h);   /* by its daemon, or with its host */
+void worker_orphan(struct host *h); /* its daemon is gone */
+void worker_dies(struct host *h);   /* by itself: the daemon notices in a moment */
 void worker_standby_lost(struct host *h);
 void worker_marked(struct host *h, uint64_t stamp);   /* primary: the marker is written */
 void worker_boundary(struct host *h, uint64_t epoch); /* backup: the store has met it */

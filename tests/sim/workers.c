@@ -76,6 +76,15 @@ void worker_kill(struct host *h)
 	end(h);
 }
 
+/* One that has begun to take over goes on to the end: there is no way back. */
+void worker_orphan(struct host *h)
+{
+	if (h->worker.kind == WORKER_BACKUP && h->worker.backup.state == BACKUP_TAKING_OVER)
+		h->worker.orphan = true;
+	else
+		end(h);
+}
+
 static void noticed(struct host *h, uint64_t life, uint64_t b)
 {
 	struct worker *w = &h->worker;
@@ -83,7 +92,7 @@ static void noticed(struct host *h, uint64_t life, uint64_t b)
 	if (w->kind == WORKER_NONE || w->life != life || daemon_waits(h, noticed, life, b))
 		return;
 	w->kind = WORKER_NONE;
-	if (!w->leaving)
+	if (!w->leaving && !w->orphan)
 		daemon_on(h, FAILOVER_ON_WORKER_DIED);
 }
 
@@ -110,7 +119,7 @@ static void reported(struct host *h, uint64_t life, uint64_t event)
 {
 	const struct worker *w = &h->worker;
 
-	if (w->kind != WORKER_NONE && w->life == life && !w->leaving &&
+	if (w->kind != WORKER_NONE && w->life == life && !w->leaving && !w->orphan &&
 		!daemon_waits(h, reported, life, event))
 		daemon_report(h, (enum failover_event)event);
 }
@@ -528,11 +537,17 @@ static void take_over_disks(struct host *h, uint64_t life, uint64_t i)
 
 	if (stale(h, life))
 		return;
-	if (!s->what)
+	if (!s->what) {
 		resume(h);
-	else if (!disk_step(h, s->what))
+		return;
+	}
+	if (!disk_step(h, s->what)) {
 		end_with(h, FAILOVER_ON_FAILED);
-	else if (s->after == FAULT_COUNT || (!fate_crash(h, s->after) && !stale(h, life)))
+		return;
+	}
+	if (s->after != FAULT_COUNT)
+		fate_crash(h, s->after);
+	if (!stale(h, life)) /* it outlives its daemon */
 		sim_after(sim_between(MS, 200 * MS), h, take_over_disks, life, i + 1);
 }
 

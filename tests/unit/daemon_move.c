@@ -188,6 +188,45 @@ static void a_move_whose_takeover_fails_says_so(void **state)
 	daemon_end(&host_beta);
 }
 
+/* The other host has destroyed its guest: there is no way back, whoever of this one ends. */
+static void takes_over_without_a_daemon(void (*ends)(struct host *h), const char *then)
+{
+	int mover;
+
+	both_up();
+	protect_db();
+	rig_shell("touch %s", rig_path(&host_beta, "libexec/romulus-backup.lingers"));
+	mover = MIGRATE(&host_alpha, "beta", "");
+	daemon_await(&host_beta, "\"state\":\"taking-over\"");
+	ends(&host_beta);
+	daemon_run(&host_beta);
+	daemon_await(&host_beta, "\"state\":\"taking-over\"");
+	daemon_await(&host_beta, "romulusd ended in the middle of the takeover");
+	rig_shell("rm %s", rig_path(&host_beta, "libexec/romulus-backup.lingers"));
+	daemon_await(&host_beta, then);
+	rig_shell("timeout 30 sh -c 'until test -e %s; do sleep 0.1; done'",
+		rig_path(&host_beta, "libexec/romulus-backup.took-over"));
+	close(mover);
+	daemon_end(&host_alpha);
+	daemon_end(&host_beta);
+}
+
+static void a_takeover_outlives_a_daemon_that_is_killed(void **state)
+{
+	takes_over_without_a_daemon(daemon_kill, "\"role\":\"primary\"");
+}
+
+static void and_one_that_is_restarted(void **state)
+{
+	takes_over_without_a_daemon(daemon_end, "\"role\":\"primary\"");
+}
+
+static void one_that_came_to_nothing_meanwhile_says_so(void **state)
+{
+	rig_shell("touch %s", rig_path(&host_beta, "libexec/romulus-backup.fails"));
+	takes_over_without_a_daemon(daemon_kill, "\"state\":\"broken\"");
+}
+
 /* Nobody is kept waiting for it; but what was promised holds when it is heard again. */
 static void a_silent_backup_may_have_what_it_was_handed(void **state)
 {
@@ -326,6 +365,9 @@ int main(int argc, char **argv)
 		TEST(what_cannot_be_moved_is_left_alone),
 		TEST(a_move_that_loses_its_stream_changes_nothing),
 		TEST(a_move_whose_takeover_fails_says_so),
+		TEST(a_takeover_outlives_a_daemon_that_is_killed),
+		TEST(and_one_that_is_restarted),
+		TEST(one_that_came_to_nothing_meanwhile_says_so),
 		TEST(a_silent_backup_may_have_what_it_was_handed),
 		TEST(who_waits_for_an_undecided_guest_is_told_so),
 		TEST(nothing_is_moved_by_a_host_that_cannot_write),

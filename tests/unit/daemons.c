@@ -75,6 +75,7 @@ static bool obey(struct proto_session *s, const char *path, enum proto_order ord
 	case PROTO_ORDER_TAKEOVER:
 		while (is_file(path, "lingers"))
 			usleep(10000);
+		touch(path, "took-over");
 		say(s, is_file(path, "fails") ? PROTO_REPORT_FAILED : PROTO_REPORT_RUNNING);
 		return true;
 	default:
@@ -213,6 +214,13 @@ static int be_worker(const char *path, int argc, char **argv)
 	s = proto_session_new(DAEMON_FD);
 	if (!s)
 		return 1;
+	if (argc > 1 && strcmp(argv[1], "--adopt") == 0) {
+		while (is_file(path, "lingers"))
+			usleep(10000);
+		say(s, is_file(path, "fails") ? PROTO_REPORT_FAILED : PROTO_REPORT_RUNNING);
+		proto_session_free(s);
+		return 0;
+	}
 	if (!is_file(path, "silent")) {
 		say(s, primary ? PROTO_REPORT_FOUND : PROTO_REPORT_LISTENING);
 		if (!primary)

@@ -229,7 +229,7 @@ static void rule_states(
 		assert_true(then->then == FAILOVER_RESUME_HANDED_OVER && !then->vacant);
 	if (r->role == PROTO_ROLE_BACKUP)
 		assert_int_equal(then->state, r->decision == FAILOVER_DECISION_TAKEOVER
-						      ? FAILOVER_CLEARING
+						      ? FAILOVER_TAKING_OVER
 						      : FAILOVER_RELEASING);
 	if (then->state == FAILOVER_VACANT)
 		assert_true(then->then == FAILOVER_RESUME_AWAIT_WORD &&

@@ -297,6 +297,18 @@ static void a_suspended_guest_is_not_protected(void **state)
 	assert_int_equal(hv_xen_ops.can_protect(&hv, &dom, &why), -EAGAIN);
 }
 
+static void one_that_came_by_another_hand_need_not_announce_it(void **state)
+{
+	assert_false(hv_xen_can_suspend(&hv, RIG_DOMID)); /* it is not up yet */
+	rig_put("/local/domain/7/control/feature-suspend", "");
+	rig_put("/local/domain/7/device/vif/0/state", "4");
+	assert_true(hv_xen_can_suspend(&hv, RIG_DOMID));
+	rig_put("/local/domain/7/control/feature-poweroff", "1"); /* this one does announce */
+	assert_false(hv_xen_can_suspend(&hv, RIG_DOMID));
+	rig_put("/local/domain/7/control/feature-suspend", "1");
+	assert_true(hv_xen_can_suspend(&hv, RIG_DOMID));
+}
+
 static void one_with_a_device_model_is_not_protected(void **state)
 {
 	struct hv_domain dom = {.name = "db", .type = HV_TYPE_HVM, .feature_suspend = true};
@@ -410,6 +422,7 @@ int main(void)
 		TEST(a_failure_is_not_that_of_another),
 		TEST(a_late_suspension_is_undone_unless_it_is_theirs),
 		TEST(a_suspended_guest_is_not_protected),
+		TEST(one_that_came_by_another_hand_need_not_announce_it),
 		TEST(one_with_a_device_model_is_not_protected),
 		TEST(a_request_nobody_has_answered_is_taken_back),
 		TEST(an_answer_that_is_late_is_waited_for),
