@@ -274,14 +274,15 @@ int failover_domain_spawn_primary(struct failover_domain *d, struct why *why)
 	NUMBER_TEXT(staging, "%ld", failover_config_staging_mb(c, d->record.name));
 	NUMBER_TEXT(limit, "%ld", c->netbuf_limit_mb);
 	NUMBER_TEXT(ack, "%ld", c->ack_timeout_ms);
+	NUMBER_TEXT(stall, "%" PRIu64, d->fo->timeouts.stall);
 	NUMBER_TEXT(rounds, "%" PRIu32, d->copy.max_rounds);
 	NUMBER_TEXT(threshold, "%" PRIu32, d->copy.dirty_threshold);
 	NUMBER_TEXT(downtime, "%" PRIu32, d->copy.max_downtime_ms);
 	NUMBER_TEXT(bandwidth, "%" PRIu64, d->copy.bandwidth);
 	char *const argv[] = {program, "--domain", d->record.name, "--host", c->host, "--peer",
 		(char *)d->attempt_peer->conf->name, "--interval", interval, "--staging", staging,
-		"--netbuf-limit", limit, "--ack-timeout", ack, "--max-rounds", rounds,
-		"--dirty-threshold", threshold, "--max-downtime", downtime, "--bandwidth",
+		"--netbuf-limit", limit, "--ack-timeout", ack, "--stall", stall, "--max-rounds",
+		rounds, "--dirty-threshold", threshold, "--max-downtime", downtime, "--bandwidth",
 		bandwidth, "--no-live", d->copy.no_live ? "1" : "0", "--run-dir", c->run_dir,
 		"--pki", pki_argument(c), FAILOVER_DISK_ARGUMENTS(disks)};
 

@@ -5,7 +5,7 @@ hv_src := replicator/hv_xen.c replicator/hv_suspend.c replicator/hv_save.c repli
 	replicator/hv_host.c replicator/shape.c replicator/replica.c
 hv_pkg := xencontrol xenguest xenlight xenstore xenevtchn xenforeignmemory xentoollog
 
-romulus-primary_src := replicator/primary_main.c replicator/primary_setup.c replicator/primary_run.c \
+romulus-primary_src := replicator/primary_main.c replicator/primary_setup.c replicator/primary_run.c replicator/awake.c \
 	replicator/primary_hold.c replicator/precopy.c replicator/primary_repair.c \
 	replicator/primary_epoch.c replicator/ship.c replicator/staging.c $(hv_src) \
 	replicator/asked.c replicator/restrain.c replicator/saver.c replicator/worker.c \
@@ -61,7 +61,7 @@ $(1)_lib := -lpthread
 endef
 $(foreach t,$(save_tests),$(eval $(call save_test,$(t))))
 
-tests/unit/moving_src := tests/unit/moving.c replicator/primary_run.c replicator/primary_hold.c \
+tests/unit/moving_src := tests/unit/moving.c replicator/primary_run.c replicator/primary_hold.c replicator/awake.c \
 	replicator/precopy.c replicator/primary_epoch.c \
 	replicator/ship.c replicator/staging.c replicator/asked.c replicator/restrain.c \
 	replicator/saver.c replicator/worker.c $(netbuf_src) $(proto_src) $(common_src)

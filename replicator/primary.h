@@ -8,6 +8,7 @@
 
 #include "common/why.h"
 #include "netbuf/netbuf.h"
+#include "replicator/awake.h"
 #include "replicator/hv.h"
 #include "replicator/precopy.h"
 #include "replicator/primary_epoch.h"
@@ -38,6 +39,8 @@ struct primary {
 	int changes; /* readable when another hand may have changed the domain */
 	int io_fd;   /* what the save core writes to: the pipe, then the staging buffer */
 	struct primary_epoch epoch;
+	struct awake awake;
+	bool withholds; /* what an acked epoch covers, until the next one is acked */
 	uint64_t resumed_ns, reported_ns, bytes;
 	uint64_t ship_ns, ack_ns;
 	uint64_t marked_ns, boundary_ns, boundary_wait_ns; /* of the disks, in the last pause */

@@ -137,7 +137,8 @@ static int captured(void *opaque)
 		return r;
 	primary_step(p, PRIMARY_EV_CAPTURED, 0);
 	staging_taken(&p->staging);
-	r = netbuf_close_epoch(p->netbuf, &p->why);
+	/* The plug knows one closed epoch at a time: what is added now goes with the one after. */
+	r = p->withholds ? 0 : netbuf_close_epoch(p->netbuf, &p->why);
 	return r || !p->moving ? r : stand_still(p);
 }
 
@@ -163,9 +164,25 @@ static int not_acked(struct primary *p)
 		obstacle.text);
 }
 
+/*
+ * An ack that was found upon waking may be older than a takeover. The backup acks nothing more
+ * after one, so what this ack covers waits for the next.
+ */
+static int release(struct primary *p, uint64_t since_ns)
+{
+	p->withholds = !awake_since(&p->awake, since_ns);
+	if (!p->withholds)
+		return netbuf_release_epoch(p->netbuf, &p->why);
+	log_warning("%s: this host stood still: what epoch %lu covers is held until the next is "
+		    "acknowledged",
+		p->dom.name, p->epoch.committed);
+	return 0;
+}
+
 /* Ship the captured epoch and wait for its ack. Non-zero: the stream is lost. */
 static int commit(struct primary *p)
 {
+	const uint64_t since = awake_now();
 	uint64_t begun = clock_now_ns(), shipped;
 	struct proto_frame frame;
 	int r;
@@ -195,7 +212,7 @@ static int commit(struct primary *p)
 	if (p->disks && p->epoch.committed == 1)
 		log_selftest(p, (const Romulus__Ack *)frame.message);
 	staging_committed(&p->staging);
-	return netbuf_release_epoch(p->netbuf, &p->why);
+	return release(p, since);
 }
 
 static void report_epoch(struct primary *p, const struct hv_pause *pause)
@@ -354,6 +371,9 @@ int primary_replicate(struct primary *p)
 	p->asked = asked_open(p->worker.run_dir, p->dom.uuid);
 	if (p->asked < 0)
 		return cannot_note(p, p->asked);
+	r = awake_begin(&p->awake, p->worker.stall_ms, &p->why);
+	if (r)
+		return r;
 	r = ship_copy_start(&p->copy, &p->worker, p->stream, p->dom.memory_kb, &p->io_fd, &p->why);
 	if (r)
 		return r;
@@ -362,6 +382,7 @@ int primary_replicate(struct primary *p)
 	r = keep_still(p);
 	if (!r)
 		r = p->ops->save(p->hv, p->io_fd, &calls, &p->why);
+	awake_end(&p->awake);
 	close(p->io_fd);
 	/* Nothing was promised of it yet. That the copy has ended is what counts, and p->why. */
 	if (p->worker.no_live && !p->epoch.committed)

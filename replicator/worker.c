@@ -51,6 +51,7 @@ static const struct worker_option {
 	{"netbuf-limit", MEGABYTES, FIELD(netbuf_limit)},
 	{"interval", NUMBER, FIELD(interval_ms)},
 	{"ack-timeout", NUMBER, FIELD(ack_timeout_ms)},
+	{"stall", NUMBER, FIELD(stall_ms)},
 	{"max-rounds", NUMBER, FIELD(precopy.max_rounds)},
 	{"dirty-threshold", NUMBER, FIELD(precopy.dirty_threshold)},
 	{"max-downtime", NUMBER, FIELD(precopy.max_downtime_ms)},
@@ -110,6 +111,7 @@ int worker_parse(struct worker *w, int argc, char **argv, struct why *why)
 		.netbuf_limit = 64u << 20,
 		.interval_ms = 200,
 		.ack_timeout_ms = 5000,
+		.stall_ms = 500,
 		.precopy = WORKER_PRECOPY,
 	};
 	for (i = 0; i < (int)ARRAY_SIZE(worker_options); i++)

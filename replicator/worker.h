@@ -37,6 +37,7 @@ struct worker {
 	size_t staging_bytes;
 	uint32_t netbuf_limit; /* bytes */
 	unsigned int interval_ms, ack_timeout_ms;
+	unsigned int stall_ms; /* primary: how long the host may have stood still unnoticed */
 	struct precopy_terms precopy;
 	uint64_t bandwidth;          /* of the initial copy: bytes per second; 0: all there is */
 	unsigned int no_live;        /* the guest stands still while it is made */

@@ -25,6 +25,7 @@ static const char *const bugs[BUG_COUNT] = {
 	[BUG_ROLLBACK_BENEATH] = "rollback-beneath",
 	[BUG_LINEAGE_SKIP] = "lineage-skip",
 	[BUG_RESUME_HANDED_OVER] = "resume-handed-over",
+	[BUG_WAKE_AND_SPEAK] = "wake-and-speak",
 };
 
 /* Where it dies besides. */

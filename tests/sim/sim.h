@@ -62,6 +62,7 @@ enum bug {
 	BUG_ROLLBACK_BENEATH,
 	BUG_LINEAGE_SKIP,
 	BUG_RESUME_HANDED_OVER,
+	BUG_WAKE_AND_SPEAK,
 	BUG_COUNT,
 };
 
@@ -103,8 +104,10 @@ struct worker {
 	uint64_t said_at;  /* when the daemon has read all that was said */
 	struct primary_epoch primary;
 	struct backup_epoch backup;
-	bool moving;                    /* primary: the next epoch is the last one */
-	bool suspended;                 /* primary: it has the guest stopped, */
+	bool moving;    /* primary: the next epoch is the last one */
+	bool suspended; /* primary: it has the guest stopped, */
+	bool withholds; /* primary: an acked epoch, until the next one is acked */
+	uint64_t captured_at;
 	bool marking;                   /* and waits for the marker to be written */
 	struct diskrep_lineage lineage; /* backup: of its disks */
 	unsigned int looks;
@@ -148,12 +151,13 @@ struct host {
 	const char *name;
 	int number;
 	bool power, daemon;
-	unsigned int boot;     /* of the kernel */
-	unsigned int life;     /* of the daemon: events of an earlier one are void */
-	uint64_t paused_until; /* the whole host stands still */
-	uint64_t busy_until;   /* its daemon waits for the disk of its records */
-	uint64_t clock;        /* nanoseconds of its own in a second of the world's */
-	uint64_t slow_until;   /* its disk is */
+	unsigned int boot;       /* of the kernel */
+	unsigned int life;       /* of the daemon: events of an earlier one are void */
+	uint64_t paused_until;   /* the whole host stands still */
+	uint64_t woke_at, slept; /* the last time that it did */
+	uint64_t busy_until;     /* its daemon waits for the disk of its records */
+	uint64_t clock;          /* nanoseconds of its own in a second of the world's */
+	uint64_t slow_until;     /* its disk is */
 	struct disk disk;
 	struct guest guest;
 	struct worker worker;

@@ -206,6 +206,12 @@ static void ack_due(struct host *h, uint64_t life, uint64_t epoch)
 
 static void checkpoint(struct host *h, uint64_t life, uint64_t b);
 
+/* See replicator/awake.h: the ack may have waited here while the guest was taken over. */
+static bool slept(const struct host *h)
+{
+	return h->woke_at >= h->worker.captured_at && h->slept > sim.timeouts.stall * MS;
+}
+
 static void take_ack(struct host *h, uint64_t epoch, uint64_t b)
 {
 	struct worker *w = &h->worker;
@@ -217,7 +223,9 @@ static void take_ack(struct host *h, uint64_t epoch, uint64_t b)
 		primary_lost(h, 0, 0);
 		return;
 	}
-	guest_release_closed(h);
+	w->withholds = sim.bug != BUG_WAKE_AND_SPEAK && slept(h);
+	if (!w->withholds)
+		guest_release_closed(h);
 	if (w->primary.state == PRIMARY_STANDING) {
 		if (!fate_crash(h, FAULT_LAST_EPOCH) && !stale(h, life))
 			say(h, FAILOVER_ON_COMPLETE);
@@ -269,7 +277,9 @@ static void captured(struct host *h, uint64_t life, uint64_t b)
 		return;
 	}
 	step(h, PRIMARY_EV_CAPTURED, 0);
-	h->guest.closed = h->guest.memory.count;
+	if (!w->withholds)
+		h->guest.closed = h->guest.memory.count;
+	w->captured_at = sim.now;
 	copy = &captures[next_capture = (next_capture + 1) % CAPTURES];
 	*copy = h->guest.memory;
 	if (fate_crash(h, FAULT_CAPTURED) || stale(h, life))

@@ -28,6 +28,7 @@
 
 #define PATIENCE (20 * NSEC_PER_SEC)
 #define SAVER "--save-domain"
+#define STALL_MS 3000 /* a loaded machine is not one that stands still */
 
 /* What the worker has done to its guest; in memory that the test sees. */
 static struct seen {
@@ -195,7 +196,8 @@ int primary_end(struct primary *p, int r)
 
 static char dir[] = "/tmp/romulus-moving-XXXXXX";
 
-static bool still; /* the guest is to be, while it is copied */
+static unsigned int patience_ms = 2000; /* with the backup */
+static bool still;                      /* the guest is to be, while it is copied */
 
 static int be_worker(struct proto_session *daemon, struct proto_session *stream)
 {
@@ -208,7 +210,8 @@ static int be_worker(struct proto_session *daemon, struct proto_session *stream)
 		.peer = "beta",
 		.run_dir = dir,
 		.interval_ms = 20,
-		.ack_timeout_ms = 2000,
+		.ack_timeout_ms = patience_ms,
+		.stall_ms = STALL_MS,
 		.daemon = daemon};
 	p.worker.no_live = still;
 	p.dom = (struct hv_domain){.domid = guest, .name = "db", .memory_kb = 4096};
@@ -231,8 +234,8 @@ static struct rig {
 	struct pair daemon, stream; /* a: the test's */
 	pid_t pid;
 	bool acks;
-	uint64_t begun, acked; /* epochs */
-	uint32_t exit_code;    /* of what was awaited */
+	uint64_t begun, ended, acked; /* epochs */
+	uint32_t exit_code;           /* of what was awaited */
 } rig;
 
 static void hear_stream(void)
@@ -244,7 +247,10 @@ static void hear_stream(void)
 	while (rig.stream.a && proto_session_receive(rig.stream.a, 0, &f, &why) > 0) {
 		if (f.type == PROTO_EPOCH_BEGIN)
 			rig.begun = ((const Romulus__EpochBegin *)f.message)->epoch;
-		if (f.type != PROTO_EPOCH_END || !rig.begun || !rig.acks)
+		if (f.type != PROTO_EPOCH_END || !rig.begun)
+			continue;
+		rig.ended = rig.begun;
+		if (!rig.acks)
 			continue;
 		ack.epoch = rig.acked = rig.begun;
 		assert_int_equal(
@@ -416,6 +422,53 @@ static void the_guest_stands_when_all_is_acked(void **state)
 	assert_int_equal(seen->resumed, resumed);
 }
 
+static int begin_patient(void **state)
+{
+	int r;
+
+	patience_ms = 60000;
+	r = begin(state);
+	patience_ms = 2000;
+	return r;
+}
+
+static void until(const uint64_t *what, uint64_t beyond)
+{
+	const uint64_t last = clock_now_ns() + PATIENCE;
+
+	while (*what <= beyond && clock_now_ns() < last)
+		await_for(0, NSEC_PER_MSEC);
+	assert_true(*what > beyond);
+}
+
+/* As its backup may have been granted the takeover while it did. */
+static void what_was_acked_while_it_stood_still_is_held(void **state)
+{
+	const struct timespec nap = {.tv_sec = STALL_MS / 1000 + 1};
+	Romulus__Ack ack = ROMULUS__ACK__INIT;
+	struct why why;
+	unsigned int released, closed;
+
+	rig.acks = false;
+	until(&rig.ended, rig.acked);
+	released = seen->released;
+	closed = seen->closed;
+	assert_int_equal(released, rig.acked);
+	kill(rig.pid, SIGSTOP);
+	ack.epoch = rig.acked = rig.ended;
+	assert_int_equal(proto_session_send(rig.stream.a, PROTO_ACK, &ack.base, SOON, &why), 0);
+	nanosleep(&nap, NULL);
+	kill(rig.pid, SIGCONT);
+	until(&rig.ended, rig.acked);
+	assert_int_equal(seen->released, released);
+	assert_int_equal(seen->closed, closed); /* or the next release would not be of this one */
+	ack.epoch = rig.acked = rig.ended;
+	assert_int_equal(proto_session_send(rig.stream.a, PROTO_ACK, &ack.base, SOON, &why), 0);
+	until(&rig.ended, rig.acked);
+	assert_int_equal(seen->released, released + 1);
+	assert_int_equal(seen->closed, closed + 1);
+}
+
 static void it_goes_on_when_it_is_taken_back(void **state)
 {
 	moved();
@@ -576,6 +629,8 @@ int main(int argc, char **argv)
 		TEST(the_first_round_is_all_of_its_memory),
 		TEST(a_failed_checkpoint_was_answered),
 		TEST(the_guest_stands_when_all_is_acked),
+		cmocka_unit_test_setup_teardown(
+			what_was_acked_while_it_stood_still_is_held, begin_patient, finish),
 		TEST(it_goes_on_when_it_is_taken_back),
 		TEST(it_is_destroyed_where_it_stands),
 		TEST(one_that_cannot_be_destroyed_is_not_told_as_gone),

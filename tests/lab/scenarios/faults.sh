@@ -8,14 +8,16 @@ TIMEOUT=28800
 . "$LAB_DIR/lib/owners.sh"
 
 #   ROUNDS=5    how many                  SEED=N   which, and when; printed, so that a campaign can be repeated
-#   FAULTS=...  some of those below       the table goes to build/lab-faults.md
+#   FAULTS=...  some of those below       ARBITER=etcd+fence, or another one that has all of them
+# The table in build/lab-faults.md is of all rounds that build/lab-faults.rows has, of this run and those before: remove it to begin anew.
 ROUNDS=${ROUNDS:-5}
 SEED=${SEED:-$$}
 FAULTS=${FAULTS:-power-primary power-backup daemon-primary daemon-backup worker-primary worker-backup
 	link-replication link-second link-all one-way pause-primary pause-backup
 	fence-fails fence-slow etcd-member etcd-majority}
-ARBITER=etcd+fence # both must agree, so each of them can stand in the way
+ARBITER=${ARBITER:-etcd+fence} # both must agree, so each of them can stand in the way
 TABLE=$TOP/build/lab-faults.md
+ROWS=$TOP/build/lab-faults.rows # FAULT ARBITER GAP-MS WHAT SEED
 
 # Each gets the primary and the backup; what must be undone by hand is undone by `mend`.
 fault_power_primary() { host_power_cut "$1"; }
@@ -128,6 +130,7 @@ round() { # round NUMBER FAULT
 	owners_watch db
 	redis_start db 1200 --until "$STATE/round-over" --limit 600
 	sleep "$((RANDOM % 3)).$((RANDOM % 1000))" # a random moment of an epoch is the subject
+	UNDER_WAY=$2
 	step "round $1 of $ROUNDS: $2, $primary is the primary"
 	"fault_${2//-/_}" "$primary" "$backup" || fail "cannot make the fault $2"
 	until_seen "$2" "$primary" "$backup" "$generation"
@@ -143,31 +146,42 @@ round() { # round NUMBER FAULT
 	if [ "$now" = "$primary" ]; then owners_are "$primary"; else owners_are "$primary" "$now"; fi
 	gap=$(jq .longest_gap_ms <<<"$result")
 	step "$2: the client waited $gap ms at most, db is on $now"
-	echo "$2 $gap $([ "$now" = "$primary" ] && echo stayed || echo moved)" >>"$STATE/faults"
+	UNDER_WAY=
+	echo "$2 $ARBITER $gap $([ "$now" = "$primary" ] && echo stayed || echo moved) $SEED" >>"$ROWS"
 }
 
 table() {
 	cat <<-END
-		# A campaign of faults
+		# Campaigns of faults
 
-		$(date -u +%Y-%m-%d), \`make lab-faults ROUNDS=$ROUNDS SEED=$SEED\`, emulated hosts, arbiter $ARBITER, interval ${INTERVAL:-200} ms.
-		Lost acknowledged writes, double owners, guests left stuck: 0, or there would be no table.
+		\`make lab-faults\`, up to $(date -u +%Y-%m-%d), emulated hosts, interval ${INTERVAL:-200} ms; SEED=$(awk '{ print $5 }' "$ROWS" | sort -nu | tr '\n' ' ')
 
-		| fault | rounds | moved | longest wait of the client, median, ms | max, ms |
-		|---|--:|--:|--:|--:|
+		A round fails when an acknowledged write is missing, a connection breaks, a second owner speaks, or a guest is stuck.
+
+		| fault | arbiter | rounds | failed | moved | longest wait of the client, median, ms | max, ms |
+		|---|---|--:|--:|--:|--:|--:|
 	END
-	sort -k1,1 -k2,2n "$STATE/faults" | awk '
-		function line() { if (n) printf "| %s | %d | %d | %d | %d |\n", name, n, moved, gap[int((n + 1) / 2)], gap[n] }
-		$1 != name { line(); name = $1; n = moved = 0 }
-		{ gap[++n] = $2; moved += $3 == "moved" }
+	sort -k1,1 -k2,2 -k3,3n "$ROWS" | awk '
+		function line() { if (n + failed) printf "| %s | %d | %d | %d | %d | %d |\n", name, n + failed, failed, moved, n ? gap[int((n + 1) / 2)] : 0, n ? gap[n] : 0 }
+		$1 " | " $2 != name { line(); name = $1 " | " $2; n = moved = failed = 0 }
+		$4 == "failed" { failed++; next }
+		{ gap[++n] = $3; moved += $4 == "moved" }
 		END { line() }'
 }
 
+# A round that failed stays one, whatever comes after it.
+ends() {
+	[ -z "$UNDER_WAY" ] || echo "$UNDER_WAY $ARBITER 0 failed $SEED" >>"$ROWS"
+	[ ! -s "$ROWS" ] || table | tee "$TABLE"
+	etcd_stop
+}
+
+UNDER_WAY=
 RANDOM=$SEED
 read -ra faults <<<"$(tr '\n\t' '  ' <<<"$FAULTS")"
-rm -f "$STATE/faults"
+mkdir -p "$(dirname "$ROWS")"
 step "SEED=$SEED"
-trap etcd_stop EXIT
+trap ends EXIT
 etcd_and_romulus_up
 protect db alpha beta
 deck=()
@@ -178,5 +192,3 @@ for n in $(seq "$ROUNDS"); do # each kind comes before one comes again
 	unset "deck[card]"
 	deck=("${deck[@]}")
 done
-mkdir -p "$(dirname "$TABLE")"
-table | tee "$TABLE"
