@@ -99,6 +99,7 @@ struct failover {
 	struct failover_watchdog watchdog;
 	char boot_id[FAILOVER_UUID_MAX];
 	uint64_t boot, sequence;
+	bool ends; /* in order: its last heartbeats say so */
 	struct failover_endpoint *endpoints;
 	size_t endpoints_n;
 	uint64_t listen_again_ns;

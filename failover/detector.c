@@ -33,6 +33,14 @@ bool failover_detector_heard(struct failover_detector *d, size_t path, uint64_t 
 	return first;
 }
 
+bool failover_detector_pardon(struct failover_detector *d, bool ends, uint64_t now_ns)
+{
+	const bool news = ends && !d->pardon_ns;
+
+	d->pardon_ns = ends ? now_ns + d->grace_ns : 0;
+	return news;
+}
+
 /* A host that slept, was paused or starved knows nothing about that time: count anew. */
 static void forgive_stall(struct failover_detector *d, uint64_t now_ns)
 {
@@ -64,7 +72,7 @@ bool failover_detector_tick(struct failover_detector *d, uint64_t now_ns)
 			return false;
 		break;
 	case FAILOVER_VIEW_ALIVE:
-		if (any)
+		if (any || now_ns < d->pardon_ns)
 			return false;
 		break;
 	case FAILOVER_VIEW_SILENT:

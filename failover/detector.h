@@ -31,6 +31,7 @@ struct failover_detector_path {
 struct failover_detector {
 	uint64_t dead_after_ns, stall_ns, tick_ns_expected;
 	uint64_t last_tick_ns, start_ns, grace_ns;
+	uint64_t pardon_ns; /* not before this is silence suspect; 0: at any time */
 	enum failover_view view;
 	size_t n;
 	struct failover_detector_path path[FAILOVER_MAX_PATHS];
@@ -41,6 +42,12 @@ void failover_detector_init(struct failover_detector *d, size_t paths,
 
 /* A valid heartbeat came on @path. Returns true when the peer was not alive before. */
 bool failover_detector_heard(struct failover_detector *d, size_t path, uint64_t now_ns);
+
+/*
+ * With each heartbeat: whether its sender @ends in order; then its silence means nothing for the
+ * time of a start. Returns true when that is news.
+ */
+bool failover_detector_pardon(struct failover_detector *d, bool ends, uint64_t now_ns);
 
 /* Called every heartbeat interval. Returns true when the view has changed (to SILENT). */
 bool failover_detector_tick(struct failover_detector *d, uint64_t now_ns);

@@ -177,6 +177,8 @@ static int run(struct failover *fo, struct why *why)
 static void dispose(struct failover *fo)
 {
 	sd_notify(0, "STOPPING=1");
+	fo->ends = true;
+	failover_peers_beat(fo);    /* or an upgrade would look like a lost host */
 	failover_control_close(fo); /* clients and what peers have asked point into domains */
 	failover_listener_close(fo);
 	failover_checks_free(fo);

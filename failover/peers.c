@@ -115,6 +115,7 @@ void failover_peers_beat(struct failover *fo)
 	beat.boot = fo->boot;
 	beat.sequence = ++fo->sequence;
 	beat.domains = list;
+	beat.ends = fo->ends;
 	beat.key = fo->identity ? proto_identity_key_number(fo->identity) : 0;
 	for (size_t i = 0; i < fo->peers_n; i++)
 		for (size_t k = 0; k < fo->peers[i].conf->paths_n; k++)
@@ -197,6 +198,10 @@ static void heard(struct failover_peer *p, size_t path, const Romulus__Heartbeat
 		failover_event(&fo->events, NULL, "peer-heard", "%s is heard on path %s",
 			p->conf->name, p->conf->paths[path].name);
 	}
+	if (failover_detector_pardon(&p->detector, beat->ends, clock_now_ns()))
+		failover_event(&fo->events, NULL, "peer-ends",
+			"romulusd on %s ends in order: for %lu ms its silence means nothing",
+			p->conf->name, (unsigned long)fo->timeouts.start_grace);
 	switch (failover_newest_take(&p->newest, beat->boot, beat->sequence)) {
 	case FAILOVER_NEWS_NONE:
 		return;

@@ -129,6 +129,7 @@ static void a_guest_is_moved_without_protection(void **state)
 	daemon_run(&host_beta);
 	daemon_await(&host_beta, "\"alive\":true");
 	daemon_await(&host_beta, "\"state\":\"taken-over\"");
+	assert_int_equal(count_events(&host_alpha, "\"peer-ends\""), 1);
 	assert_int_equal(count_events(&host_beta, "protect-begin"), 0);
 	protect = daemon_answer(daemon_ask(
 		&host_beta, "{\"command\":\"protect\",\"domain\":\"db\",\"host\":\"alpha\"}\n"));

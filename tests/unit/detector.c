@@ -44,6 +44,25 @@ static void one_path_is_enough(void **state)
 	assert_int_equal(d.view, FAILOVER_VIEW_ALIVE);
 }
 
+static void who_ends_in_order_has_the_time_of_a_start(void **state)
+{
+	struct failover_detector d;
+
+	failover_detector_init(&d, 2, &timeouts, 0);
+	failover_detector_heard(&d, 0, 0);
+	assert_true(failover_detector_pardon(&d, true, 0));
+	assert_false(failover_detector_pardon(&d, true, 0)); /* the same on the other path */
+	assert_false(run(&d, 0, 4950));
+	assert_true(run(&d, 4950, 5000));
+	/* Back in time, it is a host like any other. */
+	failover_detector_heard(&d, 0, 5000 * MS);
+	failover_detector_pardon(&d, true, 5000 * MS);
+	assert_false(run(&d, 5000, 6000));
+	failover_detector_heard(&d, 0, 6000 * MS);
+	failover_detector_pardon(&d, false, 6000 * MS);
+	assert_true(run(&d, 6000, 7000));
+}
+
 static void all_silent_is_suspected_once(void **state)
 {
 	struct failover_detector d;
@@ -97,6 +116,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_path_is_enough),
 		cmocka_unit_test(all_silent_is_suspected_once),
+		cmocka_unit_test(who_ends_in_order_has_the_time_of_a_start),
 		cmocka_unit_test(own_stall_restarts_the_clock),
 		cmocka_unit_test(never_heard_has_a_grace),
 		cmocka_unit_test(steady_counts_from_the_first_beat_after_a_gap),
