@@ -18,6 +18,7 @@
 #include "failover/daemon.h"
 
 #define MAX_CLIENTS 64u
+#define FOR_ROOT 16u /* of these: who may only look cannot lock out who acts */
 #define MAX_REQUEST 4096u
 #define MAX_OUTPUT (4u * 1024u * 1024u)
 
@@ -327,12 +328,12 @@ static const struct {
 };
 
 /* Who opened the socket: the kernel says so, the client cannot. */
-static bool is_root(const struct failover_client *c)
+static bool is_root(int fd)
 {
 	struct ucred peer;
 	socklen_t size = sizeof(peer);
 
-	return getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == 0;
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == 0;
 }
 
 static void run_line(struct failover_client *c, const char *line, size_t length)
@@ -346,7 +347,7 @@ static void run_line(struct failover_client *c, const char *line, size_t length)
 		for (const char *const *k = commands[i].needs; *k; k++)
 			if (!json_is_string(json_object_get(j, *k)))
 				goto bad;
-		if (commands[i].acts && !is_root(c))
+		if (commands[i].acts && !is_root(c->fd))
 			failover_client_exit(c, EXIT_CODE_PERMISSION,
 				"only root may do that; nothing was changed");
 		else
@@ -389,7 +390,8 @@ static int on_client(sd_event_source *s, int fd, uint32_t revents, void *data)
 /* @fd is owned from here on. */
 static void client_new(struct failover_control *k, int fd)
 {
-	struct failover_client *c = k->n < MAX_CLIENTS ? calloc(1, sizeof(*c)) : NULL;
+	const size_t room = is_root(fd) ? MAX_CLIENTS : MAX_CLIENTS - FOR_ROOT;
+	struct failover_client *c = k->n < room ? calloc(1, sizeof(*c)) : NULL;
 
 	if (!c) {
 		close(fd);

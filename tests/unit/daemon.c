@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -103,6 +104,28 @@ static void restart_beta(const char *more, const char *top)
 	daemon_await(&host_alpha, "\"alive\":true");
 }
 
+/* Who may look, with more connections than there can be. */
+static void nobody_locks_root_out(void **state)
+{
+	CLEANUP_FREE char *text = NULL;
+	int fd[80];
+
+	if (geteuid() != 0)
+		skip();
+	daemon_run(&host_alpha);
+	daemon_await(&host_alpha, "\"domains\"");
+	assert_int_equal(seteuid(65534), 0);
+	setfsuid(0); /* the folder of the test is root's */
+	for (size_t i = 0; i < ARRAY_SIZE(fd); i++)
+		fd[i] = daemon_ask(&host_alpha, "");
+	assert_int_equal(seteuid(0), 0);
+	text = daemon_command(&host_alpha, "{\"command\":\"status\"}\n");
+	expect_in(text, "{\"exit\":0}");
+	for (size_t i = 0; i < ARRAY_SIZE(fd); i++)
+		close(fd[i]);
+	daemon_end(&host_alpha);
+}
+
 #define ETCD(prefix) "etcd { endpoints = { \"http://127.0.0.1:1\" } prefix = \"" prefix "\" }\n"
 
 static void hosts_that_decide_differently_do_not_pair(void **state)
@@ -142,6 +165,7 @@ int main(int argc, char **argv)
 		TEST(a_guest_is_protected_and_let_go),
 		TEST(an_attempt_can_be_called_off),
 		TEST(what_xendomains_starts_is_not_protected),
+		TEST(nobody_locks_root_out),
 		TEST(hosts_that_decide_differently_do_not_pair),
 		TEST(a_watchdog_that_is_not_to_be_had_is_said),
 	};
