@@ -12,8 +12,8 @@ TIMEOUT=28800
 # The table in build/lab-faults.md is of all rounds that build/lab-faults.rows has, of this run and those before: remove it to begin anew.
 ROUNDS=${ROUNDS:-5}
 SEED=${SEED:-$$}
-FAULTS=${FAULTS:-power-primary power-backup daemon-primary daemon-backup worker-primary worker-backup
-	link-replication link-second link-all one-way pause-primary pause-backup
+FAULTS=${FAULTS:-power-primary power-backup daemon-primary daemon-backup worker-primary worker-backup restore
+	link-replication link-second link-all one-way one-way-all pause-primary pause-backup
 	fence-fails fence-slow etcd-member etcd-majority}
 ARBITER=${ARBITER:-etcd+fence} # both must agree, so each of them can stand in the way
 TABLE=$TOP/build/lab-faults.md
@@ -26,11 +26,16 @@ fault_daemon_primary() { host_ssh "$1" systemctl kill --kill-who=main --signal=K
 fault_daemon_backup() { host_ssh "$2" systemctl kill --kill-who=main --signal=KILL romulusd; }
 fault_worker_primary() { host_ssh "$1" pkill -KILL -x -o romulus-primary; }
 fault_worker_backup() { host_ssh "$2" pkill -KILL -x -o romulus-backup; }
+fault_restore() { host_ssh "$2" pkill -KILL -x -n romulus-backup; } # the child that builds the standby
 fault_link_replication() { link_set down replication; }
 fault_link_second() { link_set down second; }
 fault_link_all() { link_set down replication && link_set down second; }
-fault_one_way() { host_ssh "$2" 'modprobe -a sch_ingress cls_matchall act_gact && tc qdisc add dev repl0 clsact &&
-	tc filter add dev repl0 ingress protocol all matchall action drop'; }
+deafen() { # deafen HOST DEVICE: it sends, and hears nothing
+	host_ssh "$1" "modprobe -a sch_ingress cls_matchall act_gact && tc qdisc add dev $2 clsact &&
+		tc filter add dev $2 ingress protocol all matchall action drop"
+}
+fault_one_way() { deafen "$2" repl0; }
+fault_one_way_all() { deafen "$2" repl0 && deafen "$2" second0; }
 fault_pause_primary() { pause_host "$1"; }
 fault_pause_backup() { pause_host "$2"; }
 fault_fence_fails() { power_stop && host_power_cut "$1"; }
@@ -71,6 +76,7 @@ mend() { # mend FAULT BACKUP
 	case $1 in
 	link-*) link_set up replication && link_set up second ;;
 	one-way) host_ssh "$2" tc qdisc del dev repl0 clsact ;;
+	one-way-all) host_ssh "$2" 'tc qdisc del dev repl0 clsact; tc qdisc del dev second0 clsact' ;;
 	fence-fails) power_start ;;
 	fence-slow) power_resume ;;
 	etcd-*) etcd_start lab ;;
