@@ -120,6 +120,7 @@ tests/sim/sim_src := $(wildcard tests/sim/*.c) failover/domain_machine.c failove
 	replicator/primary_epoch.c replicator/backup_epoch.c diskrep/undo.c diskrep/lineage.c diskrep/takeover.c \
 	$(common_src)
 tests/sim/sim_pkg := jansson
+tests/sim/sim_lib := -Wl,--wrap=primary_epoch_step -Wl,--wrap=backup_epoch_step
 SEEDS ?= 20000
 FIRST ?= 1
 

@@ -219,6 +219,7 @@ static bool coverage(bool all)
 		}
 	printf("%u of %u reachable transitions taken, the rarest %llu times; ", taken, rows,
 		(unsigned long long)least);
+	good = epochs_covered(all) && good;
 	good = points_met(stdout, all) && good;
 	return good && (!all || taken == rows);
 }

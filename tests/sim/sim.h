@@ -226,6 +226,7 @@ extern uint64_t transitions_taken[FAILOVER_STATE_COUNT][FAILOVER_EVENT_COUNT];
 /* ---- points.c: the deliberate bugs, the fault points ----------------------------------------- */
 
 extern uint64_t crashes_taken[CRASH_POINTS];
+bool epochs_covered(bool all); /* as `coverage`, of the workers' tables */
 
 const char *point_name(unsigned int point);
 const char *bug_name(enum bug bug);

@@ -260,6 +260,16 @@ void worker_marked(struct host *h, uint64_t stamp)
 		w->marking = false;
 }
 
+/* What is done in it cannot be: the marker, the capture, the plug. The guest runs on, mute. */
+static bool pause_fails(struct host *h)
+{
+	if (sim.healing || !sim_chance(2))
+		return false;
+	h->worker.suspended = h->guest.suspended = false;
+	primary_lost(h, 0, 0);
+	return true;
+}
+
 static void captured(struct host *h, uint64_t life, uint64_t b)
 {
 	struct worker *w = &h->worker;
@@ -276,7 +286,11 @@ static void captured(struct host *h, uint64_t life, uint64_t b)
 		sim_after(2 * MS, h, captured, life, 0);
 		return;
 	}
+	if (pause_fails(h))
+		return;
 	step(h, PRIMARY_EV_CAPTURED, 0);
+	if (pause_fails(h))
+		return;
 	if (!w->withholds)
 		h->guest.closed = h->guest.memory.count;
 	w->captured_at = sim.now;
@@ -486,7 +500,8 @@ static void boundary(struct host *h, uint64_t life, uint64_t epoch)
 void worker_boundary(struct host *h, uint64_t epoch)
 {
 	if (h->worker.kind == WORKER_BACKUP)
-		sim_after(sim_between(100, 3 * MS), h, boundary, h->worker.life, epoch);
+		sim_after(sim_between(100, sim_chance(50) ? 200 * MS : 3 * MS), h, boundary,
+			h->worker.life, epoch);
 }
 
 void backup_lost(struct host *h, uint64_t a, uint64_t b)
