@@ -16,6 +16,7 @@ adopted() { # adopted HOST: what has begun there without a daemon is announced b
 romulus_up
 protect db alpha beta
 owners_watch db
+rm -f "$STATE/over"
 redis_start db 1200 --until "$STATE/over" --limit 600
 
 step "a restart in order in the middle of a move"

@@ -32,6 +32,7 @@ watchdog_is alpha armed || fail "it is not armed any more: $(status_json alpha)"
 
 step "romulusd hangs"
 owners_watch db
+rm -f "$STATE/over"
 redis_start db 900 --until "$STATE/over" --limit 600
 host_ssh alpha systemctl kill --kill-who=main --signal=STOP romulusd
 wait_for 600 has_booted_again alpha "$boot" || fail "alpha was not reset"
