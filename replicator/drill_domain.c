@@ -74,11 +74,6 @@ char *drill_domain(
 
 	if (!json_is_object(info) || !seen)
 		r = why_set(why, -EBADMSG, "its configuration is not libxl's");
-	if (!r && json_is_string(json_object_get(info, "type")) &&
-		strcmp(json_string_value(json_object_get(info, "type")), "hvm") == 0)
-		r = why_set(why, -EOPNOTSUPP,
-			"it is an HVM guest, whose device model a drill cannot start a second "
-			"time");
 	for (i = 0; i < ARRAY_SIZE(shared); i++)
 		json_object_del(config, shared[i]);
 	json_object_set_new(info, "name", json_string(d->name));
