@@ -10,6 +10,8 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "common/log.h"
+
 static void lock_path(const struct worker *w, char ret[PATH_MAX])
 {
 	snprintf(ret, PATH_MAX, "%s/takeover-%s", w->run_dir, w->uuid);
@@ -24,7 +26,8 @@ static int hold(const struct worker *w, int how, struct why *why)
 	lock_path(w, path);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return why_set(why, -errno, "%s: %s", path, strerror(errno));
+		return why_set(why, -errno, "its takeover cannot be noted in %s: %s", path,
+			strerror(errno));
 	while (flock(fd, how) < 0) {
 		const int err = errno;
 
@@ -41,9 +44,14 @@ int adopt_begin(const struct worker *w, struct why *why)
 {
 	int r = hold(w, LOCK_EX | LOCK_NB, why);
 
-	if (!r)
+	if (r == -EBUSY)
+		return r;
+	if (r)
+		log_warning("%s: %s: the takeover goes on, but ends if romulusd does", w->domain,
+			why->text);
+	else
 		prctl(PR_SET_PDEATHSIG, 0);
-	return r;
+	return 0;
 }
 
 void adopt_end(const struct worker *w)

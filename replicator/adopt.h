@@ -12,7 +12,9 @@
 
 /*
  * From here on this process outlives its daemon; only one is at the takeover of a guest. -EBUSY:
- * the next daemon is asking already, and has been told, or will be, that nothing came of it.
+ * the next daemon is asking already, and has been told, or will be, that nothing came of it. Where
+ * it cannot be noted (no room in run-dir) the takeover goes on all the same, and dies with its
+ * daemon: 0.
  */
 int adopt_begin(const struct worker *w, struct why *why);
 

@@ -90,9 +90,10 @@ int backup_adopt(struct backup *b)
 	struct hv_domain dom;
 	int r = adopt_await(&b->worker, &b->why);
 
-	adopt_end(&b->worker);
-	if (!r)
+	if (!r) {
+		adopt_end(&b->worker);
 		r = adopt_guest(&b->worker, b->ops, b->hv, &dom, &b->why);
+	}
 	if (r)
 		return backup_fail(b, r);
 	report_running(b, &dom);

@@ -84,7 +84,7 @@ static const struct hv_ops ops = {.open = open_xen,
 
 static int begin(void **state)
 {
-	strcpy(dir, "/tmp/romulus-adopt-XXXXXX");
+	snprintf(dir, sizeof(dir), "/tmp/romulus-adopt-XXXXXX");
 	assert_non_null(mkdtemp(dir));
 	memset(xen, 0, sizeof(*xen));
 	return 0;
@@ -126,6 +126,15 @@ static void who_asks_waits_for_who_has_begun(void **state)
 	assert_true(xen->active);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	adopt_end(&worker);
+}
+
+/* It was granted, and the other host's guest may be gone. */
+static void a_takeover_is_not_given_up_for_want_of_room(void **state)
+{
+	struct worker nowhere = worker;
+
+	nowhere.run_dir = "/tmp/romulus-adopt-none";
+	assert_int_equal(adopt_begin(&nowhere, &why), 0);
 }
 
 static void the_guest_is_found_by_name_and_uuid(void **state)
@@ -185,6 +194,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
 	const struct CMUnitTest tests[] = {
 		TEST(who_asks_waits_for_who_has_begun),
+		TEST(a_takeover_is_not_given_up_for_want_of_room),
 		TEST(the_guest_is_found_by_name_and_uuid),
 		TEST(one_that_had_all_but_its_first_run_is_let_run),
 		TEST(a_standby_is_activated_when_that_is_said),
