@@ -96,8 +96,9 @@ static void stand_still(struct host *h, uint64_t a, uint64_t b)
 {
 	if (sim.healing)
 		return;
-	h->slept = sim_between(100 * MS, 12 * SECOND);
-	h->woke_at = h->paused_until = sim.now + h->slept;
+	h->paused_until = sim.now + sim_between(100 * MS, 12 * SECOND);
+	if (h->paused_until - sim.now > sim.timeouts.stall * MS)
+		h->woke_at = h->paused_until;
 	sim_say(h, "stands still until %.3f s", (double)h->paused_until / SECOND);
 }
 

@@ -151,13 +151,13 @@ struct host {
 	const char *name;
 	int number;
 	bool power, daemon;
-	unsigned int boot;       /* of the kernel */
-	unsigned int life;       /* of the daemon: events of an earlier one are void */
-	uint64_t paused_until;   /* the whole host stands still */
-	uint64_t woke_at, slept; /* the last time that it did */
-	uint64_t busy_until;     /* its daemon waits for the disk of its records */
-	uint64_t clock;          /* nanoseconds of its own in a second of the world's */
-	uint64_t slow_until;     /* its disk is */
+	unsigned int boot;     /* of the kernel */
+	unsigned int life;     /* of the daemon: events of an earlier one are void */
+	uint64_t paused_until; /* the whole host stands still */
+	uint64_t woke_at;      /* after longer than may go unnoticed */
+	uint64_t busy_until;   /* its daemon waits for the disk of its records */
+	uint64_t clock;        /* nanoseconds of its own in a second of the world's */
+	uint64_t slow_until;   /* its disk is */
 	struct disk disk;
 	struct guest guest;
 	struct worker worker;

@@ -209,7 +209,7 @@ static void checkpoint(struct host *h, uint64_t life, uint64_t b);
 /* See replicator/awake.h: the ack may have waited here while the guest was taken over. */
 static bool slept(const struct host *h)
 {
-	return h->woke_at >= h->worker.captured_at && h->slept > sim.timeouts.stall * MS;
+	return h->woke_at >= h->worker.captured_at;
 }
 
 static void take_ack(struct host *h, uint64_t epoch, uint64_t b)
