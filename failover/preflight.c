@@ -74,7 +74,7 @@ static void judge_guest(struct failover_judgement *j)
 static void judge_suspend(struct failover_judgement *j)
 {
 	if (j->p->guest->feature_suspend) {
-		failover_found(j, FAILOVER_PASS, "the guest announces control/feature-suspend");
+		failover_found(j, FAILOVER_PASS, "the guest can suspend");
 		return;
 	}
 	failover_found(j, FAILOVER_FAIL, "the guest does not announce control/feature-suspend");

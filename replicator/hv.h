@@ -32,8 +32,7 @@ struct hv_domain {
 	char uuid[37];
 	enum hv_type type;
 	uint64_t memory_kb;   /* maximum */
-	bool feature_suspend; /* the guest announces control/feature-suspend, or has before a move
-			       */
+	bool feature_suspend; /* it says so, or has been suspended before: hv_xen_can_suspend */
 	bool paused;          /* by another hand */
 	bool suspended;       /* for a save, by whomever */
 	bool shut_down;       /* else */

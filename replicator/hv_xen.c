@@ -234,9 +234,8 @@ static int hv_xen_can_protect(struct hv *hv, const struct hv_domain *dom, struct
 	if (dom->type == HV_TYPE_PV && !has_shadow(hv))
 		return why_set(why, -EOPNOTSUPP,
 			"'%s' is a PV domain, and this hypervisor is built without shadow paging, "
-			"so its "
-			"memory cannot be tracked; nothing was changed. Run it as PVH to protect "
-			"it",
+			"so its memory cannot be tracked; nothing was changed. Run it as PVH to "
+			"protect it",
 			dom->name);
 	if (dom->type == HV_TYPE_HVM)
 		return why_set(why, -EOPNOTSUPP,
